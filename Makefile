@@ -1,0 +1,35 @@
+# What a newcomer types: make demo, make test. Both set up .venv first.
+PYTHON ?= python3.11
+WHEEL_DIR ?= dist
+VENV := .venv/bin
+SOURCES := CMakeLists.txt pyproject.toml setup.py constraints.txt $(wildcard include/* src/* wrapping/* scripts/*)
+
+.PHONY: setup demo test lint wheel clean
+
+setup: .venv/.installed
+
+# Python runs from the checkout (PYTHONPATH); installing the package brings the compiled module.
+.venv/.installed: $(SOURCES)
+	@start=$$(date +%s) && \
+	test -x $(VENV)/python || $(PYTHON) -m venv .venv && \
+	PIP_CONSTRAINT=constraints.txt $(VENV)/python -m pip install --no-compile '.[dev]' && \
+	touch $@ && \
+	echo "make setup: $$(($$(date +%s) - start)) s"
+
+demo: setup
+	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/itk-nephi demo -o demo && echo "make demo: $$(($$(date +%s) - start)) s"
+
+test: setup
+	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/python -m pytest && echo "make test: $$(($$(date +%s) - start)) s"
+
+lint: setup
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/clang-format --dry-run --Werror include/* src/* test/*.cpp
+
+wheel:
+	$(PYTHON) -m pip wheel --no-deps --wheel-dir $(WHEEL_DIR) .
+
+clean:
+	rm -rf .venv build dist demo *.egg-info

@@ -1,0 +1,161 @@
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
+#ifndef itkNePhiTransform_h
+#define itkNePhiTransform_h
+
+#include "itkNePhiField.h"
+#include "itkTransform.h"
+
+namespace itk
+{
+/** \class NePhiTransform
+ * \brief Maps physical points of the fixed image to the moving image with a neural deformation field.
+ *
+ * \f[ T(p) = p + s R u(x), \qquad x = \mathrm{clamp}(R^T (p - c) / s, -b, b) \f]
+ *
+ * where \f$ c \f$, \f$ R \f$ and \f$ h \f$ are the centre, the direction and the half extents (first to last voxel
+ * centre, mm) of the image domain, \f$ s = \max_i h_i \f$, \f$ b = h / s \f$, and \f$ u \f$ is the field of NePhiField.
+ * So coords are isotropic, and outside the domain the displacement is that of the nearest boundary point.
+ *
+ * The transform holds two fields on one domain: its own and that of its inverse. GetInverse() exchanges them. The
+ * inverse is approximate: as good as the training made it.
+ *
+ * Fixed parameters: file format version, width, depth, frequencies, global code size, local code channels, local code
+ * grid (D); size, spacing, origin (D each) and direction (D x D, row-major) of the domain; frequency matrices (D x
+ * frequencies, row-major) of the field and of the inverse field. They size the parameters; where they change the sizes,
+ * all parameters become zero, which is the identity.
+ *
+ * Parameters: weights of the field, weights of the inverse field, both in the order of NePhiField; global code; local
+ * code.
+ *
+ * The field is evaluated in double precision whatever TParametersValueType is. TransformPoint() and
+ * ComputeJacobianWithRespectToPosition() are thread-safe; SetParameters() and SetFixedParameters() are not. Those check
+ * what they are given, and change nothing when they throw.
+ *
+ * \test test_itk_nephi_transform.py
+ * \ingroup NePhi
+ */
+template <typename TParametersValueType, unsigned int VDimension>
+class ITK_TEMPLATE_EXPORT NePhiTransform : public Transform<TParametersValueType, VDimension, VDimension>
+{
+public:
+  ITK_DISALLOW_COPY_AND_MOVE(NePhiTransform);
+
+  using Self = NePhiTransform;
+  using Superclass = Transform<TParametersValueType, VDimension, VDimension>;
+  using Pointer = SmartPointer<Self>;
+  using ConstPointer = SmartPointer<const Self>;
+
+  itkNewMacro(Self);
+  itkOverrideGetNameOfClassMacro(NePhiTransform);
+
+  static constexpr unsigned int FileFormatVersion = 1;
+
+  using typename Superclass::FixedParametersType;
+  using typename Superclass::FixedParametersValueType;
+  using typename Superclass::InputPointType;
+  using typename Superclass::InverseTransformBasePointer;
+  using typename Superclass::JacobianPositionType;
+  using typename Superclass::JacobianType;
+  using typename Superclass::OutputPointType;
+  using typename Superclass::ParametersType;
+  using typename Superclass::ParametersValueType;
+
+  OutputPointType
+  TransformPoint(const InputPointType & point) const override;
+
+  using Superclass::ComputeJacobianWithRespectToPosition;
+  void
+  ComputeJacobianWithRespectToPosition(const InputPointType & point, JacobianPositionType & jacobian) const override;
+
+  /** Not implemented: throws. */
+  void
+  ComputeJacobianWithRespectToParameters(const InputPointType & point, JacobianType & jacobian) const override;
+
+  /** Transform count points, one after the other in memory, on all of ITK's threads. */
+  void
+  TransformPoints(const double * points, double * mapped, SizeValueType count) const;
+
+  /** Compute the row-major Jacobian matrices at count points on all of ITK's threads. */
+  void
+  ComputeJacobiansWithRespectToPosition(const double * points, double * jacobians, SizeValueType count) const;
+
+  void
+  SetParameters(const ParametersType & parameters) override;
+
+  void
+  SetFixedParameters(const FixedParametersType & fixedParameters) override;
+
+  /** Make the given transform the approximate inverse: the same with the roles of the two fields exchanged. */
+  bool
+  GetInverse(Self * inverse) const;
+
+  InverseTransformBasePointer
+  GetInverseTransform() const override;
+
+protected:
+  NePhiTransform();
+  ~NePhiTransform() override = default;
+
+  void
+  PrintSelf(std::ostream & os, Indent indent) const override;
+
+private:
+  using FieldType = NePhiField<VDimension>;
+  using ShapeType = NePhiFieldShape<VDimension>;
+  using CoordsType = typename FieldType::CoordsType;
+  using MatrixType = typename FieldType::JacobianType;
+
+  /** What the fixed parameters say, the frequencies excepted. */
+  struct LayoutType
+  {
+    ShapeType  Shape{};
+    CoordsType Center{};
+    CoordsType Extent{};
+    MatrixType Direction{};
+    double     Scale{ 1.0 };
+  };
+
+  static SizeValueType
+  CountParameters(const ShapeType & shape);
+
+  /** Throws unless the fixed parameters describe a transform. */
+  LayoutType
+  ParseFixedParameters(const FixedParametersType & fixedParameters) const;
+
+  static FieldType
+  MakeField(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);
+
+  CoordsType
+  CoordsFromPoint(const double * point) const;
+
+  void
+  MapPoint(const double * point, double * mapped) const;
+
+  /** Writes the row-major Jacobian matrix. */
+  void
+  ComputeJacobian(const double * point, double * jacobian) const;
+
+  LayoutType m_Layout{};
+  FieldType  m_Field{};
+};
+} // namespace itk
+
+#ifndef ITK_MANUAL_INSTANTIATION
+#  include "itkNePhiTransform.hxx"
+#endif
+
+#endif

@@ -1,0 +1,454 @@
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
+#ifndef itkNePhiTransform_hxx
+#define itkNePhiTransform_hxx
+
+#include "itkMath.h"
+#include "itkMultiThreaderBase.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace itk
+{
+template <typename TParametersValueType, unsigned int VDimension>
+NePhiTransform<TParametersValueType, VDimension>::NePhiTransform()
+{
+  // The identity: one hidden feature, all weights zero, on a domain of two voxels an axis.
+  FixedParametersType fixedParameters(6 + 4 * VDimension + VDimension * VDimension + 2 * VDimension);
+  fixedParameters.Fill(0.0);
+  fixedParameters[0] = FileFormatVersion;
+  fixedParameters[1] = 1.0;
+  fixedParameters[3] = 1.0;
+  fixedParameters[5] = 1.0;
+  for (unsigned int d = 0; d < VDimension; ++d)
+  {
+    fixedParameters[6 + d] = 2.0;
+    fixedParameters[6 + VDimension + d] = 2.0;
+    fixedParameters[6 + 2 * VDimension + d] = 1.0;
+    fixedParameters[6 + 4 * VDimension + d * (VDimension + 1)] = 1.0;
+  }
+  this->SetFixedParameters(fixedParameters);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPointType & point) const -> OutputPointType
+{
+  double input[VDimension];
+  double mapped[VDimension];
+  std::copy_n(point.GetDataPointer(), VDimension, input);
+  this->MapPoint(input, mapped);
+
+  OutputPointType result;
+  for (unsigned int d = 0; d < VDimension; ++d)
+  {
+    result[d] = static_cast<ParametersValueType>(mapped[d]);
+  }
+  return result;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPosition(
+  const InputPointType & point,
+  JacobianPositionType & jacobian) const
+{
+  double input[VDimension];
+  double entries[VDimension * VDimension];
+  std::copy_n(point.GetDataPointer(), VDimension, input);
+  this->ComputeJacobian(input, entries);
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      jacobian(i, j) = static_cast<ParametersValueType>(entries[i * VDimension + j]);
+    }
+  }
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToParameters(const InputPointType &,
+                                                                                         JacobianType &) const
+{
+  itkExceptionMacro("ComputeJacobianWithRespectToParameters is not implemented yet");
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::TransformPoints(const double * points,
+                                                                  double *       mapped,
+                                                                  SizeValueType  count) const
+{
+  MultiThreaderBase::New()->ParallelizeArray(
+    0, count, [&](SizeValueType n) { this->MapPoint(points + n * VDimension, mapped + n * VDimension); }, nullptr);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::ComputeJacobiansWithRespectToPosition(const double * points,
+                                                                                        double *       jacobians,
+                                                                                        SizeValueType  count) const
+{
+  MultiThreaderBase::New()->ParallelizeArray(
+    0,
+    count,
+    [&](SizeValueType n) { this->ComputeJacobian(points + n * VDimension, jacobians + n * VDimension * VDimension); },
+    nullptr);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::SetParameters(const ParametersType & parameters)
+{
+  const SizeValueType expected = CountParameters(m_Layout.Shape);
+  if (parameters.Size() != expected)
+  {
+    itkExceptionMacro("Expected " << expected << " parameters for the sizes in the fixed parameters, got "
+                                  << parameters.Size());
+  }
+  for (SizeValueType n = 0; n < expected; ++n)
+  {
+    if (!std::isfinite(parameters[n]))
+    {
+      itkExceptionMacro("Expected finite parameters, got " << parameters[n] << " as number " << n);
+    }
+  }
+  FieldType field = MakeField(m_Layout, this->m_FixedParameters, parameters);
+  if (&parameters != &this->m_Parameters)
+  {
+    this->m_Parameters = parameters;
+  }
+  m_Field = std::move(field);
+  this->Modified();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::SetFixedParameters(const FixedParametersType & fixedParameters)
+{
+  const LayoutType layout = this->ParseFixedParameters(fixedParameters);
+  ParametersType   parameters = this->m_Parameters;
+  if (!(layout.Shape == m_Layout.Shape) || parameters.Size() != CountParameters(layout.Shape))
+  {
+    parameters.SetSize(CountParameters(layout.Shape));
+    parameters.Fill(ParametersValueType{});
+  }
+  FieldType field = MakeField(layout, fixedParameters, parameters);
+  if (&fixedParameters != &this->m_FixedParameters)
+  {
+    this->m_FixedParameters = fixedParameters;
+  }
+  this->m_Parameters = parameters;
+  m_Layout = layout;
+  m_Field = std::move(field);
+  this->Modified();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+bool
+NePhiTransform<TParametersValueType, VDimension>::GetInverse(Self * inverse) const
+{
+  if (inverse == nullptr)
+  {
+    return false;
+  }
+  FixedParametersType fixedParameters = this->m_FixedParameters;
+  const SizeValueType frequencies = VDimension * m_Layout.Shape.Frequencies;
+  double * const      frequenciesBegin = fixedParameters.data_block() + fixedParameters.Size() - 2 * frequencies;
+  std::swap_ranges(frequenciesBegin, frequenciesBegin + frequencies, frequenciesBegin + frequencies);
+
+  ParametersType              parameters = this->m_Parameters;
+  const SizeValueType         weights = m_Layout.Shape.GetNumberOfWeights();
+  ParametersValueType * const weightsBegin = parameters.data_block();
+  std::swap_ranges(weightsBegin, weightsBegin + weights, weightsBegin + weights);
+
+  inverse->SetFixedParameters(fixedParameters);
+  inverse->SetParameters(parameters);
+  return true;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::GetInverseTransform() const -> InverseTransformBasePointer
+{
+  return Superclass::InvertTransform(*this);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+SizeValueType
+NePhiTransform<TParametersValueType, VDimension>::CountParameters(const ShapeType & shape)
+{
+  return 2 * shape.GetNumberOfWeights() + shape.GlobalCodeSize + shape.GetLocalCodeSize();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
+  const FixedParametersType & fixedParameters) const -> LayoutType
+{
+  constexpr double        largestCount = 268435456.0; // 2^28
+  constexpr SizeValueType leastSize = 6 + 4 * VDimension + VDimension * VDimension + 2 * VDimension;
+  const SizeValueType     size = fixedParameters.Size();
+
+  const double version = size > 0 ? fixedParameters[0] : 0.0;
+  if (version > FileFormatVersion && version == std::floor(version) && std::isfinite(version))
+  {
+    itkExceptionMacro("Expected file format version "
+                      << FileFormatVersion << ", got " << version
+                      << ": the transform was written by a newer itk-nephi, update itk-nephi to read it");
+  }
+  if (version != FileFormatVersion)
+  {
+    itkExceptionMacro("Expected file format version " << FileFormatVersion << " as first fixed parameter, got "
+                                                      << version << ": the transform is damaged");
+  }
+  if (size < leastSize)
+  {
+    itkExceptionMacro("Expected at least " << leastSize << " fixed parameters, got " << size);
+  }
+
+  SizeValueType next = 1;
+  const auto    takeCount = [&](const char * name, double least, double largest) {
+    const double value = fixedParameters[next];
+    if (!(value >= least && value <= largest && value == std::floor(value)))
+    {
+      itkExceptionMacro("Expected " << name << " (fixed parameter " << next << ") as a whole number from " << least
+                                    << " to " << largest << ", got " << value);
+    }
+    ++next;
+    return static_cast<SizeValueType>(value);
+  };
+  const auto takeNumber = [&](const char * name) {
+    const double value = fixedParameters[next];
+    if (!std::isfinite(value))
+    {
+      itkExceptionMacro("Expected " << name << " (fixed parameter " << next << ") as a finite number, got " << value);
+    }
+    ++next;
+    return value;
+  };
+
+  LayoutType layout;
+  auto &     shape = layout.Shape;
+  shape.Width = takeCount("the width", 1.0, largestCount);
+  shape.Depth = takeCount("the depth", 0.0, largestCount);
+  shape.Frequencies = takeCount("the number of frequencies", 1.0, largestCount);
+  shape.GlobalCodeSize = takeCount("the global code size", 0.0, largestCount);
+  shape.LocalCodeChannels = takeCount("the number of local code channels", 1.0, largestCount);
+  for (auto & gridSize : shape.LocalCodeGrid)
+  {
+    gridSize = takeCount("the local code grid size", 2.0, largestCount);
+  }
+
+  // In floating point, because damaged sizes overflow integers.
+  const double width = static_cast<double>(shape.Width);
+  const double embedding = 2.0 * static_cast<double>(shape.Frequencies);
+  double       codeSize = static_cast<double>(shape.LocalCodeChannels);
+  for (const auto gridSize : shape.LocalCodeGrid)
+  {
+    codeSize *= static_cast<double>(gridSize);
+  }
+  const double sources = static_cast<double>(shape.GlobalCodeSize + shape.LocalCodeChannels);
+  const double count = 4.0 * static_cast<double>(shape.Depth) * width * (width + 1.0) +
+                       2.0 * width * (2.0 * (embedding + 1.0) + sources) + 2.0 * VDimension * (width + 1.0) + codeSize;
+  if (count > largestCount)
+  {
+    itkExceptionMacro("Expected sizes that make at most " << largestCount << " parameters, got " << count);
+  }
+  const SizeValueType expected = leastSize + 2 * VDimension * (shape.Frequencies - 1);
+  if (size != expected)
+  {
+    itkExceptionMacro("Expected " << expected << " fixed parameters for " << shape.Frequencies << " frequencies, got "
+                                  << size);
+  }
+
+  CoordsType halfExtent;
+  for (auto & extent : halfExtent)
+  {
+    extent = static_cast<double>(takeCount("the image size", 2.0, 2147483647.0) - 1) / 2.0;
+  }
+  for (auto & extent : halfExtent)
+  {
+    const double spacing = takeNumber("the spacing");
+    extent *= spacing;
+    if (!(spacing > 0.0) || !std::isnormal(extent))
+    {
+      itkExceptionMacro("Expected a positive spacing (fixed parameter " << next - 1 << "), got " << spacing);
+    }
+  }
+  for (auto & center : layout.Center)
+  {
+    center = takeNumber("the origin");
+  }
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      layout.Direction[i][j] = takeNumber("the direction");
+      layout.Center[i] += layout.Direction[i][j] * halfExtent[j];
+    }
+  }
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      double product = 0.0;
+      for (unsigned int k = 0; k < VDimension; ++k)
+      {
+        product += layout.Direction[k][i] * layout.Direction[k][j];
+      }
+      if (!(std::abs(product - (i == j ? 1.0 : 0.0)) <= 1e-4))
+      {
+        itkExceptionMacro("Expected a direction matrix with orthonormal columns, got "
+                          << product << " as product of columns " << i << " and " << j);
+      }
+    }
+  }
+  while (next < size)
+  {
+    takeNumber("the frequency");
+  }
+
+  layout.Scale = *std::max_element(halfExtent.begin(), halfExtent.end());
+  for (unsigned int d = 0; d < VDimension; ++d)
+  {
+    layout.Extent[d] = halfExtent[d] / layout.Scale;
+  }
+  return layout;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::MakeField(const LayoutType &          layout,
+                                                            const FixedParametersType & fixedParameters,
+                                                            const ParametersType &      parameters) -> FieldType
+{
+  const ShapeType &                 shape = layout.Shape;
+  const double * const              fixedEnd = fixedParameters.data_block() + fixedParameters.Size();
+  const ParametersValueType * const weights = parameters.data_block();
+  const ParametersValueType * const globalCode = weights + 2 * shape.GetNumberOfWeights();
+  return FieldType(shape,
+                   layout.Extent,
+                   fixedEnd - 2 * VDimension * shape.Frequencies,
+                   weights,
+                   globalCode,
+                   globalCode + shape.GlobalCodeSize);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const double * point) const -> CoordsType
+{
+  CoordsType coords{};
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]) / m_Layout.Scale;
+    }
+  }
+  return coords;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::MapPoint(const double * point, double * mapped) const
+{
+  const CoordsType displacement = m_Field.Evaluate(this->CoordsFromPoint(point));
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    mapped[i] = point[i];
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      mapped[i] += m_Layout.Scale * m_Layout.Direction[i][j] * displacement[j];
+    }
+  }
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::ComputeJacobian(const double * point, double * jacobian) const
+{
+  MatrixType derivative;
+  m_Field.Evaluate(this->CoordsFromPoint(point), derivative);
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      double sum = (i == j) ? 1.0 : 0.0;
+      for (unsigned int k = 0; k < VDimension; ++k)
+      {
+        for (unsigned int l = 0; l < VDimension; ++l)
+        {
+          sum += m_Layout.Direction[i][k] * derivative[k][l] * m_Layout.Direction[j][l];
+        }
+      }
+      jacobian[i * VDimension + j] = sum;
+    }
+  }
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::PrintSelf(std::ostream & os, Indent indent) const
+{
+  Superclass::PrintSelf(os, indent);
+
+  const ShapeType & shape = m_Layout.Shape;
+  const auto        print = [&](const char * name, const auto & values) {
+    os << indent << name << ": [";
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      os << (d == 0 ? "" : ", ") << values[d];
+    }
+    os << ']' << std::endl;
+  };
+  os << indent << "Width: " << shape.Width << std::endl;
+  os << indent << "Depth: " << shape.Depth << std::endl;
+  os << indent << "Frequencies: " << shape.Frequencies << std::endl;
+  os << indent << "GlobalCodeSize: " << shape.GlobalCodeSize << std::endl;
+  os << indent << "LocalCodeChannels: " << shape.LocalCodeChannels << std::endl;
+  print("LocalCodeGrid", shape.LocalCodeGrid);
+  print("Center", m_Layout.Center);
+  print("Extent", m_Layout.Extent);
+  for (const auto & row : m_Layout.Direction)
+  {
+    print("Direction", row);
+  }
+  os << indent << "Scale: " << m_Layout.Scale << std::endl;
+}
+} // namespace itk
+
+#endif

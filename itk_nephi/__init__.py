@@ -1,0 +1,55 @@
+"""Neural deformation fields (NePhi) for image registration, as an ITK transform.
+
+========================  =====================================================================
+image                     the voxel grid in physical space; checks; sampling at coords
+interpolation             linear interpolation on grids, with derivatives
+model                     the network: two deformation fields that share a latent code
+channels                  what of an image the dissimilarity compares
+loss                      dissimilarity, gradient inverse consistency, latent prior; their sum
+initial                   the initial transform, by ITK's own registration; inverses
+transform                 a field and its domain to an ``itk.NePhiTransform``, and back
+optimisation              the deformation of one pair that minimises the objective
+registration              ``register()``: one image pair to two transforms
+metrics                   landmark error, Dice, folding, inverse consistency
+phantom, chest            synthetic image pairs with known transforms
+cli, files, results,      the ``itk-nephi`` command; what it reads and writes; its text
+description, overview     and its picture
+========================  =====================================================================
+
+torch is imported with the first name that needs it, so that transforms can be read and applied where
+it is not installed.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+try:
+    from itk.Configuration.NePhiConfig import require_supported_itk
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "itk-nephi: expected its compiled module beside the itk package, found none: "
+        "install itk-nephi with `pip install .`"
+    ) from error
+
+require_supported_itk()
+
+if TYPE_CHECKING:
+    from itk_nephi.model import FieldSettings
+    from itk_nephi.optimisation import Progress, RegistrationSettings
+    from itk_nephi.registration import Registration, register
+
+__all__ = ["FieldSettings", "Progress", "Registration", "RegistrationSettings", "register"]
+
+_HOMES = {
+    "FieldSettings": "model",
+    "Progress": "optimisation",
+    "RegistrationSettings": "optimisation",
+    "Registration": "registration",
+    "register": "registration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'itk_nephi' has no attribute {name!r}")
+    return getattr(import_module(f"itk_nephi.{_HOMES[name]}"), name)

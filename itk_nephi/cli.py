@@ -1,0 +1,388 @@
+"""The `itk-nephi` command: each subcommand calls functions of this package.
+
+torch and matplotlib are imported by the commands that need them, so that the others start at once
+and work where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from typer.core import TyperGroup
+
+from itk_nephi import files, results
+from itk_nephi.description import describe
+from itk_nephi.metrics import transform_points
+
+if TYPE_CHECKING:
+    from itk_nephi.optimisation import Progress
+
+ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
+"""What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
+
+DIRECTIONS = {
+    "fixed_to_moving": "fixed space to moving space",
+    "moving_to_fixed": "moving space to fixed space",
+}
+"""What the names of our own files say."""
+
+
+class _Commands(TyperGroup):
+    """Ends a failed command with one sentence and exit status 2, an interrupted one with 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            typer.echo("itk-nephi: interrupted, nothing written", err=True)
+            raise typer.Exit(130) from None
+        except ERRORS as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            typer.echo(f"itk-nephi: error: {files.plain_words(error)}", err=True)
+            raise typer.Exit(2) from None
+
+
+class Interpolation(StrEnum):
+    """How values between voxels are found."""
+
+    linear = "linear"
+    nearest = "nearest"
+    bspline = "bspline"
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Register images with neural deformation fields (NePhi); the results are ITK transforms.",
+)
+
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
+File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
+Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and every log line.")
+    ] = False,
+) -> None:
+    logging.basicConfig(format="itk-nephi: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("itk_nephi").setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+@app.command()
+def register(
+    fixed: Annotated[
+        Path, typer.Argument(metavar="FIXED", help="Image that gives the output grid.")
+    ],
+    moving: Annotated[
+        Path, typer.Argument(metavar="MOVING", help="Image to bring onto the fixed image.")
+    ],
+    output: Folder,
+    fixed_mask: Annotated[
+        Path | None, typer.Option(help="Image on the fixed grid, not zero where to compare.")
+    ] = None,
+    moving_mask: Annotated[
+        Path | None, typer.Option(help="Image on the moving grid, not zero where to compare.")
+    ] = None,
+    initial: Annotated[
+        str,
+        typer.Option(help="identity, geometry, moments, affine, or a file with any ITK transform."),
+    ] = "affine",
+    landmarks: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm, to judge."
+        ),
+    ] = None,
+    labels: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Label images of fixed and moving, to judge.", metavar="FIXED MOVING"),
+    ] = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Optimiser steps of each level (default 120).", show_default=False),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(help="Random points of each step (default 5000).", show_default=False),
+    ] = None,
+    smoothness: Annotated[
+        float | None,
+        typer.Option(
+            help="Larger is smoother and closer to invertible (default 0.5).", show_default=False
+        ),
+    ] = None,
+    smoothing: Annotated[
+        str | None,
+        typer.Option(
+            help="Blur of each level in voxels, coarse to fine (default 4,2,1).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Register two images, and write the transforms, the warped image, metrics and a picture.
+
+    Files: fixed_to_moving.h5, moving_to_fixed.h5, warped.nii.gz (linear,
+    0 outside the moving image), jacobian_determinant.nii.gz, metrics.json,
+    overview.png. Ctrl-C keeps what was reached so far.
+    """
+    start = time.perf_counter()
+    with files.staged(output, "--output") as stage:
+        from itk_nephi import registration
+        from itk_nephi.initial import KINDS
+        from itk_nephi.optimisation import RegistrationSettings
+
+        given: dict[str, Any] = {
+            "steps": steps,
+            "points": points,
+            "smoothness": smoothness,
+            "smoothing": None if smoothing is None else _numbers(smoothing, "--smoothing"),
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        if points is not None:
+            changes["regularizer_points"] = min(points, RegistrationSettings().regularizer_points)
+        settings = replace(RegistrationSettings(), **changes)
+        case = results.Case.read(fixed, moving, fixed_mask, moving_mask, landmarks, labels)
+        kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
+        seconds = {"read": time.perf_counter() - start}
+        with _progress() as report:
+            result = registration.register(
+                case.fixed,
+                case.moving,
+                fixed_mask=case.fixed_mask,
+                moving_mask=case.moving_mask,
+                initial=kind,
+                settings=settings,
+                device=device,
+                seed=seed,
+                report=report,
+            )
+        seconds["register"] = time.perf_counter() - start - seconds["read"]
+        if result.interrupted:
+            typer.echo(
+                f"itk-nephi: interrupted after step {len(result.history)}: writing what was "
+                "reached so far (Ctrl-C again writes nothing)",
+                err=True,
+            )
+        metrics = results.write(
+            stage, case, result, seconds=seconds, device=device, initial=initial
+        )
+    typer.echo(results.summary(metrics, output))
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def transform_image(
+    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="Image to resample.")],
+    transforms: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TRANSFORM...",
+            help="Transform files; a point of the reference goes through them in this order.",
+        ),
+    ],
+    reference: Annotated[Path, typer.Option(help="Image that gives the output grid.")],
+    output: File,
+    interpolation: Annotated[
+        Interpolation, typer.Option(help="nearest for labels.")
+    ] = Interpolation.linear,
+    outside: Annotated[float, typer.Option(help="Value outside the moving image.")] = 0.0,
+) -> None:
+    """Resample an image onto the grid of another, through one or more transforms.
+
+    For the results of `register` that is fixed_to_moving.h5, with the fixed
+    image as reference. The pixel type stays that of the moving image.
+    """
+    with files.staged(output.parent, "--output") as stage:
+        image = files.read_image(moving, "MOVING")
+        grid = files.read_image(reference, "--reference")
+        chain = [files.read_transform(path, "TRANSFORM") for path in transforms]
+        for path, transform in zip(transforms, chain, strict=True):
+            _require_dimension(path, "TRANSFORM", transform, image.GetImageDimension())
+        if grid.GetImageDimension() != image.GetImageDimension():
+            raise ValueError(
+                f"expected --reference in {image.GetImageDimension()} dimensions like MOVING, "
+                f"got {grid.GetImageDimension()}"
+            )
+        resampled = results.resample(
+            image, chain, grid, interpolation=interpolation, outside=outside
+        )
+        files.write_image(resampled, stage / output.name)
+    typer.echo(f"wrote {output}", err=True)
+
+
+@app.command("transform-points")
+def transform_points_command(
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x, y (and z), in mm.")],
+    transform: Annotated[Path, typer.Argument(metavar="TRANSFORM", help="Transform file.")],
+    output: File,
+) -> None:
+    """Map the points of a CSV file through a transform.
+
+    Points are physical, in mm, as in ITK: x to the patient's left, y to the
+    back, z to the head. Other columns are kept. A transform that resamples
+    moving images maps fixed points to moving points; to map points the
+    other way take moving_to_fixed.h5.
+    """
+    with files.staged(output.parent, "--output") as stage:
+        mapping = files.read_transform(transform, "TRANSFORM")
+        dimension = mapping.GetInputSpaceDimension()
+        points = files.Table.read(table, "CSV")
+        columns = ["x", "y", "z"][:dimension]
+        if dimension == 2 and "z" in points.header:
+            raise ValueError(
+                f"expected CSV in 2 dimensions like TRANSFORM, got {table} with a column z"
+            )
+        moved = transform_points(mapping, points.points(columns))
+        points.write(stage / output.name, columns, moved)
+    direction = DIRECTIONS.get(
+        transform.stem, "the space TRANSFORM maps from to the one it maps to"
+    )
+    typer.echo(f"mapped {len(moved)} points from {direction}: {output}", err=True)
+
+
+@app.command()
+def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="Transform or image.")]) -> None:
+    """Describe a transform file or an image file."""
+    typer.echo(describe(file))
+
+
+@app.command()
+def demo(
+    output: Folder,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Optimiser steps of each level (default 120).", show_default=False),
+    ] = None,
+    size: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the fixed image.")] = (
+        96,
+        80,
+        72,
+    ),
+) -> None:
+    """Draw a chest whose breathing is known, register it, and tell the landmark error."""
+    with files.staged(output, "--output") as stage:
+        from itk_nephi.phantom import lung
+
+        phantom = lung(3, size=size, seed=seed)
+        names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
+        paths = {name: output / f"{name}.nii.gz" for name in names}
+        for name, path in paths.items():
+            files.write_image(getattr(phantom, name), stage / path.name)
+        pairs = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
+        header = ",".join(results.landmark_columns(3))
+        np.savetxt(
+            stage / "landmarks.csv", pairs, delimiter=",", fmt="%.6f", header=header, comments=""
+        )
+    typer.echo(
+        f"wrote a synthetic chest, breathed out (fixed) and in (moving), to {output}", err=True
+    )
+    register(
+        paths["fixed"],
+        paths["moving"],
+        output,
+        fixed_mask=paths["fixed_mask"],
+        moving_mask=paths["moving_mask"],
+        landmarks=output / "landmarks.csv",
+        labels=(paths["fixed_labels"], paths["moving_labels"]),
+        device=device,
+        seed=seed,
+        steps=steps,
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="itk-nephi")
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"expected {option} to be numbers separated by commas, got {text!r}"
+        ) from None
+
+
+def _initial_transform(name: str, dimension: int) -> Any:
+    path = Path(name)
+    if not path.exists():
+        raise ValueError(
+            "expected --initial to be identity, geometry, moments, affine or a transform file, got "
+            f"{name}, which does not exist"
+        )
+    transform = files.read_transform(path, "--initial")
+    _require_dimension(path, "--initial", transform, dimension)
+    return transform
+
+
+def _require_dimension(path: Path, argument: str, transform: Any, dimension: int) -> None:
+    found = transform.GetInputSpaceDimension()
+    if found != dimension or transform.GetOutputSpaceDimension() != dimension:
+        raise ValueError(
+            f"expected {argument} in {dimension} dimensions like the images, got {path} in {found}"
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Show a bar with the time left on a terminal, else one line a level."""
+    start = time.perf_counter()
+    if not sys.stderr.isatty():
+
+        def tell(progress: Progress) -> None:
+            if progress.done * progress.levels == progress.level * progress.total:
+                typer.echo(
+                    f"level {progress.level} of {progress.levels}: step {progress.done} of "
+                    f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}, "
+                    f"{time.perf_counter() - start:.0f} s",
+                    err=True,
+                )
+
+        yield tell
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("bringing the images together", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(
+                task,
+                total=progress.total,
+                completed=progress.done,
+                description=f"level {progress.level} of {progress.levels}, "
+                f"dissimilarity {progress.losses['dissimilarity']:.3f}",
+            )
+
+        yield show

@@ -1,0 +1,312 @@
+"""Images, transforms and tables: read with plain words on what is wrong, written whole or not."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import logging
+import math
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+logger = logging.getLogger(__name__)
+
+Array = npt.NDArray[np.float64]
+
+TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
+
+_PIXEL_TYPES = {
+    "unsigned_char": itk.UC,
+    "char": itk.SS,
+    "unsigned_short": itk.US,
+    "short": itk.SS,
+    "unsigned_int": itk.UI,
+    "int": itk.SI,
+    "float": itk.F,
+}
+"""Component types read as they are (or one size up); all others become double."""
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says before its voxels are read; ``direction`` has a row per axis."""
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[tuple[float, ...], ...]
+    pixel: str
+    component: str
+    components: int
+
+
+def read_image_header(path: Path, argument: str) -> ImageHeader:
+    """Read what an image file says of its voxels.
+
+    Raises
+    ------
+    ValueError
+        If ITK cannot read the file; ``argument`` is what the message calls it.
+    """
+    _require_file(path, argument)
+    with _plain(f"expected {argument} to be an image that ITK can read, got {path}"):
+        reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+        if reader is None:
+            raise ValueError("a damaged file, or no image")
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        axes = range(reader.GetNumberOfDimensions())
+        size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
+        if not size or min(size) < 1:
+            raise ValueError(f"damaged: its header says a size of {size}")
+        expected, found = int(reader.GetImageSizeInBytes()), _bytes_found(path)
+        if found is not None and found < expected:
+            raise ValueError(f"truncated: {expected} bytes of voxels expected, {found} found")
+        return ImageHeader(
+            size=size,
+            spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
+            origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
+            direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
+            pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
+            component=reader.GetComponentTypeAsString(reader.GetComponentType()),
+            components=int(reader.GetNumberOfComponents()),
+        )
+
+
+def read_image(path: Path, argument: str) -> Any:
+    """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; colour becomes luminance.
+
+    Parameters
+    ----------
+    path : Path
+        In any format that ITK reads.
+    argument : str
+        What messages call it.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is not such an image.
+    """
+    header = read_image_header(path, argument)
+    got = f"got {path} of size {' x '.join(map(str, header.size))}"
+    if len(header.size) not in (2, 3):
+        raise ValueError(f"expected {argument} to be an image in 2 or 3 dimensions, {got}")
+    if min(header.size) < 2:
+        raise ValueError(
+            f"expected {argument} to have at least two voxels on every axis, {got}; "
+            "save a single slice as a 2D image"
+        )
+    if header.pixel in ("rgb", "rgba"):
+        logger.warning("%s: colour converted to luminance", path)
+    elif header.components != 1:
+        raise ValueError(
+            f"expected {argument} to have one value a voxel (or RGB), "
+            f"got {path} with {header.components}"
+        )
+    with _plain(f"expected {argument} to be an image that ITK can read, got {path}"):
+        return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
+
+
+def read_transform(path: Path, argument: str) -> Any:
+    """Read the one transform of a file; a composite counts as one.
+
+    Raises
+    ------
+    ValueError
+        If ITK cannot read the file, or it holds several transforms; ``argument`` is what the
+        message calls it.
+    """
+    _require_file(path, argument)
+    with _plain(f"expected {argument} to be a transform that ITK can read, got {path}"):
+        transforms = itk.transformread(str(path))
+    if len(transforms) != 1:
+        raise ValueError(
+            f"expected {argument} to hold one transform (a composite counts as one), "
+            f"got {path} with {len(transforms)}"
+        )
+    return itk.down_cast(transforms[0])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file: its columns' names and its rows, as text."""
+
+    path: Path
+    argument: str
+    header: list[str]
+    rows: list[list[str]]
+
+    @classmethod
+    def read(cls, path: Path, argument: str) -> Table:
+        """Read a CSV file with a header.
+
+        Raises
+        ------
+        ValueError
+            If it is no such file; ``argument`` is what the message calls it.
+        """
+        _require_file(path, argument)
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                lines = [line for line in csv.reader(file) if line]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"expected {argument} to be a CSV file, got {path}: {error}"
+            ) from error
+        if not lines:
+            raise ValueError(
+                f"expected {argument} to be a CSV file with a header, got {path}, empty"
+            )
+        header = [name.strip() for name in lines[0]]
+        for number, line in enumerate(lines[1:], start=1):
+            if len(line) != len(header):
+                raise ValueError(
+                    f"expected {len(header)} columns in every row of {argument}, "
+                    f"got {len(line)} in row {number} of {path}"
+                )
+        return cls(path, argument, header, lines[1:])
+
+    def points(self, columns: list[str]) -> Array:
+        """Return the numbers of some columns, shape (rows, columns).
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, there is no row, or a value is not a finite number.
+        """
+        missing = [name for name in columns if name not in self.header]
+        if missing or not self.rows:
+            raise ValueError(
+                f"expected {self.argument} to have rows with the columns {', '.join(columns)}, got "
+                f"{self.path} with {len(self.rows)} rows and the columns {', '.join(self.header)}"
+            )
+        places = [self.header.index(name) for name in columns]
+        points = np.array([[_number(row[place]) for place in places] for row in self.rows])
+        if not np.isfinite(points).all():
+            row, column = (int(n) for n in np.argwhere(~np.isfinite(points))[0])
+            raise ValueError(
+                f"expected finite numbers in {self.argument}, got "
+                f"{self.rows[row][places[column]]!r} in row {row + 1}, column {columns[column]} "
+                f"of {self.path}"
+            )
+        return points
+
+    def write(self, path: Path, columns: list[str], points: Array) -> None:
+        """Write the table with new numbers in some columns."""
+        places = [self.header.index(name) for name in columns]
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.header)
+            for row, point in zip(self.rows, points.tolist(), strict=True):
+                moved = list(row)
+                for place, value in zip(places, point, strict=True):
+                    moved[place] = repr(value)
+                writer.writerow(moved)
+
+
+def write_image(image: Any, path: Path) -> None:
+    """Write an image in the format that the suffix names, compressed where the format can."""
+    with _plain(f"expected to write an image to {path}"):
+        itk.imwrite(image, str(path), compression=True)
+
+
+@contextmanager
+def staged(folder: Path, argument: str) -> Iterator[Path]:
+    """Give a temporary folder whose files replace those of ``folder`` if all goes well.
+
+    Raises
+    ------
+    ValueError
+        At once, if ``folder`` cannot be made or written; ``argument`` is what the message calls it.
+    """
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".itk-nephi-", dir=folder))
+    except OSError as error:
+        raise ValueError(
+            f"expected {argument} to be where files can be written, got {folder}: {error.strerror}"
+        ) from error
+    try:
+        yield stage
+        for file in sorted(stage.iterdir()):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def plain_words(error: BaseException) -> str:
+    """Return an exception's message as one line, without what ITK's C++ adds to it."""
+    message = re.sub(r"^\S+:\d+:\s*", "", str(error).strip())
+    message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
+    message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
+    return " ".join(message.split()).rstrip(".") or type(error).__name__
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _require_file(path: Path, argument: str) -> None:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "which does not exist"
+        raise ValueError(f"expected {argument} to be a file, got {path}, {found}")
+
+
+def _bytes_found(path: Path) -> int | None:
+    """Return a file's bytes, decompressed, for formats whose end ITK does not notice."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".gipl")):
+        return path.stat().st_size
+    if not name.endswith((".nii.gz", ".gipl.gz")):
+        return None
+    count = 0
+    try:
+        with gzip.open(path) as file:
+            while block := file.read(2**20):
+                count += len(block)
+    except gzip.BadGzipFile:
+        return path.stat().st_size
+    except (EOFError, OSError) as error:
+        raise ValueError(f"truncated or damaged: {error}") from error
+    return count
+
+
+@contextmanager
+def _plain(expectation: str) -> Iterator[None]:
+    """Turn what ITK throws into one ValueError, and what its libraries print into log lines."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        level = logging.DEBUG
+        try:
+            yield
+            level = logging.WARNING
+        except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+            raise ValueError(f"{expectation}: {plain_words(error)}") from error
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            printed.seek(0)
+            if text := printed.read().decode(errors="replace").strip():
+                logger.log(level, "%s", text)

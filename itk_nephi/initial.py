@@ -1,0 +1,309 @@
+"""The initial transform: brings two images close enough for a deformation to be found."""
+
+from __future__ import annotations
+
+import logging
+from itertools import product
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+
+from itk_nephi.image import Array, ImageDomain, SampledImage, SpaceMap, image_from_array
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("identity", "geometry", "moments", "affine")
+COARSE_VOXELS = 48
+MINIMUM_OVERLAP = 0.2
+SAMPLES = 64
+"""Points along an axis where a transform has to be sampled."""
+INVERSE_ITERATIONS = 30
+
+
+def initial_transform(
+    kind: str, fixed: Any, moving: Any, fixed_mask: Any = None, moving_mask: Any = None
+) -> Any:
+    """Compute an initial transform of one of the usual kinds.
+
+    Parameters
+    ----------
+    kind : str
+        ``"identity"``; ``"geometry"``, which brings the images' centres together; ``"moments"``,
+        which brings the centroids together, of the masks where both are given, else of the
+        intensities; or ``"affine"``, which takes the best of these three as the start of an affine
+        registration by mutual information.
+    fixed, moving : itk.Image
+        Scalar float images in 2 or 3 dimensions.
+    fixed_mask, moving_mask : itk.Image of unsigned char, optional
+        Where to look; not zero inside. The affine registration chooses its start by both, and then
+        follows the fixed mask.
+
+    Returns
+    -------
+    itk.AffineTransform or itk.TranslationTransform
+        From points of fixed space to points of moving space.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"expected initial to be one of {', '.join(KINDS)}, got {kind!r}")
+    dimension = fixed.GetImageDimension()
+    centres = {
+        "identity": np.zeros(dimension),
+        "geometry": ImageDomain.of(moving).centre - ImageDomain.of(fixed).centre,
+        "moments": _centroid(moving, moving_mask if fixed_mask is not None else None)
+        - _centroid(fixed, fixed_mask if moving_mask is not None else None),
+    }
+    if kind != "affine":
+        return _translation(centres[kind])
+    return _affine(list(centres.values()), fixed, moving, fixed_mask, moving_mask)
+
+
+def _translation(offset: Array) -> Any:
+    transform = itk.TranslationTransform[itk.D, len(offset)].New()
+    transform.SetOffset([float(x) for x in offset])
+    return transform
+
+
+def _centroid(image: Any, mask: Any = None) -> Array:
+    """Return the physical point around which a mask, or else the intensity, is balanced, mm."""
+    values = itk.array_view_from_image(image if mask is None else mask).astype(np.float64)
+    weights = values - values.min() if mask is None else (values != 0).astype(np.float64)
+    axes = range(values.ndim)
+    index = [
+        np.average(np.arange(n), weights=weights.sum(tuple(a for a in axes if a != axis)))
+        for axis, n in enumerate(values.shape)
+    ]
+    return ImageDomain.of(image).points_from_index(index[::-1])
+
+
+def _affine(
+    offsets: list[Array], fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
+) -> Any:
+    images = [_coarse(image) for image in (fixed, moving)]
+    masks = [None if mask is None else _spatial_object(mask) for mask in (fixed_mask, moving_mask)]
+    best, best_value = None, np.inf
+    for offset in offsets:
+        overlap = max(
+            _overlap(ImageDomain.of(fixed), ImageDomain.of(moving), offset),
+            _overlap(ImageDomain.of(moving), ImageDomain.of(fixed), -offset),
+        )
+        start = itk.AffineTransform[itk.D, len(offset)].New()
+        start.SetCenter(ImageDomain.of(fixed).centre)
+        start.SetTranslation([float(x) for x in offset])
+        value = _value(start, images, masks) if overlap >= MINIMUM_OVERLAP else np.inf
+        logger.debug(
+            "offset %s mm: %.0f %% overlap, mutual information %.4f", offset, 100 * overlap, -value
+        )
+        if value < best_value:
+            best, best_value = start, value
+    if best is None:
+        raise ValueError(
+            "expected images and masks that overlap once their centres are brought together, got "
+            "none that do; give an initial transform"
+        )
+    # ITK asks a moving mask about every point of every iteration, which takes ten times as long
+    _optimise(best, images, [masks[0], None])
+    return best
+
+
+def _overlap(one: ImageDomain, other: ImageDomain, offset: Array) -> float:
+    """Return which share of a lattice over one domain lies in the other after a shift."""
+    corners = np.array(list(product(np.linspace(-1, 1, 9), repeat=one.dimension)))
+    points = one.points_from_coords(corners * np.array(one.bounds)) + offset
+    inside = np.abs(other.coords_from_points(points)) <= np.array(other.bounds)
+    return float(inside.all(axis=1).mean())
+
+
+def _coarse(image: Any) -> Any:
+    """Smooth and shrink an image to at most ``COARSE_VOXELS`` along each axis."""
+    size = ImageDomain.of(image).size
+    factors = [max(1, -(-n // COARSE_VOXELS)) for n in size]
+    smooth = itk.discrete_gaussian_image_filter(
+        image,
+        variance=[(0.5 * factor) ** 2 if factor > 1 else 0.0 for factor in factors],
+        use_image_spacing=False,
+    )
+    return itk.shrink_image_filter(smooth, shrink_factors=factors)
+
+
+def _spatial_object(mask: Any) -> Any:
+    spatial_object = itk.ImageMaskSpatialObject[mask.GetImageDimension()].New()
+    spatial_object.SetImage(mask)
+    spatial_object.Update()
+    return spatial_object
+
+
+def _metric(images: list[Any], masks: list[Any]) -> Any:
+    image_type = type(images[0])
+    metric = itk.MattesMutualInformationImageToImageMetricv4[image_type, image_type].New()
+    metric.SetNumberOfHistogramBins(32)
+    # several threads add up in the order in which they finish: other bits at every run
+    metric.SetMaximumNumberOfWorkUnits(1)
+    if masks[0] is not None:
+        metric.SetFixedImageMask(masks[0])
+    if masks[1] is not None:
+        metric.SetMovingImageMask(masks[1])
+    return metric
+
+
+def _value(transform: Any, images: list[Any], masks: list[Any]) -> float:
+    """Return the negative mutual information under a transform, infinite without common points."""
+    metric = _metric(images, masks)
+    metric.SetFixedImage(images[0])
+    metric.SetMovingImage(images[1])
+    metric.SetVirtualDomainFromImage(images[0])
+    metric.SetMovingTransform(transform)
+    try:
+        metric.Initialize()
+        return float(metric.GetValue())
+    except RuntimeError as error:
+        logger.debug("no mutual information: %s", error)
+        return np.inf
+
+
+def _optimise(transform: Any, images: list[Any], masks: list[Any]) -> None:
+    """Optimise an affine transform in place."""
+    image_type = type(images[0])
+    metric = _metric(images, masks)
+    scales = itk.RegistrationParameterScalesFromPhysicalShift[type(metric)].New(metric=metric)
+    optimizer = itk.RegularStepGradientDescentOptimizerv4[itk.D].New(
+        scales_estimator=scales,
+        learning_rate=1.0,
+        minimum_step_length=1e-2,
+        number_of_iterations=100,
+        return_best_parameters_and_value=True,
+    )
+    method = itk.ImageRegistrationMethodv4[image_type, image_type].New(
+        fixed_image=images[0],
+        moving_image=images[1],
+        metric=metric,
+        optimizer=optimizer,
+        initial_transform=transform,
+        number_of_levels=2,
+        shrink_factors_per_level=[2, 1],
+        smoothing_sigmas_per_level=[1, 0],
+        in_place=True,
+    )
+    method.Update()
+
+
+def flat_transforms(transform: Any) -> list[Any]:
+    """Return the parts of a composite, however nested, in the order in which they are applied."""
+    transform = itk.down_cast(transform)
+    if not hasattr(transform, "GetNthTransform"):
+        return [transform]
+    parts = [transform.GetNthTransform(n) for n in range(transform.GetNumberOfTransforms())]
+    return [flat for part in reversed(parts) for flat in flat_transforms(part)]
+
+
+def space_map(transform: Any, domain: ImageDomain) -> SpaceMap:
+    """Make a map that torch can follow of an ITK transform, sampled where it is not linear.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        From the points of ``domain``.
+    domain : ImageDomain
+        Where it will be needed.
+    """
+    if transform.IsLinear():
+        offset = np.array(transform.TransformPoint([0.0] * domain.dimension))
+        columns = [
+            np.array(transform.TransformPoint(row)) - offset for row in np.eye(domain.dimension)
+        ]
+        return SpaceMap(np.stack(columns, axis=1), offset)
+    grid = _sampling_grid(domain)
+    return SpaceMap(
+        np.eye(domain.dimension),
+        np.zeros(domain.dimension),
+        _sampled_displacement(transform, grid),
+        grid,
+    )
+
+
+def inverse_transforms(transform: Any, domain: ImageDomain, image_domain: ImageDomain) -> list[Any]:
+    """Return the inverse of a transform as a list, the one applied first first.
+
+    A transform that ITK cannot invert is sampled on a grid and inverted there by fixed-point
+    iteration.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        From the points of ``domain`` to those of ``image_domain``.
+    domain, image_domain : ImageDomain
+        The images that it relates.
+    """
+    inverses = []
+    for part in reversed(flat_transforms(transform)):
+        inverse = part.GetInverseTransform()
+        if inverse is None:
+            inverse = _sampled_inverse(part, _sampling_grid(_joined(domain, image_domain)))
+        inverses.append(itk.down_cast(inverse))
+    return inverses
+
+
+def _sampling_grid(domain: ImageDomain) -> ImageDomain:
+    """Return a grid over the same box with at most ``SAMPLES`` points along each axis."""
+    size = [min(n, SAMPLES) for n in domain.size]
+    spacing = 2 * domain.half_extent / (np.array(size) - 1)
+    return ImageDomain(tuple(size), tuple(spacing.tolist()), domain.origin, domain.direction)
+
+
+def _joined(one: ImageDomain, other: ImageDomain) -> ImageDomain:
+    """Return a grid along the physical axes that holds both boxes."""
+    dimension = one.dimension
+    corners = np.array(list(product((-1.0, 1.0), repeat=dimension)))
+    points = np.concatenate([d.points_from_coords(corners * d.bounds) for d in (one, other)])
+    low, high = points.min(axis=0), points.max(axis=0)
+    return ImageDomain(
+        (SAMPLES,) * dimension,
+        tuple(((high - low) / (SAMPLES - 1)).tolist()),
+        tuple(low.tolist()),
+        tuple(tuple(row) for row in np.eye(dimension).tolist()),
+    )
+
+
+def _sampled_displacement(transform: Any, grid: ImageDomain) -> Array:
+    """Return what a transform adds to the points of a grid, mm, shape (k, j, i, D)."""
+    vector = itk.Vector[itk.F, grid.dimension]
+    sampler = itk.TransformToDisplacementFieldFilter[itk.Image[vector, grid.dimension], itk.D].New(
+        transform=transform,
+        reference_image=image_from_array(np.zeros(grid.size[::-1], np.uint8), grid),
+        use_reference_image=True,
+    )
+    sampler.Update()
+    displacement: Array = itk.array_from_image(sampler.GetOutput()).astype(np.float64)
+    return displacement
+
+
+def _sampled_inverse(transform: Any, grid: ImageDomain) -> Any:
+    """Invert a transform where it moves points to the points of a grid."""
+    displacement = _sampled_displacement(transform, grid)
+    channels = torch.from_numpy(np.moveaxis(displacement, -1, 0)[None].copy())
+    sampled = SampledImage(channels, grid, grid)
+    points = grid.grid_points().reshape(-1, grid.dimension)
+    inverse = np.zeros_like(points)
+    for _ in range(INVERSE_ITERATIONS):
+        inverse = -sampled(torch.from_numpy(grid.coords_from_points(points + inverse)))[0].numpy()
+    result = itk.DisplacementFieldTransform[itk.D, grid.dimension].New()
+    result.SetDisplacementField(_displacement_field(inverse.reshape(displacement.shape), grid))
+    result.SetInverseDisplacementField(_displacement_field(displacement, grid))
+    return result
+
+
+def _displacement_field(displacement: Array, grid: ImageDomain) -> Any:
+    field = itk.Image[itk.Vector[itk.D, grid.dimension], grid.dimension].New()
+    field.SetRegions(grid.size)
+    field.SetSpacing(grid.spacing)
+    field.SetOrigin(grid.origin)
+    field.SetDirection(np.array(grid.direction))
+    field.Allocate()
+    itk.array_view_from_image(field)[:] = displacement
+    return field

@@ -1,0 +1,377 @@
+"""What `itk-nephi register` reads and leaves behind: images, transforms, and how good they are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+import re
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi import metrics
+from itk_nephi.files import Table, read_image, write_image
+
+if TYPE_CHECKING:
+    from itk_nephi.registration import Registration
+
+Array = npt.NDArray[np.float64]
+
+SAMPLES = 50_000
+"""Voxels at which similarity and inverse consistency are measured, where there are more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An image pair as read from files, and what is needed to judge its registration.
+
+    Parameters
+    ----------
+    fixed, moving : itk.Image
+        The images.
+    fixed_mask, moving_mask : itk.Image, optional
+        Their masks.
+    landmarks : tuple of array, optional
+        Corresponding fixed and moving points, shape (N, D), mm.
+    labels : tuple of itk.Image, optional
+        Fixed and moving label images.
+    paths : dict of str to str
+        Where all this was read from.
+    """
+
+    fixed: Any
+    moving: Any
+    fixed_mask: Any
+    moving_mask: Any
+    landmarks: tuple[Array, Array] | None
+    labels: tuple[Any, Any] | None
+    paths: dict[str, str]
+
+    @classmethod
+    def read(
+        cls,
+        fixed: Path,
+        moving: Path,
+        fixed_mask: Path | None = None,
+        moving_mask: Path | None = None,
+        landmarks: Path | None = None,
+        labels: tuple[Path, Path] | None = None,
+    ) -> Case:
+        """Read a case from files.
+
+        Raises
+        ------
+        ValueError
+            If a file is not what it should be; the message calls it as the command line does.
+        """
+        arguments = {"FIXED": fixed, "MOVING": moving}
+        arguments |= {"--fixed-mask": fixed_mask} if fixed_mask else {}
+        arguments |= {"--moving-mask": moving_mask} if moving_mask else {}
+        if labels:
+            arguments |= {"--labels FIXED": labels[0], "--labels MOVING": labels[1]}
+        images = {name: read_image(path, name) for name, path in arguments.items()}
+        dimension = images["FIXED"].GetImageDimension()
+        for name, image in images.items():
+            if image.GetImageDimension() != dimension:
+                raise ValueError(
+                    f"expected {name} in {dimension} dimensions like FIXED, "
+                    f"got {arguments[name]} in {image.GetImageDimension()}"
+                )
+        pairs = None
+        if landmarks:
+            table = Table.read(landmarks, "--landmarks")
+            columns = landmark_columns(dimension)
+            both = table.points(columns)
+            pairs = both[:, :dimension], both[:, dimension:]
+            arguments |= {"--landmarks": landmarks}
+        return cls(
+            fixed=images["FIXED"],
+            moving=images["MOVING"],
+            fixed_mask=images.get("--fixed-mask"),
+            moving_mask=images.get("--moving-mask"),
+            landmarks=pairs,
+            labels=(images["--labels FIXED"], images["--labels MOVING"]) if labels else None,
+            paths={
+                re.sub(r"\W+", "_", name.strip("-")).lower(): str(path)
+                for name, path in arguments.items()
+            },
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return int(self.fixed.GetImageDimension())
+
+
+def landmark_columns(dimension: int) -> list[str]:
+    """Return the columns of a CSV file of landmarks: fixed_x, ... moving_x, ..."""
+    return [f"{space}_{axis}" for space in ("fixed", "moving") for axis in "xyz"[:dimension]]
+
+
+def resample(
+    moving: Any,
+    transforms: Sequence[Any],
+    reference: Any,
+    *,
+    interpolation: str = "linear",
+    outside: float = 0.0,
+) -> Any:
+    """Resample an image of any pixel type as ``itk.resample_image_filter`` does.
+
+    Parameters
+    ----------
+    moving : itk.Image
+        What to resample.
+    transforms : sequence of itk.Transform
+        From reference to moving space; a point goes through the first one first.
+    reference : itk.Image
+        Gives the grid.
+    interpolation : {"linear", "nearest", "bspline"}
+        How values between voxels are found.
+    outside : float
+        The value outside the moving image.
+
+    Returns
+    -------
+    itk.Image
+        Of the pixel type of ``moving``.
+
+    Raises
+    ------
+    ValueError
+        If ``outside`` is not a value of this type.
+    """
+    values = np.asarray(moving)
+    if values.dtype.kind in "iu":
+        limits = np.iinfo(values.dtype)
+        if not (limits.min <= outside <= limits.max and outside == int(outside)):
+            raise ValueError(
+                f"expected outside to be a value of the moving image's pixel type, "
+                f"{values.dtype}, got {outside:g}"
+            )
+    kind = type(moving)
+    if (kind, kind) not in itk.ResampleImageFilter.keys():  # noqa: SIM118, ITK's `in` never ends
+        moving = metrics.image_like(moving, values.astype(np.float64))
+    dimension = moving.GetImageDimension()
+    interpolator = {
+        "linear": itk.LinearInterpolateImageFunction,
+        "nearest": itk.NearestNeighborInterpolateImageFunction,
+        "bspline": itk.BSplineInterpolateImageFunction,
+    }[interpolation]
+    transform = itk.CompositeTransform[itk.D, dimension].New()
+    for part in reversed(transforms):
+        transform.AddTransform(part)
+    resampled = itk.resample_image_filter(
+        moving,
+        transform=transform,
+        interpolator=interpolator.New(moving),
+        use_reference_image=True,
+        reference_image=reference,
+        default_pixel_value=np.asarray(moving).dtype.type(outside).item(),
+    )
+    if type(moving) is kind:
+        return resampled
+    return metrics.image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
+
+
+def write(
+    folder: Path,
+    case: Case,
+    registration: Registration,
+    *,
+    seconds: dict[str, float],
+    device: str,
+    initial: str,
+) -> dict[str, Any]:
+    """Write everything that the command line promises into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+    case : Case
+        What was registered.
+    registration : Registration
+        The result.
+    seconds : dict of str to float
+        What the stages so far took.
+    device, initial : str
+        As the user gave them.
+
+    Returns
+    -------
+    dict
+        What metrics.json holds.
+    """
+    seconds = dict(seconds)
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds[stage] = time.perf_counter() - start
+
+    fixed_to_moving = registration.fixed_to_moving
+    itk.transformwrite(fixed_to_moving, str(folder / "fixed_to_moving.h5"))
+    itk.transformwrite(registration.moving_to_fixed, str(folder / "moving_to_fixed.h5"))
+    with timed("warp"):
+        before = resample(case.moving, [registration.initial], case.fixed)
+        warped = resample(case.moving, [fixed_to_moving], case.fixed)
+        write_image(warped, folder / "warped.nii.gz")
+    with timed("jacobian_determinant"):
+        determinants = metrics.jacobian_determinant_image(fixed_to_moving, case.fixed)
+        write_image(determinants, folder / "jacobian_determinant.nii.gz")
+    with timed("measure"):
+        measured = _measure(case, registration, before, warped, determinants)
+    with timed("overview"):
+        from itk_nephi.overview import overview
+
+        overview(
+            case.fixed,
+            case.moving,
+            fixed_to_moving,
+            registration.initial,
+            registration.history,
+            fixed_mask=case.fixed_mask,
+        ).savefig(folder / "overview.png")
+    result = {
+        **measured,
+        "interrupted": registration.interrupted,
+        "steps": len(registration.history),
+        "seconds": {**seconds, "total": sum(seconds.values())},
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "seed": registration.seed,
+        "device": device,
+        "initial": initial,
+        "settings": asdict(registration.settings),
+        "inputs": case.paths,
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                name: importlib.metadata.version(name)
+                for name in ("itk-nephi", "itk", "torch", "numpy")
+            },
+        },
+    }
+    text = json.dumps(_without_nan(result), indent=2)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    return result
+
+
+def summary(result: dict[str, Any], folder: Path) -> str:
+    """Say in a few lines how a registration went and which file to use for what."""
+    lines = [""]
+    if "landmark_error_mm" in result:
+        errors = result["landmark_error_mm"]
+        now = errors["after"]
+        lines += [
+            f"landmark error   mean {errors['as_stored']['mean']:.2f} mm as stored, "
+            f"{errors['before']['mean']:.2f} mm after the initial transform, "
+            f"{now['mean']:.2f} mm now",
+            f"                 now: median {now['median']:.2f}, 95th percentile {now['p95']:.2f}, "
+            f"largest {now['max']:.2f} mm, of {errors['count']}",
+        ]
+    if "dice" in result:
+        means = [np.mean(list(result["dice"][when].values())) for when in ("before", "after")]
+        lines += [f"Dice of labels   mean {means[0]:.3f} before, {means[1]:.3f} now"]
+    similarity, consistency = result["similarity"], result["inverse_consistency_error_mm"]
+    folding = result["folding_fraction"]
+    lines += [
+        f"similarity       {similarity['before']:.3f} before, {similarity['after']:.3f} now "
+        "(1 is best)",
+        f"folding          {f'{folding:.4%}' if folding else 'none'} "
+        f"in the {result['measured_in']}",
+        f"there and back   {consistency['mean']:.2f} mm off on average, "
+        f"{consistency['p95']:.2f} mm at the 95th percentile",
+        f"time             {result['seconds']['total']:.0f} s, "
+        f"memory {result['peak_memory_mib'] / 1024:.1f} GiB",
+        "",
+        "to resample moving images onto the fixed image, or to map fixed points to moving:",
+        f"  {folder / 'fixed_to_moving.h5'}",
+        "to map moving points to fixed:",
+        f"  {folder / 'moving_to_fixed.h5'}",
+        "to see how it went:",
+        f"  {folder / 'overview.png'}",
+    ]
+    return "\n".join(lines)
+
+
+def _measure(
+    case: Case, registration: Registration, before: Any, warped: Any, determinants: Any
+) -> dict[str, Any]:
+    fixed_to_moving, initial = registration.fixed_to_moving, registration.initial
+    values = np.asarray(case.fixed)
+    inside = (
+        np.ones(values.shape, bool) if case.fixed_mask is None else np.asarray(case.fixed_mask) != 0
+    )
+    voxels = np.flatnonzero(inside)
+    if len(voxels) > SAMPLES:
+        voxels = np.sort(np.random.default_rng(0).choice(voxels, SAMPLES, replace=False))
+    points = metrics.voxel_points(case.fixed, voxels)
+
+    def similarity(transform: Any, image: Any) -> float:
+        seen = voxels[metrics.is_inside(case.moving, metrics.transform_points(transform, points))]
+        if not len(seen):
+            return math.nan
+        return metrics.normalized_cross_correlation(
+            values.ravel()[seen], np.asarray(image).ravel()[seen]
+        )
+
+    consistency = metrics.inverse_consistency_errors(
+        fixed_to_moving, registration.moving_to_fixed, points
+    )
+    result: dict[str, Any] = {
+        "measured_in": "fixed image" if case.fixed_mask is None else "fixed mask",
+        "similarity": {
+            "measure": "normalized cross correlation where the images overlap",
+            "before": similarity(initial, before),
+            "after": similarity(fixed_to_moving, warped),
+        },
+        "folding_fraction": metrics.folding_fraction(determinants, inside),
+        "standard_deviation_of_log_jacobian": metrics.standard_deviation_of_log_jacobian(
+            determinants, inside
+        ),
+        "inverse_consistency_error_mm": _statistics(consistency, ("mean", "p95")),
+    }
+    if case.landmarks is not None:
+        identity = itk.IdentityTransform[itk.D, case.dimension].New()
+        stages = {"as_stored": identity, "before": initial, "after": fixed_to_moving}
+        result["landmark_error_mm"] = {"count": len(case.landmarks[0])} | {
+            name: _statistics(metrics.landmark_errors(transform, *case.landmarks))
+            for name, transform in stages.items()
+        }
+    if case.labels is not None:
+        result["dice"] = {
+            name: {str(k): v for k, v in metrics.dice(*case.labels, transform).items()}
+            for name, transform in {"before": initial, "after": fixed_to_moving}.items()
+        }
+    return result
+
+
+def _statistics(
+    errors: Array, names: Sequence[str] = ("mean", "median", "p95", "max")
+) -> dict[str, float]:
+    values = {
+        "mean": errors.mean(),
+        "median": np.median(errors),
+        "p95": np.percentile(errors, 95),
+        "max": errors.max(),
+    }
+    return {name: float(values[name]) for name in names}
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace what JSON cannot hold by null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,66 @@
+"""Awkward images in 2D and 3D: unequal sizes, anisotropic voxels, turned, far from the origin."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi.image import ImageDomain, image_from_array
+from itk_nephi.model import FieldSettings
+from itk_nephi.transform import Deformation
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compute on one thread, which is quickest for small images, above all on shared cores."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(usual if "slow" in request.keywords else 1)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.fixture(params=[2, 3], ids=["2D", "3D"])
+def dimension(request: pytest.FixtureRequest) -> int:
+    dimension: int = request.param
+    return dimension
+
+
+@pytest.fixture
+def domain(dimension: int) -> ImageDomain:
+    c, s = np.cos(0.4), np.sin(0.4)
+    direction = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    if dimension == 3:
+        direction = direction @ [[1, 0, 0], [0, c, -s], [0, s, c]]
+    return ImageDomain(
+        size=(11, 7, 5)[:dimension],
+        spacing=(0.8, 1.7, 2.9)[:dimension],
+        origin=(-31.0, 12.5, 107.0)[:dimension],
+        direction=tuple(tuple(row) for row in direction[:dimension, :dimension].tolist()),
+    )
+
+
+@pytest.fixture
+def image(domain: ImageDomain) -> Any:
+    """Noise, as itk.Image of float."""
+    values = np.random.default_rng(1).normal(size=domain.size[::-1])
+    return image_from_array(values.astype(np.float32), domain)
+
+
+@pytest.fixture
+def small_field() -> FieldSettings:
+    return FieldSettings(
+        width=9, depth=2, frequencies=5, global_code=3, local_channels=4, local_grid=5
+    )
+
+
+@pytest.fixture
+def deformation(domain: ImageDomain, small_field: FieldSettings) -> Deformation:
+    """Both fields with every weight at random, so that points move by about a voxel."""
+    generator = torch.Generator().manual_seed(3)
+    deformation = Deformation.identity(domain, small_field, generator)
+    for field in (deformation.field, deformation.inverse_field):
+        torch.nn.init.normal_(field.output.weight, std=0.03, generator=generator)
+        torch.nn.init.normal_(field.output.bias, std=0.03, generator=generator)
+    return deformation

@@ -1,0 +1,374 @@
+import csv
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi.image import ImageDomain, image_from_array
+from itk_nephi.metrics import (
+    folding_fraction,
+    inverse_consistency_errors,
+    jacobian_determinant_image,
+    landmark_errors,
+    transform_points,
+)
+from itk_nephi.model import FieldSettings
+from itk_nephi.optimisation import Progress, RegistrationSettings
+from itk_nephi.phantom import Phantom, deformed_shape, lung
+from itk_nephi.registration import Registration, register
+
+LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
+
+SMALL = RegistrationSettings(
+    field=FieldSettings(width=32, frequencies=16, global_code=4, local_channels=8, local_grid=8),
+    smoothing=(2.0, 1.0),
+    steps=40,
+    points=1500,
+    regularizer_points=300,
+)
+# moves points by a little, in a moment
+HASTY = RegistrationSettings(
+    field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
+    smoothing=(1.0,),
+    steps=6,
+    points=200,
+    regularizer_points=40,
+)
+
+
+@pytest.fixture(scope="module")
+def section() -> Phantom:
+    """A coronal section of a chest, voxels of 5 and 6 mm, anisotropic and turned."""
+    return lung(2, size=(64, 44), motion=20, seed=2)
+
+
+@pytest.fixture(scope="module")
+def shape() -> Phantom:
+    return deformed_shape(2, size=24, motion=2, seed=1)
+
+
+def assert_recovered(registration: Registration, phantom: Phantom, mean: float) -> None:
+    """Expect a mean error at the landmarks, mm, in both directions, and no folding."""
+    forth, back = registration.fixed_to_moving, registration.moving_to_fixed
+    fixed, moving = phantom.fixed_landmarks, phantom.moving_landmarks
+    assert np.linalg.norm(moving - fixed, axis=1).mean() > 3 * mean
+    assert landmark_errors(forth, fixed, moving).mean() < mean
+    assert landmark_errors(back, moving, fixed).mean() < mean
+    assert inverse_consistency_errors(forth, back, fixed).mean() < mean
+    determinants = jacobian_determinant_image(forth, phantom.fixed)
+    assert folding_fraction(determinants, phantom.fixed_mask) == 0
+
+
+def same_bits(one: Registration, other: Registration) -> bool:
+    return all(
+        np.array_equal(np.array(a.GetParameters()), np.array(b.GetParameters()))
+        for a, b in (
+            (one.fixed_to_moving, other.fixed_to_moving),
+            (one.moving_to_fixed, other.moving_to_fixed),
+        )
+    )
+
+
+def parts(composite: Any) -> list[str]:
+    """Return the names of the transforms of a composite, the one applied first first."""
+    count = composite.GetNumberOfTransforms()
+    names = [composite.GetNthTransform(n).GetNameOfClass() for n in range(count)]
+    return names[::-1]
+
+
+def test_the_breathing_of_a_section_is_recovered(section: Phantom) -> None:
+    registration = register(
+        section.fixed,
+        section.moving,
+        fixed_mask=section.fixed_mask,
+        moving_mask=section.moving_mask,
+        settings=SMALL,
+    )
+    # a third of a voxel
+    assert_recovered(registration, section, mean=2.0)
+    assert registration.history[-1].done == 80
+    assert not registration.interrupted
+
+
+def test_the_deformation_of_a_solid_is_recovered() -> None:
+    solid = deformed_shape(3, size=24, motion=2.4, seed=1)
+    registration = register(solid.fixed, solid.moving, initial=None, settings=SMALL)
+    assert_recovered(registration, solid, mean=0.3)
+
+
+def test_what_lies_outside_the_masks_does_not_matter(section: Phantom) -> None:
+    images = []
+    for name in ("fixed", "moving"):
+        image = getattr(section, name)
+        values, mask = (itk.array_from_image(i) for i in (image, getattr(section, f"{name}_mask")))
+        values[mask == 0] = np.random.default_rng(len(name)).uniform(-1000, 500, (mask == 0).sum())
+        images.append(image_from_array(values, ImageDomain.of(image)))
+    registration = register(
+        *images,
+        fixed_mask=section.fixed_mask,
+        moving_mask=section.moving_mask,
+        initial="moments",
+        settings=SMALL,
+    )
+    found = landmark_errors(
+        registration.fixed_to_moving, section.fixed_landmarks, section.moving_landmarks
+    )
+    assert found.mean() < 3.0
+
+
+@pytest.mark.parametrize("name", ["fixed_mask", "moving_mask"])
+def test_one_mask_alone_is_enough(section: Phantom, name: str) -> None:
+    mask = {name: getattr(section, name)}
+    registration = register(section.fixed, section.moving, initial=None, settings=HASTY, **mask)
+    plain = register(section.fixed, section.moving, initial=None, settings=HASTY)
+    assert not same_bits(registration, plain)
+
+
+def stored_otherwise(image: Any) -> Any:
+    """Return the same voxels at the same points, axes reversed in memory and the first flipped."""
+    domain = ImageDomain.of(image)
+    last = np.zeros(domain.dimension)
+    last[0] = domain.size[0] - 1
+    direction = np.array(domain.direction)
+    direction[:, 0] *= -1
+    return image_from_array(
+        np.flip(itk.array_from_image(image), -1).transpose(),
+        ImageDomain(
+            size=domain.size[::-1],
+            spacing=domain.spacing[::-1],
+            origin=tuple(domain.points_from_index(last).tolist()),
+            direction=tuple(tuple(row) for row in direction[:, ::-1].tolist()),
+        ),
+    )
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_how_voxels_are_stored_does_not_matter(dimension: int) -> None:
+    size = (48, 36) if dimension == 2 else (24, 20, 18)
+    chest = lung(dimension, size=size, motion=20, seed=1)
+    settings = replace(HASTY, steps=20)
+    expected = register(
+        chest.fixed,
+        chest.moving,
+        fixed_mask=chest.fixed_mask,
+        moving_mask=chest.moving_mask,
+        settings=settings,
+    )
+    found = register(
+        stored_otherwise(chest.fixed),
+        stored_otherwise(chest.moving),
+        fixed_mask=stored_otherwise(chest.fixed_mask),
+        moving_mask=stored_otherwise(chest.moving_mask),
+        settings=settings,
+    )
+    points = chest.fixed_landmarks
+    mapped = transform_points(expected.fixed_to_moving, points)
+    assert np.linalg.norm(mapped - points, axis=1).max() > 5
+    # mm: the canonical grids differ by rounding errors of float64
+    assert landmark_errors(found.fixed_to_moving, points, mapped).max() < 1e-3
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_ran_before(shape: Phantom) -> None:
+    def registered(seed: int, moving: Any) -> Registration:
+        return register(shape.fixed, moving, settings=HASTY, seed=seed)
+
+    first = registered(3, shape.moving)
+    registered(3, shape.fixed)
+    assert same_bits(registered(3, shape.moving), first)
+    assert not same_bits(registered(4, shape.moving), first)
+
+
+@pytest.mark.parametrize("pixel", ["uint8", "int16", "float64"])
+def test_the_pixel_type_does_not_matter(shape: Phantom, pixel: str) -> None:
+    def rounded(image: Any, kind: str) -> Any:
+        values = np.rint(200 * itk.array_from_image(image)).astype(kind)
+        return image_from_array(values, ImageDomain.of(image))
+
+    expected, found = (
+        register(*(rounded(i, kind) for i in (shape.fixed, shape.moving)), settings=HASTY)
+        for kind in ("float32", pixel)
+    )
+    assert same_bits(found, expected)
+
+
+def test_an_initial_composite_is_contained_flat_and_in_order(shape: Phantom) -> None:
+    domain = ImageDomain.of(shape.fixed)
+    offset = np.array([150.0, -80.0])
+    elsewhere = replace(domain, origin=tuple((domain.origin + offset).tolist()))
+    moving = image_from_array(itk.array_from_image(shape.moving), elsewhere)
+    turn, shift = itk.Euler2DTransform[itk.D].New(), itk.TranslationTransform[itk.D, 2].New()
+    turn.SetCenter(domain.centre.tolist())
+    turn.SetAngle(0.1)
+    shift.SetOffset(offset.tolist())
+    inner, initial = (itk.CompositeTransform[itk.D, 2].New() for _ in range(2))
+    inner.AddTransform(shift)
+    initial.AddTransform(inner)
+    initial.AddTransform(turn)
+
+    registration = register(shape.fixed, moving, initial=initial, settings=HASTY)
+    assert registration.initial is initial
+    forth, back = registration.fixed_to_moving, registration.moving_to_fixed
+    assert parts(forth) == ["NePhiTransform", "Euler2DTransform", "TranslationTransform"]
+    assert parts(back) == ["TranslationTransform", "Euler2DTransform", "NePhiTransform"]
+    points = shape.fixed_landmarks
+    by_parts = transform_points(forth.GetBackTransform(), points)
+    by_parts = transform_points(initial, by_parts)
+    np.testing.assert_allclose(transform_points(forth, points), by_parts, atol=1e-9)
+    assert np.linalg.norm(transform_points(forth, points) - points - offset, axis=1).mean() < 5
+
+
+def test_an_initial_transform_without_a_closed_inverse_is_inverted_too(shape: Phantom) -> None:
+    initial = itk.BSplineTransform[itk.D, 2, 3].New()
+    initial.SetTransformDomainOrigin([-10.0, -10.0])
+    initial.SetTransformDomainPhysicalDimensions([50.0, 50.0])
+    initial.SetTransformDomainMeshSize([4, 4])
+    count = initial.GetNumberOfParameters()
+    values = np.random.default_rng(1).uniform(-2, 2, count).tolist()
+    initial.SetParameters(itk.OptimizerParameters[itk.D](values))
+    registration = register(shape.fixed, shape.moving, initial=initial, settings=HASTY)
+    forth, back = registration.fixed_to_moving, registration.moving_to_fixed
+    assert parts(forth) == ["NePhiTransform", "BSplineTransform"]
+    assert parts(back) == ["DisplacementFieldTransform", "NePhiTransform"]
+    points = shape.fixed_landmarks
+    assert landmark_errors(initial, points, points).max() > 0.5
+    first, last = forth.GetBackTransform(), back.GetFrontTransform()
+    opened = inverse_consistency_errors(first, last, points)
+    # the same as of the fields alone, up to the sampled inverse
+    closed = inverse_consistency_errors(forth, back, points)
+    np.testing.assert_allclose(closed, opened, atol=0.1)
+
+
+def test_an_interruption_keeps_what_was_reached(shape: Phantom) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done == 4:
+            raise KeyboardInterrupt
+
+    registration = register(shape.fixed, shape.moving, settings=HASTY, report=stop)
+    assert registration.interrupted
+    assert len(registration.history) == 4
+    points = shape.fixed_landmarks
+    moved = transform_points(registration.fixed_to_moving, points)
+    initially = transform_points(registration.initial, points)
+    assert np.abs(moved - initially).max() > 0.01
+
+
+def test_it_says_how_it_was_found(shape: Phantom) -> None:
+    reported: list[Progress] = []
+    registration = register(
+        shape.fixed, shape.moving, initial=None, settings=HASTY, seed=5, report=reported.append
+    )
+    assert registration.history == reported
+    assert registration.settings == HASTY
+    assert registration.seed == 5
+    assert parts(registration.fixed_to_moving) == ["NePhiTransform", "TranslationTransform"]
+
+
+def test_a_registration_can_be_pickled(shape: Phantom) -> None:
+    registration = register(shape.fixed, shape.moving, settings=HASTY)
+    again = pickle.loads(pickle.dumps(registration))
+    points = shape.fixed_landmarks
+    for name in ("fixed_to_moving", "moving_to_fixed", "initial"):
+        expected = transform_points(getattr(registration, name), points)
+        found = transform_points(getattr(again, name), points)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert again.history == registration.history
+    assert again.settings == HASTY
+
+
+def test_the_inverse_of_the_composite_is_the_other_direction(shape: Phantom) -> None:
+    registration = register(shape.fixed, shape.moving, settings=HASTY)
+    points = shape.moving_landmarks
+    expected = transform_points(registration.moving_to_fixed, points)
+    inverse = registration.fixed_to_moving.GetInverseTransform()
+    np.testing.assert_allclose(transform_points(inverse, points), expected, atol=1e-9)
+
+
+def test_images_of_different_dimension_are_refused(shape: Phantom) -> None:
+    solid = deformed_shape(3, size=16, motion=1)
+    with pytest.raises(ValueError, match="fixed and moving of the same dimension, got 2 and 3"):
+        register(shape.fixed, solid.moving)
+
+
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_a_bad_image_is_named(shape: Phantom, name: str) -> None:
+    images = {"fixed": shape.fixed, "moving": shape.moving}
+    flat = image_from_array(np.full((24, 24), 3, np.uint8), ImageDomain.of(shape.fixed))
+    with pytest.raises(ValueError, match=f"expected {name} to have contrast, got 3"):
+        register(**images | {name: flat})
+    with pytest.raises(TypeError, match=f"expected {name} to be an itk.Image, got NoneType"):
+        register(**images | {name: None})
+
+
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_a_bad_mask_is_named(shape: Phantom, name: str) -> None:
+    empty = image_from_array(np.zeros((24, 24), np.uint8), ImageDomain.of(shape.fixed))
+    small = image_from_array(
+        np.ones((20, 24), np.uint8), replace(ImageDomain.of(empty), size=(24, 20))
+    )
+    for mask, message in (
+        (empty, f"expected {name}_mask to have .* got an empty mask"),
+        (small, f"expected {name}_mask to lie on the grid of {name}, .* got 24 x 20 voxels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            register(shape.fixed, shape.moving, **{f"{name}_mask": mask})
+
+
+def test_images_that_do_not_overlap_are_refused(shape: Phantom) -> None:
+    far = replace(ImageDomain.of(shape.moving), origin=(1000.0, 0.0))
+    moving = image_from_array(itk.array_from_image(shape.moving), far)
+    with pytest.raises(ValueError, match="expected fixed and moving images that overlap"):
+        register(shape.fixed, moving, initial=None)
+
+
+def test_an_initial_transform_of_another_kind_is_refused(shape: Phantom) -> None:
+    with pytest.raises(ValueError, match=r"expected initial to be one of .* got 'rigid'"):
+        register(shape.fixed, shape.moving, initial="rigid")
+    for initial, kind in (
+        (itk.AffineTransform[itk.D, 3].New(), "itkAffineTransformD3"),
+        (itk.AffineTransform[itk.F, 2].New(), "itkAffineTransformF2"),
+        ([1.0, 2.0], "list"),
+    ):
+        with pytest.raises(TypeError, match=f"of double precision in 2 dimensions.* got {kind}"):
+            register(shape.fixed, shape.moving, initial=initial)
+
+
+def test_a_device_that_is_not_there_is_refused(shape: Phantom) -> None:
+    for device in ["abacus", *([] if torch.cuda.is_available() else ["cuda"])]:
+        with pytest.raises(ValueError, match=f"expected device to be cpu, .* got '{device}'"):
+            register(shape.fixed, shape.moving, device=device)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_a_gpu_finds_the_same(section: Phantom) -> None:
+    registration = register(
+        section.fixed,
+        section.moving,
+        fixed_mask=section.fixed_mask,
+        moving_mask=section.moving_mask,
+        settings=SMALL,
+        device="cuda",
+    )
+    assert_recovered(registration, section, mean=2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.skipif(not LUNG.is_dir(), reason="../shared/data/lung is not there")
+def test_a_real_lung_is_registered_to_within_a_voxel_by_all_defaults() -> None:
+    fixed, moving = (itk.imread(LUNG / f"{name}.mha", itk.F) for name in ("fixed", "moving"))
+    masks = {f"{n}_mask": itk.imread(LUNG / f"{n}_mask.mha", itk.UC) for n in ("fixed", "moving")}
+    with (LUNG / "landmarks51.csv").open() as file:
+        rows = np.array([list(map(float, row)) for row in list(csv.reader(file))[1:]])
+    before = np.linalg.norm(rows[:, 3:] - rows[:, :3], axis=1)
+    assert before.mean() > 30
+    registration = register(fixed, moving, **masks)
+    found = landmark_errors(registration.fixed_to_moving, rows[:, :3], rows[:, 3:])
+    assert found.mean() <= 1.45
+    determinants = jacobian_determinant_image(registration.fixed_to_moving, fixed)
+    assert folding_fraction(determinants, masks["fixed_mask"]) == 0

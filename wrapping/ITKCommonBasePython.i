@@ -1,0 +1,4 @@
+%module(package="itk") ITKCommonBasePython
+
+class itkLightObject {};
+class itkObject : public itkLightObject {};

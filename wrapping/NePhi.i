@@ -1,0 +1,188 @@
+%module(package="itk") NePhiPython
+
+%pythonbegin %{
+from itk.Configuration.NePhiConfig import require_supported_itk
+
+require_supported_itk()
+
+import numpy
+
+swig = {}
+
+
+def _points_from(values, dimension):
+    points = numpy.ascontiguousarray(values, dtype=numpy.float64)
+    if points.ndim != 2 or points.shape[1] != dimension:
+        raise ValueError(f"expected points of shape (N, {dimension}), got {points.shape}")
+    return points
+%}
+
+%{
+#include "itkNePhiTransform.h"
+#include "itkNePhiTransformIOFactory.h"
+
+using itkLightObject = itk::LightObject;
+using itkObject = itk::Object;
+using itkTransformBaseTemplateD = itk::TransformBaseTemplate<double>;
+using itkTransformBaseTemplateF = itk::TransformBaseTemplate<float>;
+using itkTransformD22 = itk::Transform<double, 2, 2>;
+using itkTransformD33 = itk::Transform<double, 3, 3>;
+using itkTransformF22 = itk::Transform<float, 2, 2>;
+using itkTransformF33 = itk::Transform<float, 3, 3>;
+using itkNePhiTransformD2 = itk::NePhiTransform<double, 2>;
+using itkNePhiTransformD3 = itk::NePhiTransform<double, 3>;
+using itkNePhiTransformF2 = itk::NePhiTransform<float, 2>;
+using itkNePhiTransformF3 = itk::NePhiTransform<float, 3>;
+using itkNePhiTransformIOFactory = itk::NePhiTransformIOFactory;
+
+namespace
+{
+/** The memory of a C-contiguous numpy array of doubles, for as long as this object lives. */
+class DoubleBuffer
+{
+public:
+  DoubleBuffer(PyObject * array, int flags)
+  {
+    if (PyObject_GetBuffer(array, &m_View, flags | PyBUF_C_CONTIGUOUS) != 0)
+    {
+      PyErr_Clear();
+      throw std::invalid_argument("expected a contiguous array of float64");
+    }
+  }
+  DoubleBuffer(const DoubleBuffer &) = delete;
+  DoubleBuffer & operator=(const DoubleBuffer &) = delete;
+  ~DoubleBuffer() { PyBuffer_Release(&m_View); }
+
+  double *
+  GetData() const
+  {
+    return static_cast<double *>(m_View.buf);
+  }
+
+  itk::SizeValueType
+  GetSize() const
+  {
+    return static_cast<itk::SizeValueType>(m_View.len) / sizeof(double);
+  }
+
+private:
+  Py_buffer m_View;
+};
+
+/** The object with a reference for its Python proxy, which UnRegister() gives back. */
+template <typename TObject>
+TObject *
+Share(TObject * object)
+{
+  object->Register();
+  return object;
+}
+} // namespace
+%}
+
+%import "ITKCommonBasePython.i"
+%import "itkTransformBasePython.i"
+
+%include "exception.i"
+
+%exception {
+  try
+  {
+    $action
+  }
+  catch (const std::exception & error)
+  {
+    SWIG_exception_fail(SWIG_RuntimeError, error.what());
+  }
+}
+
+
+%define NEPHI_TRANSFORM(Name, Superclass, VDimension)
+%newobject Name::__New_orig__;
+%newobject Name::Clone;
+%newobject Name::GetInverseTransform;
+%newobject Name::cast;
+%nodefaultctor Name;
+class Name : public Superclass
+{
+public:
+  bool GetInverse(Name * inverse) const;
+
+  %extend
+  {
+    ~Name() { $self->UnRegister(); }
+
+    static Name * __New_orig__() { return Share(Name::New().GetPointer()); }
+
+    static Name * cast(itkLightObject * object)
+    {
+      auto * transform = dynamic_cast<Name *>(object);
+      if (transform == nullptr)
+      {
+        throw std::invalid_argument("expected an object of class " #Name);
+      }
+      return Share(transform);
+    }
+
+    Name * Clone() const { return Share($self->Clone().GetPointer()); }
+
+    Name * GetInverseTransform() const
+    {
+      const auto inverse = Name::New();
+      $self->GetInverse(inverse);
+      return Share(inverse.GetPointer());
+    }
+
+    void _TransformPoints(PyObject * points, PyObject * mapped) const
+    {
+      const DoubleBuffer input(points, PyBUF_SIMPLE);
+      const DoubleBuffer output(mapped, PyBUF_WRITABLE);
+      $self->TransformPoints(input.GetData(), output.GetData(), input.GetSize() / VDimension);
+    }
+
+    void _JacobiansWithRespectToPosition(PyObject * points, PyObject * jacobians) const
+    {
+      const DoubleBuffer input(points, PyBUF_SIMPLE);
+      const DoubleBuffer output(jacobians, PyBUF_WRITABLE);
+      $self->ComputeJacobiansWithRespectToPosition(input.GetData(), output.GetData(), input.GetSize() / VDimension);
+    }
+
+    %pythoncode %{
+    @staticmethod
+    def New(*args, **kwargs):
+        """Create a transform: the identity until its parameters are set."""
+        from itk.support import template_class
+        transform = Name.__New_orig__()
+        template_class.New(transform, *args, **kwargs)
+        return transform
+
+    def TransformPoints(self, points):
+        """Map points, shape (N, D), mm, on all threads; returns an array of the same shape."""
+        points = _points_from(points, VDimension)
+        mapped = numpy.empty_like(points)
+        self._TransformPoints(points, mapped)
+        return mapped
+
+    def JacobiansWithRespectToPosition(self, points):
+        """Jacobian matrices, shape (N, D, D), dimensionless, at points, shape (N, D), mm."""
+        points = _points_from(points, VDimension)
+        jacobians = numpy.empty((*points.shape, VDimension))
+        self._JacobiansWithRespectToPosition(points, jacobians)
+        return jacobians
+    %}
+  }
+};
+%enddef
+
+NEPHI_TRANSFORM(itkNePhiTransformD2, itkTransformD22, 2)
+NEPHI_TRANSFORM(itkNePhiTransformD3, itkTransformD33, 3)
+NEPHI_TRANSFORM(itkNePhiTransformF2, itkTransformF22, 2)
+NEPHI_TRANSFORM(itkNePhiTransformF3, itkTransformF33, 3)
+
+%nodefaultctor itkNePhiTransformIOFactory;
+%nodefaultdtor itkNePhiTransformIOFactory;
+class itkNePhiTransformIOFactory
+{
+public:
+  static void RegisterOneFactory();
+};
