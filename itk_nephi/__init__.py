@@ -16,8 +16,8 @@ cli, files, results,      the ``itk-nephi`` command; what it reads and writes; i
 description, overview     and its picture
 ========================  =====================================================================
 
-torch is imported with the first name that needs it, so that transforms can be read and applied where
-it is not installed.
+torch is imported with the first name that needs it, so that transforms can be read and applied
+where it is not installed.
 """
 
 from importlib import import_module

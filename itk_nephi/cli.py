@@ -123,7 +123,7 @@ def register(
     seed: Seed = 0,
     steps: Annotated[
         int | None,
-        typer.Option(help="Optimiser steps of each level (default 120).", show_default=False),
+        typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
     ] = None,
     points: Annotated[
         int | None,
@@ -138,7 +138,7 @@ def register(
     smoothing: Annotated[
         str | None,
         typer.Option(
-            help="Blur of each level in voxels, coarse to fine (default 4,2,1).", show_default=False
+            help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
         ),
     ] = None,
 ) -> None:
@@ -277,7 +277,7 @@ def demo(
     seed: Seed = 0,
     steps: Annotated[
         int | None,
-        typer.Option(help="Optimiser steps of each level (default 120).", show_default=False),
+        typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
     ] = None,
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the fixed image.")] = (
         96,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from itk_nephi.image import Array, ImageDomain, SampledImage, SpaceMap, image_from_array
+from itk_nephi.metrics import flat_transforms
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,12 @@ def _affine(
             "none that do; give an initial transform"
         )
     # ITK asks a moving mask about every point of every iteration, which takes ten times as long
-    _optimise(best, images, [masks[0], None])
+    try:
+        _optimise(best, images, [masks[0], None])
+    except RuntimeError as error:
+        raise RuntimeError(
+            "the affine registration failed; give another initial transform, for instance moments"
+        ) from error
     return best
 
 
@@ -191,15 +197,6 @@ def _optimise(transform: Any, images: list[Any], masks: list[Any]) -> None:
         in_place=True,
     )
     method.Update()
-
-
-def flat_transforms(transform: Any) -> list[Any]:
-    """Return the parts of a composite, however nested, in the order in which they are applied."""
-    transform = itk.down_cast(transform)
-    if not hasattr(transform, "GetNthTransform"):
-        return [transform]
-    parts = [transform.GetNthTransform(n) for n in range(transform.GetNumberOfTransforms())]
-    return [flat for part in reversed(parts) for flat in flat_transforms(part)]
 
 
 def space_map(transform: Any, domain: ImageDomain) -> SpaceMap:

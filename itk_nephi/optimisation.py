@@ -42,6 +42,9 @@ class RegistrationSettings:
         How many of these also serve the gradient inverse consistency.
     smoothness : float
         Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
+    inverse_consistency : float
+        Weight of the mean square distance, voxels^2, between a point and where both fields, one
+        after the other, put it.
     latent_prior : float
         Weight of the latent prior.
     weights_learning_rate, code_learning_rate : float
@@ -54,13 +57,14 @@ class RegistrationSettings:
     """
 
     field: FieldSettings = FieldSettings()
-    smoothing: tuple[float, ...] = (4.0, 2.0, 1.0)
-    steps: int = 120
+    smoothing: tuple[float, ...] = (2.0, 1.0)
+    steps: int = 150
     points: int = 5_000
     regularizer_points: int = 500
     smoothness: float = 0.5
+    inverse_consistency: float = 0.1
     latent_prior: float = 0.005
-    weights_learning_rate: float = 2e-3
+    weights_learning_rate: float = 1e-3
     code_learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
@@ -296,8 +300,8 @@ def _divergence(losses: dict[str, float]) -> str | None:
     for name, value in losses.items():
         if not math.isfinite(value):
             return f"{name} is {value}"
-    if losses["inverse_consistency"] > DIVERGED:
-        return f"inverse_consistency is {losses['inverse_consistency']:.2f}"
+    if losses["gradient_inverse_consistency"] > DIVERGED:
+        return f"gradient_inverse_consistency is {losses['gradient_inverse_consistency']:.2f}"
     return None
 
 
@@ -329,7 +333,9 @@ def _level(
             images,
             (in_fixed, in_moving),
             regularizer_points=settings.regularizer_points,
+            voxel=pair.domain.voxel_size / pair.domain.scale,
             smoothness=settings.smoothness,
+            inverse_consistency=settings.inverse_consistency,
             prior=settings.latent_prior,
         )
         optimizer.zero_grad()

@@ -27,7 +27,8 @@ FOLD = "#f0e442"
 CURVES = {
     "total": "#000000",
     "dissimilarity": "#0072b2",
-    "inverse_consistency": "#d55e00",
+    "gradient_inverse_consistency": "#d55e00",
+    "inverse_consistency": "#cc79a7",
     "latent_prior": "#009e73",
 }
 NOTHING = "#8c510a"

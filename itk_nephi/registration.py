@@ -10,7 +10,8 @@ import itk
 import torch
 
 from itk_nephi.image import ImageDomain, checked_image, checked_mask
-from itk_nephi.initial import flat_transforms, initial_transform, inverse_transforms, space_map
+from itk_nephi.initial import initial_transform, inverse_transforms, space_map
+from itk_nephi.metrics import flat_transforms
 from itk_nephi.optimisation import ImagePair, Progress, RegistrationSettings, optimise
 from itk_nephi.transform import Deformation, transform_from_deformation
 

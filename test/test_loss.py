@@ -129,6 +129,7 @@ def terms(
     *,
     points: int = 20,
     smoothness: float = 1.0,
+    inverse_consistency: float = 1.0,
     prior: float = 1.0,
 ) -> dict[str, Tensor]:
     return objective(
@@ -138,7 +139,9 @@ def terms(
         (waves(3.0), waves(4.0)),
         coords,
         regularizer_points=points,
+        voxel=0.1,
         smoothness=smoothness,
+        inverse_consistency=inverse_consistency,
         prior=prior,
     )
 
@@ -146,13 +149,16 @@ def terms(
 def test_the_objective_is_the_weighted_sum_of_its_terms(
     deformation: Deformation, coords: tuple[Tensor, Tensor]
 ) -> None:
-    found = terms(deformation, coords, smoothness=0.7, prior=0.03)
+    found = terms(deformation, coords, smoothness=0.7, inverse_consistency=0.2, prior=0.03)
     expected = (
-        found["dissimilarity"] + 0.7 * found["inverse_consistency"] + 0.03 * found["latent_prior"]
+        found["dissimilarity"]
+        + 0.7 * found["gradient_inverse_consistency"]
+        + 0.2 * found["inverse_consistency"]
+        + 0.03 * found["latent_prior"]
     )
     assert min(value.item() for value in found.values()) > 1e-3
     torch.testing.assert_close(found["total"], expected)
-    unweighted = terms(deformation, coords, smoothness=0.0, prior=0.0)
+    unweighted = terms(deformation, coords, smoothness=0.0, inverse_consistency=0.0, prior=0.0)
     torch.testing.assert_close(unweighted["total"], found["dissimilarity"])
 
 
@@ -179,7 +185,7 @@ def test_the_terms_are_the_means_of_both_directions(
     expected = torch.stack(dissimilarities).mean()
     torch.testing.assert_close(found["dissimilarity"], expected)
     expected = torch.stack(inconsistencies).mean()
-    torch.testing.assert_close(found["inverse_consistency"], expected)
+    torch.testing.assert_close(found["gradient_inverse_consistency"], expected)
 
 
 def test_the_objective_does_not_prefer_a_direction(
@@ -193,11 +199,24 @@ def test_the_objective_does_not_prefer_a_direction(
         (waves(4.0), waves(3.0)),
         (coords[1], coords[0]),
         regularizer_points=20,
+        voxel=0.1,
         smoothness=1.0,
+        inverse_consistency=1.0,
         prior=1.0,
     )
     for name, value in forth.items():
         torch.testing.assert_close(back[name], value)
+
+
+def test_a_shift_of_the_round_trip_counts_in_squared_voxels(
+    deformation: Deformation, coords: tuple[Tensor, Tensor], domain: ImageDomain
+) -> None:
+    shifted = Deformation.identity(domain, deformation.settings, torch.Generator())
+    with torch.no_grad():
+        shifted.field.output.bias.fill_(0.2)
+    found = terms(shifted, tuple(points * 0.5 for points in coords))
+    torch.testing.assert_close(found["inverse_consistency"], torch.tensor((0.2 / 0.1) ** 2))
+    assert found["gradient_inverse_consistency"] == 0
 
 
 def test_every_point_may_serve_the_regulariser(
@@ -205,14 +224,14 @@ def test_every_point_may_serve_the_regulariser(
 ) -> None:
     few, all_points = terms(deformation, coords), terms(deformation, coords, points=60)
     torch.testing.assert_close(all_points["dissimilarity"], few["dissimilarity"])
-    assert all_points["inverse_consistency"] != few["inverse_consistency"]
+    assert all_points["gradient_inverse_consistency"] != few["gradient_inverse_consistency"]
 
 
 def test_fields_that_start_as_the_identity_are_consistent_and_stay_so(
     domain: ImageDomain, small_field: FieldSettings, coords: tuple[Tensor, Tensor]
 ) -> None:
     new = Deformation.identity(domain, small_field, torch.Generator().manual_seed(1))
-    penalty = terms(new, coords)["inverse_consistency"]
+    penalty = terms(new, coords)["gradient_inverse_consistency"]
     assert penalty.item() == 0
     for gradient in torch.autograd.grad(penalty, new.parameters(), materialize_grads=True):
         assert torch.equal(gradient, torch.zeros_like(gradient))
@@ -237,7 +256,9 @@ def test_a_point_outside_an_image_leaves_the_dissimilarity_alone(
             (only_inside(value), waves(4.0)),
             coords,
             regularizer_points=20,
+            voxel=0.1,
             smoothness=1.0,
+            inverse_consistency=1.0,
             prior=1.0,
         )["dissimilarity"]
         for value in (0.0, 50.0)
