@@ -14,9 +14,8 @@ from itk_nephi.transform import (
 )
 
 PRECISIONS = pytest.mark.parametrize("precision", [itk.D, itk.F], ids=["double", "float"])
-DTYPES = {itk.D: torch.float64, itk.F: torch.float32}
-# float32 rounding, times 30 in each of three layers; torch's bounds are float32 in both
-TOLERANCES = {itk.D: 1e-6, itk.F: 1e-5}
+# torch's bounds and the points of a float transform are float32; each layer multiplies by 30
+TOLERANCE = 1e-5
 
 
 def points_around(domain: ImageDomain, count: int, largest: float) -> Array:
@@ -54,20 +53,20 @@ def test_the_compiled_transform_agrees_with_torch(
     domain = deformation.domain
     transform = in_precision(transform_from_deformation(deformation), precision)
     points = points_around(domain, 200, largest)
-    extent, tolerance = 2 * domain.scale, TOLERANCES[precision]
-    deformation.code.to(DTYPES[precision])
+    extent = 2 * domain.scale
+    deformation.code.double()
     for field, direction in (
         (deformation.field, transform),
         (deformation.inverse_field, transform.GetInverseTransform()),
     ):
-        field.to(DTYPES[precision])
+        field.double()
         expected, expected_jacobians = moved_by_torch(field, deformation, points)
         assert np.abs(expected - points).max() > 0.02 * extent
         found = [direction.TransformPoint(point) for point in points.tolist()]
-        np.testing.assert_allclose(found, expected, atol=tolerance * extent, rtol=0)
+        np.testing.assert_allclose(found, expected, atol=TOLERANCE * extent, rtol=0)
         jacobians = direction.JacobiansWithRespectToPosition(points)
         assert np.abs(expected_jacobians - np.eye(domain.dimension)).max() > 0.1
-        np.testing.assert_allclose(jacobians, expected_jacobians, atol=10 * tolerance, rtol=0)
+        np.testing.assert_allclose(jacobians, expected_jacobians, atol=TOLERANCE, rtol=0)
 
 
 def test_a_deformation_survives_the_way_to_a_transform_and_back(deformation: Deformation) -> None:
