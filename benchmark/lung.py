@@ -2,9 +2,9 @@
 
     python benchmark/lung.py -o OUT
 
-With both masks, with both masks again, and without masks. Prints a table, then whether a process that
-imports only itk finds the same landmarks and the same warped image, and whether both runs with masks
-have the same parameters to the bit.
+With both masks, with both masks again, and without masks. Prints a table, then whether a process
+that imports only itk finds the same landmarks and the same warped image, and whether both runs with
+masks have the same parameters to the bit.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def main() -> None:
     for name, row in rows.items():
         mean, without_outlier, same, digests[name], ours = read_back(output / name)
         lines.append(
-            f"{name}: read with only itk, mean {float(mean):.12f} mm against {row['mean mm']:.12f} mm; "
-            f"without the outlier {float(without_outlier):.3f} mm; the same warped image: {same}; "
-            f"itk_nephi imported: {ours}"
+            f"{name}: read with only itk, mean {float(mean):.12f} mm against "
+            f"{row['mean mm']:.12f} mm; without the outlier {float(without_outlier):.3f} mm; "
+            f"the same warped image: {same}; itk_nephi imported: {ours}"
         )
     lines.append(f"same bits twice: {digests['masks'] == digests['masks-again']}")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -252,6 +252,6 @@ def test_a_level_that_diverges_starts_again_with_smaller_steps(
 
 
 def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term() -> None:
-    message = r"diverged at level 1 in spite of smaller steps: inverse_consistency is .*; try"
+    message = r"diverged at level 1 in spite of smaller steps: gradient_inverse_.* is .*; try"
     with pytest.raises(RuntimeError, match=message):
         optimised(shape_pair(), settings(weights_learning_rate=1e4))
