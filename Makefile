@@ -12,7 +12,7 @@ setup: .venv/.installed
 .venv/.installed: $(SOURCES)
 	@start=$$(date +%s) && \
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv && \
-	PIP_CONSTRAINT=constraints.txt $(VENV)/python -m pip install --no-compile '.[dev]' && \
+	PIP_CONSTRAINT=constraints.txt $(VENV)/python -m pip install '.[dev]' && \
 	touch $@ && \
 	echo "make setup: $$(($$(date +%s) - start)) s"
 
