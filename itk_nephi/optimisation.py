@@ -60,7 +60,7 @@ class RegistrationSettings:
     smoothing: tuple[float, ...] = (2.0, 1.0)
     steps: int = 150
     points: int = 5_000
-    regularizer_points: int = 500
+    regularizer_points: int = 250
     smoothness: float = 0.5
     inverse_consistency: float = 0.1
     latent_prior: float = 0.005
