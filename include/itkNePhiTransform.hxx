@@ -20,6 +20,7 @@
 #include "itkMultiThreaderBase.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <string>
 
@@ -50,12 +51,29 @@ template <typename TParametersValueType, unsigned int VDimension>
 auto
 NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPointType & point) const -> OutputPointType
 {
-  double input[VDimension];
-  double mapped[VDimension];
-  std::copy_n(point.GetDataPointer(), VDimension, input);
-  this->MapPoint(input, mapped);
+  CoordsType input;
+  std::copy_n(point.GetDataPointer(), VDimension, input.data());
+  const auto evaluate = [this](std::size_t count, const double * coords, double * displacements) {
+    m_Field.Evaluate(count, coords, displacements);
+  };
+  CoordsType displacement;
+  if constexpr (std::is_same_v<ParametersValueType, double>)
+  {
+    displacement = NePhiLookAhead<VDimension>::OfThisThread(m_FieldNumber)
+                     .Find(
+                       input,
+                       FieldType::GetPointsTogether(),
+                       [this](const CoordsType & predicted) { return this->CoordsFromPoint(predicted); },
+                       evaluate);
+  }
+  else
+  {
+    // Points in single precision do not follow each other with a constant step.
+    evaluate(1, this->CoordsFromPoint(input).data(), displacement.data());
+  }
 
-  OutputPointType result;
+  const CoordsType mapped = this->Displace(input, displacement);
+  OutputPointType  result;
   for (unsigned int d = 0; d < VDimension; ++d)
   {
     result[d] = static_cast<ParametersValueType>(mapped[d]);
@@ -73,7 +91,7 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPo
   double input[VDimension];
   double entries[VDimension * VDimension];
   std::copy_n(point.GetDataPointer(), VDimension, input);
-  this->ComputeJacobian(input, entries);
+  this->ComputeJacobians(input, entries, 1);
   for (unsigned int i = 0; i < VDimension; ++i)
   {
     for (unsigned int j = 0; j < VDimension; ++j)
@@ -100,7 +118,13 @@ NePhiTransform<TParametersValueType, VDimension>::TransformPoints(const double *
                                                                   SizeValueType  count) const
 {
   MultiThreaderBase::New()->ParallelizeArray(
-    0, count, [&](SizeValueType n) { this->MapPoint(points + n * VDimension, mapped + n * VDimension); }, nullptr);
+    0,
+    (count + ChunkSize - 1) / ChunkSize,
+    [=](SizeValueType chunk) {
+      const SizeValueType begin = chunk * ChunkSize;
+      this->MapPoints(points + begin * VDimension, mapped + begin * VDimension, std::min(ChunkSize, count - begin));
+    },
+    nullptr);
 }
 
 
@@ -112,8 +136,12 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobiansWithRespectToP
 {
   MultiThreaderBase::New()->ParallelizeArray(
     0,
-    count,
-    [&](SizeValueType n) { this->ComputeJacobian(points + n * VDimension, jacobians + n * VDimension * VDimension); },
+    (count + ChunkSize - 1) / ChunkSize,
+    [=](SizeValueType chunk) {
+      const SizeValueType begin = chunk * ChunkSize;
+      this->ComputeJacobians(
+        points + begin * VDimension, jacobians + begin * VDimension * VDimension, std::min(ChunkSize, count - begin));
+    },
     nullptr);
 }
 
@@ -140,8 +168,7 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
   {
     this->m_Parameters = parameters;
   }
-  m_Field = std::move(field);
-  this->Modified();
+  this->SetField(std::move(field));
 }
 
 
@@ -163,8 +190,7 @@ NePhiTransform<TParametersValueType, VDimension>::SetFixedParameters(const Fixed
   }
   this->m_Parameters = parameters;
   m_Layout = layout;
-  m_Field = std::move(field);
-  this->Modified();
+  this->SetField(std::move(field));
 }
 
 
@@ -365,56 +391,109 @@ NePhiTransform<TParametersValueType, VDimension>::MakeField(const LayoutType &  
 
 
 template <typename TParametersValueType, unsigned int VDimension>
-auto
-NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const double * point) const -> CoordsType
+void
+NePhiTransform<TParametersValueType, VDimension>::SetField(FieldType && field)
 {
-  CoordsType coords{};
-  for (unsigned int i = 0; i < VDimension; ++i)
+  static std::atomic<std::uint64_t> lastNumber{ 0 };
+  m_Field = std::move(field);
+  m_FieldNumber = ++lastNumber;
+  this->Modified();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const CoordsType & point) const -> CoordsType
+{
+  // Adding and subtracting this number rounds to a multiple of 2^-36, which is far below a nanometre. Points that
+  // differ by floating-point rounding thereby get the same coords, as NePhiLookAhead needs.
+  constexpr double round = 98304.0;
+  CoordsType       coords{};
+  for (unsigned int j = 0; j < VDimension; ++j)
   {
-    for (unsigned int j = 0; j < VDimension; ++j)
+    for (unsigned int i = 0; i < VDimension; ++i)
     {
       coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]) / m_Layout.Scale;
     }
+    coords[j] = (coords[j] + round) - round;
   }
   return coords;
 }
 
 
 template <typename TParametersValueType, unsigned int VDimension>
-void
-NePhiTransform<TParametersValueType, VDimension>::MapPoint(const double * point, double * mapped) const
+auto
+NePhiTransform<TParametersValueType, VDimension>::Displace(const CoordsType & point,
+                                                           const CoordsType & displacement) const -> CoordsType
 {
-  const CoordsType displacement = m_Field.Evaluate(this->CoordsFromPoint(point));
+  CoordsType mapped = point;
   for (unsigned int i = 0; i < VDimension; ++i)
   {
-    mapped[i] = point[i];
     for (unsigned int j = 0; j < VDimension; ++j)
     {
       mapped[i] += m_Layout.Scale * m_Layout.Direction[i][j] * displacement[j];
     }
+  }
+  return mapped;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::MapPoints(const double * points,
+                                                            double *       mapped,
+                                                            SizeValueType  count) const
+{
+  std::array<CoordsType, ChunkSize> input;
+  std::array<CoordsType, ChunkSize> coords;
+  std::array<CoordsType, ChunkSize> displacements;
+  for (SizeValueType n = 0; n < count; ++n)
+  {
+    std::copy_n(points + n * VDimension, VDimension, input[n].data());
+    coords[n] = this->CoordsFromPoint(input[n]);
+  }
+  m_Field.Evaluate(count, coords.front().data(), displacements.front().data());
+  for (SizeValueType n = 0; n < count; ++n)
+  {
+    const CoordsType result = this->Displace(input[n], displacements[n]);
+    std::copy_n(result.data(), VDimension, mapped + n * VDimension);
   }
 }
 
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
-NePhiTransform<TParametersValueType, VDimension>::ComputeJacobian(const double * point, double * jacobian) const
+NePhiTransform<TParametersValueType, VDimension>::ComputeJacobians(const double * points,
+                                                                   double *       jacobians,
+                                                                   SizeValueType  count) const
 {
-  MatrixType derivative;
-  m_Field.Evaluate(this->CoordsFromPoint(point), derivative);
-  for (unsigned int i = 0; i < VDimension; ++i)
+  std::array<CoordsType, ChunkSize> coords;
+  std::array<CoordsType, ChunkSize> displacements;
+  std::array<MatrixType, ChunkSize> derivatives;
+  for (SizeValueType n = 0; n < count; ++n)
   {
-    for (unsigned int j = 0; j < VDimension; ++j)
+    CoordsType point;
+    std::copy_n(points + n * VDimension, VDimension, point.data());
+    coords[n] = this->CoordsFromPoint(point);
+  }
+  m_Field.EvaluateWithJacobian(
+    count, coords.front().data(), displacements.front().data(), derivatives.front().front().data());
+  for (SizeValueType n = 0; n < count; ++n)
+  {
+    for (unsigned int i = 0; i < VDimension; ++i)
     {
-      double sum = (i == j) ? 1.0 : 0.0;
-      for (unsigned int k = 0; k < VDimension; ++k)
+      for (unsigned int j = 0; j < VDimension; ++j)
       {
-        for (unsigned int l = 0; l < VDimension; ++l)
+        double sum = (i == j) ? 1.0 : 0.0;
+        for (unsigned int k = 0; k < VDimension; ++k)
         {
-          sum += m_Layout.Direction[i][k] * derivative[k][l] * m_Layout.Direction[j][l];
+          for (unsigned int l = 0; l < VDimension; ++l)
+          {
+            sum += m_Layout.Direction[i][k] * derivatives[n][k][l] * m_Layout.Direction[j][l];
+          }
         }
+        jacobians[(n * VDimension + i) * VDimension + j] = sum;
       }
-      jacobian[i * VDimension + j] = sum;
     }
   }
 }

@@ -1,11 +1,14 @@
-// Tests itkNePhiField.h alone, without ITK: built and run by test_field.py, under sanitizers.
+// Tests itkNePhiField.h and itkNePhiLookAhead.h alone, without ITK: built and run by test_field.py, under sanitizers.
 
 #include "itkNePhiField.h"
+#include "itkNePhiLookAhead.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <thread>
 
 namespace
 {
@@ -19,87 +22,365 @@ Expect(bool isTrue, const char * sentence)
   }
 }
 
+template <typename TReal>
 void
-TestSine()
+TestSine(double largest, double tolerance)
 {
-  std::mt19937_64 generator(1);
-  for (const double range : { 1e-8, 1.0, 4.0, 100.0, 1e6 })
+  constexpr std::size_t size = 16;
+  TReal                 angles[size];
+  TReal                 sines[size];
+  TReal                 cosines[size];
+  std::mt19937_64       generator(1);
+  for (const double range : { 1e-8, 1.0, 4.0, 100.0, largest })
   {
     std::uniform_real_distribution<double> uniform(-range, range);
-    for (int n = 0; n < 20000; ++n)
+    for (int n = 0; n < 2000; ++n)
     {
-      const double x = uniform(generator);
-      Expect(std::abs(itk::NePhiSine<0>(x) - std::sin(x)) < 1e-15, "the sine is within 1e-15");
-      Expect(std::abs(itk::NePhiSine<1>(x) - std::cos(x)) < 1e-15, "the cosine is within 1e-15");
+      for (TReal & angle : angles)
+      {
+        angle = static_cast<TReal>(uniform(generator));
+      }
+      itk::NePhiKernels::Portable::SineAndCosine<true>(angles, sines, cosines, size);
+      for (std::size_t i = 0; i < size; ++i)
+      {
+        const double angle = angles[i];
+        Expect(std::abs(sines[i] - std::sin(angle)) < tolerance, "the sine is as exact as it says");
+        Expect(std::abs(cosines[i] - std::cos(angle)) < tolerance, "the cosine is as exact as it says");
+      }
     }
   }
-  for (const double x : { 1e7, 1e18, 1e300, HUGE_VAL })
+  for (const double beyond : { 10.0 * largest, 1e18, 1e30, HUGE_VAL })
   {
-    Expect(itk::NePhiSine<0>(x) == itk::NePhiSine<0>(1e6), "beyond its range the sine is constant");
-    Expect(itk::NePhiSine<0>(-x) == itk::NePhiSine<0>(-1e6), "beyond its range the sine is constant");
+    for (std::size_t i = 0; i < size; ++i)
+    {
+      angles[i] = static_cast<TReal>(i % 2 == 0 ? beyond : largest);
+    }
+    itk::NePhiKernels::Portable::SineAndCosine<true>(angles, sines, cosines, size);
+    Expect(sines[0] == sines[1] && cosines[0] == cosines[1], "beyond its range the sine is constant");
   }
 }
 
 template <unsigned int VDimension>
-void
-TestField(std::size_t width, std::size_t depth, std::size_t frequencies, std::size_t globalCodeSize)
+std::vector<double>
+RandomCoords(std::size_t count)
 {
-  using FieldType = itk::NePhiField<VDimension>;
-  itk::NePhiFieldShape<VDimension> shape;
-  shape.Width = width;
-  shape.Depth = depth;
-  shape.Frequencies = frequencies;
-  shape.GlobalCodeSize = globalCodeSize;
-  shape.LocalCodeChannels = 3;
-  shape.LocalCodeGrid.fill(2);
-  shape.LocalCodeGrid[0] = 4;
-
-  std::mt19937_64                  generator(width);
-  std::normal_distribution<double> normal;
-  const auto                       random = [&](std::size_t size, double scale) {
-    std::vector<double> values(size);
-    for (double & value : values)
-    {
-      value = scale * normal(generator);
-    }
-    return values;
-  };
-  typename FieldType::CoordsType extent;
-  extent.fill(0.7);
-  extent[0] = 1.0;
-  const FieldType field(shape,
-                        extent,
-                        random(VDimension * frequencies, 1.0).data(),
-                        random(shape.GetNumberOfWeights(), 0.03).data(),
-                        random(globalCodeSize, 1.0).data(),
-                        random(shape.GetLocalCodeSize(), 1.0).data());
-
+  std::mt19937_64                        generator(count);
   std::uniform_real_distribution<double> uniform(-1.2, 1.2);
-  for (int n = 0; n < 40; ++n)
+  std::vector<double>                    coords(count * VDimension);
+  for (double & coord : coords)
   {
-    typename FieldType::CoordsType coords;
-    for (double & coord : coords)
-    {
-      coord = uniform(generator);
-    }
-    typename FieldType::JacobianType jacobian;
-    const auto                       value = field.Evaluate(coords);
-    const auto                       same = field.Evaluate(coords, jacobian);
-    for (unsigned int i = 0; i < VDimension; ++i)
-    {
-      Expect(std::isfinite(value[i]), "the displacement is finite");
-      Expect(std::abs(value[i] - same[i]) < 1e-12, "both evaluations give the same displacement");
-    }
-    for (unsigned int j = 0; j < VDimension; ++j)
-    {
-      if (std::abs(coords[j]) > extent[j])
+    coord = uniform(generator);
+  }
+  return coords;
+}
+
+template <unsigned int VDimension>
+struct Example
+{
+  itk::NePhiFieldShape<VDimension> Shape{};
+  std::array<double, VDimension>   Extent{};
+  std::vector<double>              Frequencies{};
+  std::vector<double>              Weights{};
+  std::vector<double>              GlobalCode{};
+  std::vector<double>              LocalCode{};
+
+  Example(std::size_t width, std::size_t depth, std::size_t frequencies, std::size_t globalCodeSize)
+  {
+    Shape.Width = width;
+    Shape.Depth = depth;
+    Shape.Frequencies = frequencies;
+    Shape.GlobalCodeSize = globalCodeSize;
+    Shape.LocalCodeChannels = 3;
+    Shape.LocalCodeGrid.fill(2);
+    Shape.LocalCodeGrid[0] = 4;
+    Extent.fill(0.7);
+    Extent[0] = 1.0;
+
+    std::mt19937_64                  generator(width);
+    std::normal_distribution<double> normal;
+    const auto                       random = [&](std::size_t size, double scale) {
+      std::vector<double> values(size);
+      for (double & value : values)
       {
-        auto clamped = coords;
-        clamped[j] = std::copysign(extent[j], coords[j]);
-        Expect(field.Evaluate(clamped) == value, "outside, the displacement is that of the boundary");
-        Expect(jacobian[0][j] == 0.0, "outside, the derivative is zero");
+        value = scale * normal(generator);
+      }
+      return values;
+    };
+    Frequencies = random(VDimension * frequencies, 1.0);
+    Weights = random(Shape.GetNumberOfWeights(), 0.03);
+    GlobalCode = random(globalCodeSize, 1.0);
+    LocalCode = random(Shape.GetLocalCodeSize(), 1.0);
+  }
+
+  template <typename TReal>
+  itk::NePhiField<TReal, VDimension>
+  Field() const
+  {
+    return { Shape, Extent, Frequencies.data(), Weights.data(), GlobalCode.data(), LocalCode.data() };
+  }
+
+  /** The formula of the field, written down once more, in plain loops. */
+  std::array<double, VDimension>
+  Formula(const double * coords) const
+  {
+    constexpr double               twoPi = 6.283185307179586;
+    std::array<double, VDimension> x;
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      x[d] = std::fmin(std::fmax(coords[d], -Extent[d]), Extent[d]);
+    }
+    std::vector<double> embedding(2 * Shape.Frequencies);
+    for (std::size_t f = 0; f < Shape.Frequencies; ++f)
+    {
+      double phase = 0.0;
+      for (unsigned int d = 0; d < VDimension; ++d)
+      {
+        phase += x[d] * Frequencies[d * Shape.Frequencies + f];
+      }
+      embedding[f] = std::sin(twoPi * phase);
+      embedding[Shape.Frequencies + f] = std::cos(twoPi * phase);
+    }
+    std::vector<double> source = GlobalCode;
+    for (std::size_t channel = 0; channel < Shape.LocalCodeChannels; ++channel)
+    {
+      double            sum = 0.0;
+      std::size_t       vertex[VDimension];
+      const std::size_t vertices = Shape.GetLocalCodeSize() / Shape.LocalCodeChannels;
+      for (std::size_t n = 0; n < vertices; ++n)
+      {
+        double      weight = 1.0;
+        std::size_t rest = n;
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          vertex[d] = rest % Shape.LocalCodeGrid[d];
+          rest /= Shape.LocalCodeGrid[d];
+          const double place = (x[d] / Extent[d] + 1.0) / 2.0 * static_cast<double>(Shape.LocalCodeGrid[d] - 1);
+          weight *= std::fmax(0.0, 1.0 - std::abs(place - static_cast<double>(vertex[d])));
+        }
+        sum += weight * LocalCode[n * Shape.LocalCodeChannels + channel];
+      }
+      source.push_back(sum);
+    }
+    source.insert(source.end(), embedding.begin(), embedding.end());
+
+    const double * next = Weights.data();
+    const auto     affine = [&](const std::vector<double> & input, std::size_t outputs) {
+      std::vector<double> output(next + outputs * input.size(), next + outputs * (input.size() + 1));
+      for (std::size_t o = 0; o < outputs; ++o)
+      {
+        for (std::size_t i = 0; i < input.size(); ++i)
+        {
+          output[o] += next[o * input.size() + i] * input[i];
+        }
+      }
+      next += outputs * (input.size() + 1);
+      return output;
+    };
+    const double * const synthesis = next;
+    const std::size_t    hiddenLayer = Shape.Width * (Shape.Width + 1);
+    next += Shape.Width * (embedding.size() + 1) + Shape.Depth * hiddenLayer + VDimension * (Shape.Width + 1);
+    std::vector<std::vector<double>> gates{ affine(source, Shape.Width) };
+    for (double & gate : gates[0])
+    {
+      gate = std::sin(30.0 * gate);
+    }
+    for (std::size_t k = 1; k <= Shape.Depth; ++k)
+    {
+      gates.push_back(affine(gates[k - 1], Shape.Width));
+      for (std::size_t i = 0; i < Shape.Width; ++i)
+      {
+        gates[k][i] = std::sin(30.0 * gates[k][i]) + gates[0][i];
       }
     }
+    next = synthesis;
+    std::vector<double> hidden = affine(embedding, Shape.Width);
+    for (double & value : hidden)
+    {
+      value = std::sin(value);
+    }
+    for (std::size_t k = 1; k <= Shape.Depth; ++k)
+    {
+      hidden = affine(hidden, Shape.Width);
+      for (std::size_t i = 0; i < Shape.Width; ++i)
+      {
+        hidden[i] = gates[k][i] * std::sin(30.0 * hidden[i]);
+      }
+    }
+    const std::vector<double>      output = affine(hidden, VDimension);
+    std::array<double, VDimension> displacement;
+    std::copy_n(output.begin(), VDimension, displacement.begin());
+    return displacement;
+  }
+};
+
+template <typename TReal, unsigned int VDimension>
+void
+TestField(std::size_t width, std::size_t depth, std::size_t frequencies, std::size_t globalCodeSize, double tolerance)
+{
+  constexpr std::size_t     square = VDimension * VDimension;
+  const Example<VDimension> example(width, depth, frequencies, globalCodeSize);
+  const auto                field = example.template Field<TReal>();
+  for (const auto & kernels : itk::NePhiKernelSet<TReal, VDimension>::GetAll())
+  {
+    // A block, a part of one, and a few points more.
+    for (const std::size_t count : { kernels.PointsTogether, 2 * kernels.PointsTogether - 1, std::size_t{ 3 } })
+    {
+      const std::vector<double> coords = RandomCoords<VDimension>(count);
+      std::vector<double>       values(coords.size());
+      std::vector<double>       same(coords.size());
+      std::vector<double>       jacobians(count * square);
+      field.Evaluate(count, coords.data(), values.data(), kernels);
+      field.EvaluateWithJacobian(count, coords.data(), same.data(), jacobians.data(), kernels);
+      Expect(values == same, "both evaluations give the same displacement");
+      for (std::size_t n = 0; n < count; ++n)
+      {
+        const double * point = coords.data() + n * VDimension;
+        const auto     expected = example.Formula(point);
+        for (unsigned int i = 0; i < VDimension; ++i)
+        {
+          Expect(std::abs(values[n * VDimension + i] - expected[i]) < tolerance, "the displacement is the formula's");
+        }
+        double alone[VDimension];
+        double jacobian[square];
+        field.EvaluateWithJacobian(1, point, alone, jacobian, kernels);
+        Expect(std::equal(alone, alone + VDimension, values.data() + n * VDimension), "a point alone is the same");
+        Expect(std::equal(jacobian, jacobian + square, jacobians.data() + n * square), "a point alone is the same");
+        for (unsigned int j = 0; j < VDimension; ++j)
+        {
+          double clamped[VDimension];
+          std::copy_n(point, VDimension, clamped);
+          if (std::abs(point[j]) > example.Extent[j])
+          {
+            clamped[j] = std::copysign(example.Extent[j], point[j]);
+            field.Evaluate(1, clamped, alone, kernels);
+            Expect(std::equal(alone, alone + VDimension, values.data() + n * VDimension),
+                   "outside, the displacement is that of the boundary");
+            Expect(jacobian[j] == 0.0, "outside, the derivative is zero");
+          }
+        }
+      }
+    }
+  }
+}
+
+void
+TestJacobian()
+{
+  constexpr double    step = 1e-6;
+  const Example<3>    example(33, 2, 5, 3);
+  const auto          field = example.Field<double>();
+  const auto          coords = RandomCoords<3>(200);
+  std::vector<double> values(coords.size());
+  std::vector<double> jacobians(3 * coords.size());
+  field.EvaluateWithJacobian(200, coords.data(), values.data(), jacobians.data());
+  for (std::size_t n = 0; n < 200; ++n)
+  {
+    for (unsigned int j = 0; j < 3; ++j)
+    {
+      double below[3];
+      double above[3];
+      std::copy_n(coords.data() + 3 * n, 3, below);
+      std::copy_n(coords.data() + 3 * n, 3, above);
+      below[j] -= step;
+      above[j] += step;
+      const auto first = example.Formula(below);
+      const auto second = example.Formula(above);
+      for (unsigned int i = 0; i < 3; ++i)
+      {
+        const double difference = (second[i] - first[i]) / (2.0 * step);
+        // The derivative jumps between the cells of the local code's grid, which the step may straddle.
+        Expect(std::abs(difference - jacobians[9 * n + 3 * i + j]) < 1e-4, "the Jacobian is the derivative");
+      }
+    }
+  }
+}
+
+void
+TestExtremes()
+{
+  const auto field = Example<3>(16, 1, 2, 1).Field<float>();
+  for (const double extreme : { 1e300, -1e300, HUGE_VAL, std::nan("") })
+  {
+    const double coords[3] = { extreme, 0.1, extreme };
+    double       value[3];
+    field.Evaluate(1, coords, value);
+    Expect(std::isfinite(value[0]), "no coords are dangerous");
+  }
+}
+
+void
+TestLookAhead()
+{
+  using LookAheadType = itk::NePhiLookAhead<2>;
+  using VectorType = LookAheadType::VectorType;
+  const auto makeKey = [](const VectorType & point) {
+    return VectorType{ std::round(point[0] * 1e6), std::round(point[1] * 1e6) };
+  };
+  std::size_t batches = 0;
+  std::size_t evaluated = 0;
+  const auto  evaluate = [&](std::size_t count, const double * keys, double * values) {
+    ++batches;
+    evaluated += count;
+    for (std::size_t i = 0; i < 2 * count; ++i)
+    {
+      values[i] = 2.0 * keys[i];
+    }
+  };
+  const auto ask = [&](std::uint64_t map, const VectorType & point) {
+    const VectorType key = makeKey(point);
+    const VectorType expected{ 2.0 * key[0], 2.0 * key[1] };
+    Expect(LookAheadType::OfThisThread(map).Find(point, 10, makeKey, evaluate) == expected,
+           "the answer is the value at the asked point");
+  };
+
+  // Rows of 25 points: three batches each, but for the first row, which is to be discovered.
+  constexpr int rows = 100;
+  for (int j = 0; j < rows; ++j)
+  {
+    for (int i = 0; i < 25; ++i)
+    {
+      ask(1, { 0.1 + 0.3 * i, -7.0 + 0.2 * j + 0.01 * i });
+    }
+  }
+  Expect(batches <= 3 * rows + 4, "rows are predicted");
+  Expect(evaluated <= 25 * rows + 10, "little is evaluated in vain");
+
+  batches = evaluated = 0;
+  std::mt19937_64                        generator(1);
+  std::uniform_real_distribution<double> uniform(-1.0, 1.0);
+  for (int n = 0; n < 1000; ++n)
+  {
+    ask(2, { uniform(generator), uniform(generator) });
+  }
+  Expect(evaluated == 1000, "random points are evaluated one by one");
+
+  // Five maps take turns where there is room for four.
+  for (int n = 0; n < 100; ++n)
+  {
+    ask(10 + static_cast<std::uint64_t>(n % 5), { 0.5 * n, 1.0 });
+  }
+}
+
+/** Several threads evaluate one field, each at all points. */
+void
+TestThreads()
+{
+  constexpr std::size_t            count = 60;
+  const auto                       field = Example<3>(20, 2, 4, 2).Field<float>();
+  const auto                       coords = RandomCoords<3>(count);
+  std::vector<std::vector<double>> values(4, std::vector<double>(coords.size()));
+  std::vector<std::thread>         threads;
+  for (auto & own : values)
+  {
+    threads.emplace_back([&] { field.Evaluate(count, coords.data(), own.data()); });
+  }
+  for (auto & thread : threads)
+  {
+    thread.join();
+  }
+  for (const auto & own : values)
+  {
+    Expect(own == values[0], "all threads find the same");
   }
 }
 } // namespace
@@ -107,13 +388,20 @@ TestField(std::size_t width, std::size_t depth, std::size_t frequencies, std::si
 int
 main()
 {
-  TestSine();
-  // Widths around the number of outputs computed together.
-  for (const std::size_t width : { 1, 31, 32, 33, 65 })
+  TestSine<float>(1e4, 2e-7);
+  TestSine<double>(1e6, 2e-15);
+  // Widths around the numbers of outputs computed together.
+  for (const std::size_t width : { 1, 15, 16, 17, 65 })
   {
-    TestField<2>(width, 2, 5, 0);
-    TestField<3>(width, 1, 1, 7);
-    TestField<3>(width, 0, 3, 1);
+    TestField<double, 2>(width, 2, 5, 0, 1e-12);
+    TestField<double, 3>(width, 1, 1, 7, 1e-12);
+    TestField<double, 3>(width, 0, 3, 1, 1e-12);
+    TestField<float, 2>(width, 1, 17, 1, 1e-5);
+    TestField<float, 3>(width, 2, 5, 0, 1e-5);
   }
+  TestJacobian();
+  TestExtremes();
+  TestLookAhead();
+  TestThreads();
   return EXIT_SUCCESS;
 }

@@ -215,7 +215,7 @@ def test_an_output_bias_is_a_translation_in_the_directions_of_the_grid(
     transform.SetParameters(vector(parameters, kind))
     translation = itk.TranslationTransform[itk.D, dimension].New()
     translation.SetOffset(description.half_extent.max() * rotation(dimension) @ bias)
-    tolerance = 1e-12 if kind is itk.D else 1e-4
+    tolerance = 1e-7 if kind is itk.D else 1e-4
     for point in description.points(5, 1.5):
         expected = translation.TransformPoint(point)
         mapped = transform.TransformPoint(point)
@@ -228,7 +228,8 @@ def test_points_agree_with_an_independent_network(
     points = description.points(300, 1.3)
     expected = description.transform(points)
     assert abs(expected - points).max() > 0.5
-    np.testing.assert_allclose(transform.TransformPoints(points), expected, atol=1e-10, rtol=0)
+    tolerance = 1e-6 * description.half_extent.max()
+    np.testing.assert_allclose(transform.TransformPoints(points), expected, atol=tolerance, rtol=0)
 
 
 def test_the_float_transform_agrees_with_the_double_one(
@@ -257,7 +258,41 @@ def test_the_jacobian_agrees_with_finite_differences(
     expected = np.stack(columns, axis=-1)
     assert abs(expected - np.eye(description.dimension)).max() > 0.5
     jacobians = transform.JacobiansWithRespectToPosition(points)
-    np.testing.assert_allclose(jacobians, expected, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(jacobians, expected, atol=1e-5 * abs(expected).max(), rtol=0)
+
+
+def test_a_point_gets_the_same_bits_alone_in_a_row_and_in_an_array(
+    description: Description, transform: itk.Transform
+) -> None:
+    begin, step = description.points(2)
+    # rows are answered from batches; every third is interrupted by a point from elsewhere
+    points = [begin + 0.01 * i * (step - begin) + 0.02 * j for j in range(12) for i in range(61)]
+    expected = transform.TransformPoints(points)
+    for n, point in enumerate(points):
+        if n % 180 == 33:
+            transform.TransformPoint(step.tolist())
+        np.testing.assert_array_equal(transform.TransformPoint(point.tolist()), expected[n])
+    for n in np.random.default_rng(0).permutation(len(points))[:50]:
+        np.testing.assert_array_equal(transform.TransformPoint(points[n].tolist()), expected[n])
+    jacobians = transform.JacobiansWithRespectToPosition(points)
+    for n in range(0, len(points), 50):
+        alone = transform.JacobiansWithRespectToPosition(points[n : n + 1])
+        np.testing.assert_array_equal(alone[0], jacobians[n])
+
+
+def test_new_parameters_leave_no_old_values_behind(
+    description: Description, transform: itk.Transform
+) -> None:
+    begin, step = description.points(2)
+    points = [begin + 0.01 * i * (step - begin) for i in range(40)]
+    other = transform.GetInverseTransform()
+    expected = other.TransformPoints(points)
+    for n, point in enumerate(points):
+        if n == 20:
+            transform.SetParameters(other.GetParameters())
+            transform.SetFixedParameters(other.GetFixedParameters())
+        moved = transform.TransformPoint(point.tolist())
+        assert np.array_equal(moved, expected[n]) == (n >= 20)
 
 
 def test_vectors_are_transformed_by_the_jacobian_and_covariant_ones_by_its_inverse(
@@ -313,7 +348,7 @@ def test_the_inverse_is_the_other_field(kind: object, dimension: int) -> None:
     points = description.points(50, 1.2)
     inverse = transform.GetInverseTransform()
     expected = description.transform(points, field=1)
-    tolerance = 1e-10 if kind is itk.D else 1e-4
+    tolerance = 1e-5 if kind is itk.D else 1e-4
     np.testing.assert_allclose(inverse.TransformPoints(points), expected, atol=tolerance, rtol=0)
     given = itk.NePhiTransform[kind, dimension].New()
     assert transform.GetInverse(given)
