@@ -17,6 +17,7 @@
 #define itkNePhiTransform_h
 
 #include "itkNePhiField.h"
+#include "itkNePhiFieldGradient.h"
 #include "itkNePhiLookAhead.h"
 #include "itkTransform.h"
 
@@ -84,7 +85,7 @@ public:
   void
   ComputeJacobianWithRespectToPosition(const InputPointType & point, JacobianPositionType & jacobian) const override;
 
-  /** Not implemented: throws. */
+  /** The derivatives of the transformed point, mm, by all parameters; those by the inverse field's weights are zero. */
   void
   ComputeJacobianWithRespectToParameters(const InputPointType & point, JacobianType & jacobian) const override;
 
@@ -138,6 +139,10 @@ private:
   /** Throws unless the fixed parameters describe a transform. */
   LayoutType
   ParseFixedParameters(const FixedParametersType & fixedParameters) const;
+
+  /** The frequencies of the field, followed by those of the inverse field. */
+  static const double *
+  GetFrequencies(const LayoutType & layout, const FixedParametersType & fixedParameters);
 
   static FieldType
   MakeField(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);

@@ -104,10 +104,36 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPo
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
-NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToParameters(const InputPointType &,
-                                                                                         JacobianType &) const
+NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToParameters(const InputPointType & point,
+                                                                                         JacobianType & jacobian) const
 {
-  itkExceptionMacro("ComputeJacobianWithRespectToParameters is not implemented yet");
+  const ShapeType &                 shape = m_Layout.Shape;
+  const SizeValueType               weightsSize = shape.GetNumberOfWeights();
+  const ParametersValueType * const weights = this->m_Parameters.data_block();
+  const ParametersValueType * const globalCode = weights + 2 * weightsSize;
+
+  NePhiFieldGradient<ParametersValueType, VDimension> gradient(shape,
+                                                               m_Layout.Extent,
+                                                               GetFrequencies(m_Layout, this->m_FixedParameters),
+                                                               weights,
+                                                               globalCode,
+                                                               globalCode + shape.GlobalCodeSize);
+  CoordsType                                          input;
+  std::copy_n(point.GetDataPointer(), VDimension, input.data());
+  gradient.Forward(this->CoordsFromPoint(input));
+
+  jacobian.SetSize(VDimension, this->GetNumberOfLocalParameters());
+  jacobian.Fill(ParametersValueType{});
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    CoordsType multiples;
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      multiples[j] = m_Layout.Scale * m_Layout.Direction[i][j];
+    }
+    ParametersValueType * const row = jacobian[i];
+    gradient.AddDerivatives(multiples, row, row + 2 * weightsSize, row + 2 * weightsSize + shape.GlobalCodeSize);
+  }
 }
 
 
@@ -372,18 +398,26 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
 
 
 template <typename TParametersValueType, unsigned int VDimension>
+const double *
+NePhiTransform<TParametersValueType, VDimension>::GetFrequencies(const LayoutType &          layout,
+                                                                 const FixedParametersType & fixedParameters)
+{
+  return fixedParameters.data_block() + fixedParameters.Size() - 2 * VDimension * layout.Shape.Frequencies;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
 auto
 NePhiTransform<TParametersValueType, VDimension>::MakeField(const LayoutType &          layout,
                                                             const FixedParametersType & fixedParameters,
                                                             const ParametersType &      parameters) -> FieldType
 {
   const ShapeType &                 shape = layout.Shape;
-  const double * const              fixedEnd = fixedParameters.data_block() + fixedParameters.Size();
   const ParametersValueType * const weights = parameters.data_block();
   const ParametersValueType * const globalCode = weights + 2 * shape.GetNumberOfWeights();
   return FieldType(shape,
                    layout.Extent,
-                   fixedEnd - 2 * VDimension * shape.Frequencies,
+                   GetFrequencies(layout, fixedParameters),
                    weights,
                    globalCode,
                    globalCode + shape.GlobalCodeSize);

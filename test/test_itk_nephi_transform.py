@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import itk
@@ -93,6 +93,17 @@ class Description:
     @property
     def parameters(self) -> np.ndarray:
         return np.concatenate([self.weights.ravel(), self.global_code, self.local_code.ravel()])
+
+    def with_parameters(self, parameters: np.ndarray) -> Description:
+        weights, global_code, local_code = np.split(
+            parameters, [self.weights.size, self.weights.size + GLOBAL_CODE_SIZE]
+        )
+        return replace(
+            self,
+            weights=weights.reshape(self.weights.shape),
+            global_code=global_code,
+            local_code=local_code.reshape(self.local_code.shape),
+        )
 
     def points(self, count: int, largest: float = 0.99) -> np.ndarray:
         """Physical points in a box this much larger than the domain."""
@@ -376,11 +387,38 @@ def test_it_is_neither_linear_nor_a_displacement_field(transform: itk.Transform)
     assert transform.GetTransformCategory() == unknown
 
 
-def test_the_jacobian_with_respect_to_parameters_is_refused(transform: itk.Transform) -> None:
-    dimension = transform.GetInputSpaceDimension()
-    jacobian = itk.Array2D[itk.D]()
-    with pytest.raises(RuntimeError, match="not implemented yet"):
-        transform.ComputeJacobianWithRespectToParameters([0.0] * dimension, jacobian)
+@pytest.mark.parametrize(("kind", "dimension"), KINDS)
+def test_the_jacobian_with_respect_to_parameters_agrees_with_finite_differences(
+    kind: object, dimension: int
+) -> None:
+    description = Description.random(dimension)
+    transform = make_transform(description, kind)
+    rng = np.random.default_rng(1)
+    codes = len(description.parameters) - description.weights.size
+    # along random directions, each within one of the parts: field, inverse field, codes
+    parts = np.split(
+        np.arange(len(description.parameters)),
+        [description.weights[0].size, description.weights.size, description.weights.size + codes],
+    )[:3]
+    for point in description.points(4, 1.3):
+        jacobian = itk.Array2D[kind]()
+        point = [float(x) for x in np.asarray(point, np.float32)]
+        transform.ComputeJacobianWithRespectToParameters(point, jacobian)
+        jacobian = itk.array_from_vnl_matrix(jacobian)
+        assert jacobian.shape == (dimension, len(description.parameters))
+        for part in parts:
+            direction = np.zeros(len(description.parameters))
+            direction[part] = rng.normal(size=len(part)) / np.sqrt(len(part))
+            step = 1e-4
+            above, below = (
+                description.with_parameters(description.parameters + sign * step * direction)
+                for sign in (1, -1)
+            )
+            difference = above.transform(np.array([point])) - below.transform(np.array([point]))
+            expected = difference[0] / (2 * step)
+            tolerance = 1e-4 * (1 + abs(expected).max())
+            np.testing.assert_allclose(jacobian @ direction, expected, atol=tolerance, rtol=0)
+        assert not jacobian[:, parts[1]].any()
 
 
 def test_a_point_has_the_same_bits_in_every_order_and_thread(

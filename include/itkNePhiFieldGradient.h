@@ -1,0 +1,280 @@
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
+#ifndef itkNePhiFieldGradient_h
+#define itkNePhiFieldGradient_h
+
+#include "itkNePhiField.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace itk
+{
+/** \class NePhiFieldGradient
+ * \brief Differentiates a neural deformation field by its weights and codes, in reverse mode, in double precision.
+ *
+ * For the formula and the order of the weights see NePhiField. One object serves one point after the other of one
+ * field, and one thread.
+ *
+ * \ingroup NePhi
+ */
+template <typename TSource, unsigned int VDimension>
+class NePhiFieldGradient
+{
+public:
+  using ShapeType = NePhiFieldShape<VDimension>;
+  using CoordsType = std::array<double, VDimension>;
+
+  /** Nothing is copied: what is given must outlive this object. */
+  NePhiFieldGradient(const ShapeType &  shape,
+                     const CoordsType & extent,
+                     const double *     frequencies,
+                     const TSource *    weights,
+                     const TSource *    globalCode,
+                     const TSource *    localCode)
+    : m_Shape(shape)
+    , m_Extent(extent)
+    , m_Frequencies(frequencies)
+    , m_GlobalCode(globalCode)
+    , m_LocalCode(localCode)
+  {
+    const std::size_t width = shape.Width;
+    const std::size_t embedding = 2 * shape.Frequencies;
+    std::size_t       offset = 0;
+    const auto        add = [&](std::vector<Layer> & layers, std::size_t outputs, std::size_t inputs) {
+      layers.push_back({ weights + offset, offset, outputs, inputs });
+      offset += outputs * (inputs + 1);
+    };
+    add(m_Synthesis, width, embedding);
+    for (std::size_t k = 0; k < shape.Depth; ++k)
+    {
+      add(m_Synthesis, width, width);
+    }
+    add(m_Synthesis, VDimension, width);
+    add(m_Modulation, width, shape.GlobalCodeSize + shape.LocalCodeChannels + embedding);
+    for (std::size_t k = 0; k < shape.Depth; ++k)
+    {
+      add(m_Modulation, width, width);
+    }
+  }
+
+  /** Evaluates the field at the given coords and remembers what the derivatives need. */
+  void
+  Forward(const CoordsType & coords)
+  {
+    constexpr double  twoPi = 6.283185307179586;
+    const std::size_t frequencies = m_Shape.Frequencies;
+    CoordsType        x;
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      x[d] = std::min(std::max(-m_Extent[d], coords[d]), m_Extent[d]);
+    }
+    m_Embedding.resize(2 * frequencies);
+    for (std::size_t f = 0; f < frequencies; ++f)
+    {
+      double turns = 0.0;
+      for (unsigned int d = 0; d < VDimension; ++d)
+      {
+        turns += x[d] * m_Frequencies[d * frequencies + f];
+      }
+      m_Embedding[f] = std::sin(twoPi * turns);
+      m_Embedding[frequencies + f] = std::cos(twoPi * turns);
+    }
+    m_Source.assign(m_GlobalCode, m_GlobalCode + m_Shape.GlobalCodeSize);
+    m_Source.resize(m_Shape.GlobalCodeSize + m_Shape.LocalCodeChannels, 0.0);
+    this->FindVertices(x);
+    for (const auto & vertex : m_Vertices)
+    {
+      for (std::size_t c = 0; c < m_Shape.LocalCodeChannels; ++c)
+      {
+        m_Source[m_Shape.GlobalCodeSize + c] += vertex.Weight * m_LocalCode[vertex.Offset + c];
+      }
+    }
+    m_Source.insert(m_Source.end(), m_Embedding.begin(), m_Embedding.end());
+
+    m_Gates.resize(m_Shape.Depth + 1);
+    m_Hidden.resize(m_Shape.Depth + 1);
+    m_GateSines.resize(m_Shape.Depth + 1);
+    m_HiddenSines.resize(m_Shape.Depth + 1);
+    m_GateSines[0].Compute(m_Modulation[0], m_Source, Omega);
+    m_Gates[0] = m_GateSines[0].Value;
+    m_HiddenSines[0].Compute(m_Synthesis[0], m_Embedding, 1.0);
+    m_Hidden[0] = m_HiddenSines[0].Value;
+    for (std::size_t k = 1; k <= m_Shape.Depth; ++k)
+    {
+      m_GateSines[k].Compute(m_Modulation[k], m_Gates[k - 1], Omega);
+      m_HiddenSines[k].Compute(m_Synthesis[k], m_Hidden[k - 1], Omega);
+      m_Gates[k].resize(m_Shape.Width);
+      m_Hidden[k].resize(m_Shape.Width);
+      for (std::size_t i = 0; i < m_Shape.Width; ++i)
+      {
+        m_Gates[k][i] = m_GateSines[k].Value[i] + m_Gates[0][i];
+        m_Hidden[k][i] = m_Gates[k][i] * m_HiddenSines[k].Value[i];
+      }
+    }
+  }
+
+  /** Adds the derivatives of the sum of the given multiples of the displacement's components, at the last coords. */
+  template <typename TDerivative>
+  void
+  AddDerivatives(const CoordsType & multiples,
+                 TDerivative *      byWeights,
+                 TDerivative *      byGlobalCode,
+                 TDerivative *      byLocalCode)
+  {
+    const std::size_t   width = m_Shape.Width;
+    const std::size_t   depth = m_Shape.Depth;
+    std::vector<double> byOutput(multiples.begin(), multiples.end());
+    std::vector<double> byHidden = m_Synthesis[depth + 1].AddDerivatives(byOutput, m_Hidden[depth], byWeights);
+    std::vector<double> byGate(width, 0.0);
+    std::vector<double> byFirstGate(width, 0.0);
+    std::vector<double> byHiddenPhase(width);
+    std::vector<double> byGatePhase(width);
+    for (std::size_t k = depth; k > 0; --k)
+    {
+      for (std::size_t i = 0; i < width; ++i)
+      {
+        byGate[i] += byHidden[i] * m_HiddenSines[k].Value[i];
+        byFirstGate[i] += byGate[i];
+        byGatePhase[i] = byGate[i] * m_GateSines[k].Slope[i];
+        byHiddenPhase[i] = byHidden[i] * m_Gates[k][i] * m_HiddenSines[k].Slope[i];
+      }
+      byHidden = m_Synthesis[k].AddDerivatives(byHiddenPhase, m_Hidden[k - 1], byWeights);
+      byGate = m_Modulation[k].AddDerivatives(byGatePhase, m_Gates[k - 1], byWeights);
+    }
+    for (std::size_t i = 0; i < width; ++i)
+    {
+      byHiddenPhase[i] = byHidden[i] * m_HiddenSines[0].Slope[i];
+      byGatePhase[i] = (byFirstGate[i] + byGate[i]) * m_GateSines[0].Slope[i];
+    }
+    m_Synthesis[0].AddDerivatives(byHiddenPhase, m_Embedding, byWeights);
+    const std::vector<double> bySource = m_Modulation[0].AddDerivatives(byGatePhase, m_Source, byWeights);
+    for (std::size_t i = 0; i < m_Shape.GlobalCodeSize; ++i)
+    {
+      byGlobalCode[i] += static_cast<TDerivative>(bySource[i]);
+    }
+    for (const auto & vertex : m_Vertices)
+    {
+      for (std::size_t c = 0; c < m_Shape.LocalCodeChannels; ++c)
+      {
+        byLocalCode[vertex.Offset + c] +=
+          static_cast<TDerivative>(vertex.Weight * bySource[m_Shape.GlobalCodeSize + c]);
+      }
+    }
+  }
+
+private:
+  static constexpr double Omega = 30.0;
+
+  struct Layer
+  {
+    const TSource * Weights;
+    std::size_t     Offset;
+    std::size_t     Outputs;
+    std::size_t     Inputs;
+
+    /** Adds the derivatives by the layer's weights; returns those by its input. */
+    template <typename TDerivative>
+    std::vector<double>
+    AddDerivatives(const std::vector<double> & byOutput,
+                   const std::vector<double> & input,
+                   TDerivative *               byWeights) const
+    {
+      std::vector<double> byInput(Inputs, 0.0);
+      TDerivative * const byMatrix = byWeights + Offset;
+      for (std::size_t o = 0; o < Outputs; ++o)
+      {
+        for (std::size_t i = 0; i < Inputs; ++i)
+        {
+          byMatrix[o * Inputs + i] += static_cast<TDerivative>(byOutput[o] * input[i]);
+          byInput[i] += byOutput[o] * Weights[o * Inputs + i];
+        }
+        byMatrix[Outputs * Inputs + o] += static_cast<TDerivative>(byOutput[o]);
+      }
+      return byInput;
+    }
+  };
+
+  /** The sines of a layer's scaled outputs, and their derivatives by the unscaled ones. */
+  struct SineType
+  {
+    std::vector<double> Value{};
+    std::vector<double> Slope{};
+
+    void
+    Compute(const Layer & layer, const std::vector<double> & input, double scale)
+    {
+      Value.resize(layer.Outputs);
+      Slope.resize(layer.Outputs);
+      for (std::size_t o = 0; o < layer.Outputs; ++o)
+      {
+        double sum = layer.Weights[layer.Outputs * layer.Inputs + o];
+        for (std::size_t i = 0; i < layer.Inputs; ++i)
+        {
+          sum += layer.Weights[o * layer.Inputs + i] * input[i];
+        }
+        Value[o] = std::sin(scale * sum);
+        Slope[o] = scale * std::cos(scale * sum);
+      }
+    }
+  };
+
+  /** A vertex of the local code's grid: where its code lies, and its share in the code at a point. */
+  struct VertexType
+  {
+    std::size_t Offset;
+    double      Weight;
+  };
+
+  void
+  FindVertices(const CoordsType & x)
+  {
+    m_Vertices.assign(1, { 0, 1.0 });
+    std::size_t step = m_Shape.LocalCodeChannels;
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      const std::size_t cells = m_Shape.LocalCodeGrid[d] - 1;
+      const double      position = (x[d] / m_Extent[d] + 1.0) / 2.0 * static_cast<double>(cells);
+      const std::size_t cell = std::min(static_cast<std::size_t>(position), cells - 1);
+      const double      fraction = position - static_cast<double>(cell);
+      const std::size_t count = m_Vertices.size();
+      for (std::size_t n = 0; n < count; ++n)
+      {
+        m_Vertices.push_back({ m_Vertices[n].Offset + (cell + 1) * step, m_Vertices[n].Weight * fraction });
+        m_Vertices[n] = { m_Vertices[n].Offset + cell * step, m_Vertices[n].Weight * (1.0 - fraction) };
+      }
+      step *= m_Shape.LocalCodeGrid[d];
+    }
+  }
+
+  const ShapeType &                m_Shape;
+  const CoordsType &               m_Extent;
+  const double *                   m_Frequencies;
+  const TSource *                  m_GlobalCode;
+  const TSource *                  m_LocalCode;
+  std::vector<Layer>               m_Synthesis{};
+  std::vector<Layer>               m_Modulation{};
+  std::vector<double>              m_Embedding{};
+  std::vector<double>              m_Source{};
+  std::vector<VertexType>          m_Vertices{};
+  std::vector<SineType>            m_GateSines{};
+  std::vector<SineType>            m_HiddenSines{};
+  std::vector<std::vector<double>> m_Gates{};
+  std::vector<std::vector<double>> m_Hidden{};
+};
+
+} // namespace itk
+#endif
