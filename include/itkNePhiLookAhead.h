@@ -16,7 +16,6 @@
 #ifndef itkNePhiLookAhead_h
 #define itkNePhiLookAhead_h
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -28,10 +27,10 @@ namespace itk
 /** \class NePhiLookAhead
  * \brief Predicts which points a map will be asked for next, so that it can evaluate them together.
  *
- * ITK asks for one point at a time, but its filters walk along the rows of a lattice. Once points follow each other
- * with a constant step, the next ones are evaluated in one batch, and the following questions are answered from it. The
- * step and the length of a row are remembered, so that the next row is predicted from its first point. A point that was
- * not predicted is evaluated on its own.
+ * ITK asks for one point at a time, but its filters walk over lattices: along a row, then along the next row, then over
+ * the next plane. Once points follow each other with a constant step, the next ones are evaluated in one batch, and the
+ * following questions are answered from it. The steps between points, rows and planes and their numbers are learned on
+ * the way. A point that was not predicted is evaluated on its own.
  *
  * A predicted point differs from the one that is then asked for by rounding. So the map depends on a key alone, which
  * is the same for both: the answer is, to the bit, what the asked point gets on its own.
@@ -78,67 +77,177 @@ public:
     const VectorType key = makeKey(point);
     if (m_Next < m_Keys.size() && m_Keys[m_Next] == key)
     {
-      ++m_Run;
-      m_Last = point;
+      m_Walk.Step();
       return m_Values[m_Next++];
     }
 
-    const std::size_t count = std::min(this->Continue(point, pointsTogether), pointsTogether);
-    m_Last = point;
-    m_Keys.resize(count);
-    m_Values.resize(count);
-    m_Keys[0] = key;
-    for (std::size_t n = 1; n < count; ++n)
+    m_Keys.assign(1, key);
+    WalkType ahead = m_Walk;
+    if (ahead.Step() && makeKey(ahead.GetPoint()) == key)
     {
-      VectorType predicted;
-      for (unsigned int d = 0; d < VDimension; ++d)
-      {
-        predicted[d] = point[d] + static_cast<double>(n) * m_Step[d];
-      }
-      m_Keys[n] = makeKey(predicted);
+      // The batch was used up.
+      m_Walk = ahead;
     }
-    evaluate(count, m_Keys.front().data(), m_Values.front().data());
+    else if (m_Walk.Accept(point))
+    {
+      ahead = m_Walk;
+    }
+    else
+    {
+      pointsTogether = 1;
+    }
+    while (m_Keys.size() < pointsTogether && ahead.Step())
+    {
+      m_Keys.push_back(makeKey(ahead.GetPoint()));
+    }
+    m_Values.resize(m_Keys.size());
+    evaluate(m_Keys.size(), m_Keys.front().data(), m_Values.front().data());
     m_Next = 1;
     return m_Values[0];
   }
 
 private:
-  /** Takes a point that was not predicted. Returns how many points, itself included, are expected in its row. */
-  std::size_t
-  Continue(const VectorType & point, std::size_t pointsTogether)
+  /** A walk over a lattice. Level 0 is a row of points, level 1 a row of rows, level 2 a row of planes. */
+  class WalkType
   {
-    constexpr std::size_t leastRow = 4;
+  public:
+    /** The present point. */
+    VectorType
+    GetPoint() const
+    {
+      return m_Levels[0].GetPlace(0);
+    }
 
-    VectorType step;
-    bool       isSameStep = m_Run > 0;
-    for (unsigned int d = 0; d < VDimension; ++d)
+    /** Goes to the next point; false where the walk is not known to go on. */
+    bool
+    Step()
     {
-      step[d] = point[d] - m_Last[d];
-      isSameStep = isSameStep && std::abs(step[d] - m_Step[d]) <= 1e-9 * (std::abs(point[d]) + std::abs(step[d]));
+      for (unsigned int n = 0; n < VDimension && m_Levels[n].HasStep; ++n)
+      {
+        if (m_Levels[n].Length == 0 || m_Levels[n].Index + 1 < m_Levels[n].Length)
+        {
+          this->Begin(n, m_Levels[n].GetPlace(1));
+          return true;
+        }
+      }
+      return false;
     }
-    if (isSameStep)
+
+    /** Takes a point that was not predicted, and learns. Whether it is worthwhile to predict the next ones. */
+    bool
+    Accept(const VectorType & point)
     {
-      ++m_Run;
-      return m_Run <= m_RowLength ? m_RowLength - m_Run + 1 : pointsTogether;
+      constexpr std::size_t leastRow = 4;
+
+      if (m_Levels[0].IsNext(point))
+      {
+        m_Levels[0].Length = 0;
+        this->Begin(0, point);
+        return true;
+      }
+      if (m_Levels[0].Index + 1 < leastRow)
+      {
+        // No row yet; the present point and this one may begin one.
+        const VectorType previous = this->GetPoint();
+        m_Levels = {};
+        this->Restart(VDimension, previous);
+        m_Levels[0].SetStep(point);
+        return false;
+      }
+      for (unsigned int n = 1; n < VDimension; ++n)
+      {
+        m_Levels[n - 1].Length = m_Levels[n - 1].Index + 1;
+        if (!m_Levels[n].HasStep || m_Levels[n].IsNext(point))
+        {
+          if (!m_Levels[n].HasStep)
+          {
+            m_Levels[n].SetStep(point);
+            this->Restart(n, point);
+          }
+          else
+          {
+            m_Levels[n].Length = 0;
+            this->Begin(n, point);
+          }
+          return true;
+        }
+      }
+      // Elsewhere: perhaps another part of the same lattice.
+      m_Levels[VDimension - 1].Length = 0;
+      this->Restart(VDimension, point);
+      return true;
     }
-    if (m_Run >= leastRow)
+
+  private:
+    struct LevelType
     {
-      m_RowLength = m_Run;
-      m_Run = 1;
-      return m_RowLength;
+      VectorType  Start{};
+      VectorType  Difference{};
+      std::size_t Index{ 0 };
+      std::size_t Length{ 0 };
+      bool        HasStep{ false };
+
+      /** Where a step further along the level lies. */
+      VectorType
+      GetPlace(std::size_t further) const
+      {
+        VectorType place = Start;
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          place[d] += static_cast<double>(Index + further) * Difference[d];
+        }
+        return place;
+      }
+
+      bool
+      IsNext(const VectorType & point) const
+      {
+        bool             isNext = HasStep;
+        const VectorType next = this->GetPlace(1);
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          isNext = isNext && std::abs(point[d] - next[d]) <= 1e-9 * (std::abs(point[d]) + std::abs(Difference[d]));
+        }
+        return isNext;
+      }
+
+      /** Goes from the start, which is the present place, to the given one. */
+      void
+      SetStep(const VectorType & point)
+      {
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          Difference[d] = point[d] - Start[d];
+        }
+        Index = 1;
+        HasStep = true;
+      }
+    };
+
+    /** Goes to the next place of a level, where the levels below it start again. */
+    void
+    Begin(unsigned int level, const VectorType & point)
+    {
+      ++m_Levels[level].Index;
+      this->Restart(level, point);
     }
-    // The point and the last one may begin a row.
-    m_RowLength = 0;
-    m_Run = m_Run > 0 ? 2 : 1;
-    m_Step = step;
-    return 1;
-  }
+
+    /** Lets the levels below the given one start at a point. */
+    void
+    Restart(unsigned int level, const VectorType & point)
+    {
+      for (unsigned int n = 0; n < level; ++n)
+      {
+        m_Levels[n].Start = point;
+        m_Levels[n].Index = 0;
+      }
+    }
+
+    std::array<LevelType, VDimension> m_Levels{};
+  };
 
   std::uint64_t           m_Map{ 0 };
-  VectorType              m_Last{};
-  VectorType              m_Step{};
-  std::size_t             m_Run{ 0 };
-  std::size_t             m_RowLength{ 0 };
+  WalkType                m_Walk{};
   std::size_t             m_Next{ 0 };
   std::vector<VectorType> m_Keys{};
   std::vector<VectorType> m_Values{};

@@ -311,53 +311,55 @@ TestExtremes()
 void
 TestLookAhead()
 {
-  using LookAheadType = itk::NePhiLookAhead<2>;
+  using LookAheadType = itk::NePhiLookAhead<3>;
   using VectorType = LookAheadType::VectorType;
   const auto makeKey = [](const VectorType & point) {
-    return VectorType{ std::round(point[0] * 1e6), std::round(point[1] * 1e6) };
+    return VectorType{ std::round(point[0] * 1e6), std::round(point[1] * 1e6), std::round(point[2] * 1e6) };
   };
   std::size_t batches = 0;
   std::size_t evaluated = 0;
   const auto  evaluate = [&](std::size_t count, const double * keys, double * values) {
     ++batches;
     evaluated += count;
-    for (std::size_t i = 0; i < 2 * count; ++i)
+    for (std::size_t i = 0; i < 3 * count; ++i)
     {
       values[i] = 2.0 * keys[i];
     }
   };
   const auto ask = [&](std::uint64_t map, const VectorType & point) {
     const VectorType key = makeKey(point);
-    const VectorType expected{ 2.0 * key[0], 2.0 * key[1] };
+    const VectorType expected{ 2.0 * key[0], 2.0 * key[1], 2.0 * key[2] };
     Expect(LookAheadType::OfThisThread(map).Find(point, 10, makeKey, evaluate) == expected,
            "the answer is the value at the asked point");
   };
 
-  // Rows of 25 points: three batches each, but for the first row, which is to be discovered.
-  constexpr int rows = 100;
-  for (int j = 0; j < rows; ++j)
+  // A lattice of 25 points a row and 7 rows a plane, twice.
+  constexpr int planes = 20;
+  constexpr int points = 2 * planes * 7 * 25;
+  for (int n = 0; n < points; ++n)
   {
-    for (int i = 0; i < 25; ++i)
-    {
-      ask(1, { 0.1 + 0.3 * i, -7.0 + 0.2 * j + 0.01 * i });
-    }
+    const int    i = n % 25;
+    const int    j = n / 25 % 7;
+    const double k = n / 175 % planes;
+    ask(1, { 0.1 + 0.3 * i + 0.02 * k, -7.0 + 0.2 * j + 0.01 * i, 5.0 + 0.7 * k - 0.1 * j });
   }
-  Expect(batches <= 3 * rows + 4, "rows are predicted");
-  Expect(evaluated <= 25 * rows + 10, "little is evaluated in vain");
+  std::printf("%zu %zu of %d\n", batches, evaluated, points);
+  Expect(batches <= points / 10 + 20, "the lattice is predicted");
+  Expect(evaluated <= points + 100, "little is evaluated in vain");
 
   batches = evaluated = 0;
   std::mt19937_64                        generator(1);
   std::uniform_real_distribution<double> uniform(-1.0, 1.0);
   for (int n = 0; n < 1000; ++n)
   {
-    ask(2, { uniform(generator), uniform(generator) });
+    ask(2, { uniform(generator), uniform(generator), uniform(generator) });
   }
   Expect(evaluated == 1000, "random points are evaluated one by one");
 
   // Five maps take turns where there is room for four.
   for (int n = 0; n < 100; ++n)
   {
-    ask(10 + static_cast<std::uint64_t>(n % 5), { 0.5 * n, 1.0 });
+    ask(10 + static_cast<std::uint64_t>(n % 5), { 0.5 * n, 1.0, 2.0 });
   }
 }
 
