@@ -1,7 +1,9 @@
 """Neural deformation fields (NePhi) for image registration, as an ITK transform.
 
 ========================  =====================================================================
-image                     the voxel grid in physical space; checks; sampling at coords
+domain                    the voxel grid in physical space; checks of images and masks
+composite                 any ITK transform: its parts, where it maps points, Jacobians
+image                     images as tensors, sampled at coords
 interpolation             linear interpolation on grids, with derivatives
 model                     the network: two deformation fields that share a latent code
 channels                  what of an image the dissimilarity compares

@@ -22,8 +22,8 @@ import typer
 from typer.core import TyperGroup
 
 from itk_nephi import files, results
+from itk_nephi.composite import transform_points
 from itk_nephi.description import describe
-from itk_nephi.metrics import transform_points
 
 if TYPE_CHECKING:
     from itk_nephi.optimisation import Progress

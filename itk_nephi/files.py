@@ -19,11 +19,10 @@ from typing import Any
 
 import itk
 import numpy as np
-import numpy.typing as npt
+
+from itk_nephi.domain import Array
 
 logger = logging.getLogger(__name__)
-
-Array = npt.NDArray[np.float64]
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
 

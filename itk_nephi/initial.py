@@ -10,8 +10,9 @@ import itk
 import numpy as np
 import torch
 
-from itk_nephi.image import Array, ImageDomain, SampledImage, SpaceMap, image_from_array
-from itk_nephi.metrics import flat_transforms
+from itk_nephi.composite import flat_transforms, matrix_and_offset
+from itk_nephi.domain import Array, ImageDomain, image_from_array
+from itk_nephi.image import SampledImage, SpaceMap
 
 logger = logging.getLogger(__name__)
 
@@ -210,11 +211,7 @@ def space_map(transform: Any, domain: ImageDomain) -> SpaceMap:
         Where it will be needed.
     """
     if transform.IsLinear():
-        offset = np.array(transform.TransformPoint([0.0] * domain.dimension))
-        columns = [
-            np.array(transform.TransformPoint(row)) - offset for row in np.eye(domain.dimension)
-        ]
-        return SpaceMap(np.stack(columns, axis=1), offset)
+        return SpaceMap(*matrix_and_offset(transform))
     grid = _sampling_grid(domain)
     return SpaceMap(
         np.eye(domain.dimension),

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from itk_nephi.channels import channels
-from itk_nephi.image import ImageDomain, SampledImage, SpaceMap, tensor_from_image
+from itk_nephi.domain import ImageDomain
+from itk_nephi.image import SampledImage, SpaceMap, tensor_from_image
 from itk_nephi.loss import objective
 from itk_nephi.model import FieldSettings
 from itk_nephi.transform import Deformation

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.chest import AXES, Chest
-from itk_nephi.image import Array, ImageDomain, image_from_array
+from itk_nephi.domain import Array, ImageDomain, image_from_array
 
 __all__ = ["ImagePair", "Phantom", "deformed_shape", "lung", "triangles_and_circles"]
 

@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import itk
 import numpy as np
-import numpy.typing as npt
 
 from itk_nephi import metrics
+from itk_nephi.composite import composite, transform_points
+from itk_nephi.domain import Array, ImageDomain, image_like
 from itk_nephi.files import Table, read_image, write_image
 
 if TYPE_CHECKING:
     from itk_nephi.registration import Registration
-
-Array = npt.NDArray[np.float64]
 
 SAMPLES = 50_000
 """Voxels at which similarity and inverse consistency are measured, where there are more."""
@@ -161,19 +160,15 @@ def resample(
             )
     kind = type(moving)
     if (kind, kind) not in itk.ResampleImageFilter.keys():  # noqa: SIM118, ITK's `in` never ends
-        moving = metrics.image_like(moving, values.astype(np.float64))
-    dimension = moving.GetImageDimension()
+        moving = image_like(moving, values.astype(np.float64))
     interpolator = {
         "linear": itk.LinearInterpolateImageFunction,
         "nearest": itk.NearestNeighborInterpolateImageFunction,
         "bspline": itk.BSplineInterpolateImageFunction,
     }[interpolation]
-    transform = itk.CompositeTransform[itk.D, dimension].New()
-    for part in reversed(transforms):
-        transform.AddTransform(part)
     resampled = itk.resample_image_filter(
         moving,
-        transform=transform,
+        transform=composite(transforms),
         interpolator=interpolator.New(moving),
         use_reference_image=True,
         reference_image=reference,
@@ -181,7 +176,7 @@ def resample(
     )
     if type(moving) is kind:
         return resampled
-    return metrics.image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
+    return image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
 
 
 def write(
@@ -317,10 +312,11 @@ def _measure(
     voxels = np.flatnonzero(inside)
     if len(voxels) > SAMPLES:
         voxels = np.sort(np.random.default_rng(0).choice(voxels, SAMPLES, replace=False))
-    points = metrics.voxel_points(case.fixed, voxels)
+    points = ImageDomain.of(case.fixed).voxel_points(voxels)
+    moving_domain = ImageDomain.of(case.moving)
 
     def similarity(transform: Any, image: Any) -> float:
-        seen = voxels[metrics.is_inside(case.moving, metrics.transform_points(transform, points))]
+        seen = voxels[moving_domain.contains(transform_points(transform, points))]
         if not len(seen):
             return math.nan
         return metrics.normalized_cross_correlation(

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.image import Array, ImageDomain, SampledImage, image_from_array
+from itk_nephi.composite import flat_transforms
+from itk_nephi.domain import Array, ImageDomain, image_from_array
+from itk_nephi.image import SampledImage
 from itk_nephi.initial import initial_transform, inverse_transforms, space_map
-from itk_nephi.metrics import flat_transforms
 from itk_nephi.phantom import Phantom, lung
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.image import Array, ImageDomain, SpaceMap, image_from_array
+from itk_nephi.domain import Array, ImageDomain, image_from_array
+from itk_nephi.image import SpaceMap
 from itk_nephi.model import FieldSettings
 from itk_nephi.optimisation import ImagePair, Progress, RegistrationSettings, optimise
 from itk_nephi.phantom import deformed_shape

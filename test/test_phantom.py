@@ -5,7 +5,7 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.image import ImageDomain
+from itk_nephi.domain import ImageDomain
 from itk_nephi.phantom import (
     _FACES,
     Phantom,

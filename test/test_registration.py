@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.image import ImageDomain, image_from_array
+from itk_nephi.composite import transform_points
+from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.metrics import (
     folding_fraction,
     inverse_consistency_errors,
     jacobian_determinant_image,
     landmark_errors,
-    transform_points,
 )
 from itk_nephi.model import FieldSettings
 from itk_nephi.optimisation import Progress, RegistrationSettings
