@@ -9,7 +9,7 @@ Components are always in ITK's order, x (or i) first; only the axes of arrays ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -176,6 +176,14 @@ class ImageDomain:
             spacing=tuple(self.spacing[axis] for axis in order),
             origin=tuple(float(x) for x in self.points_from_index(last)),
             direction=_rows(np.array(self.direction)[:, order] * signs),
+        )
+
+    def turned(self, rotation: Array) -> ImageDomain:
+        """Return the same voxels after a rotation, shape (D, D), about the physical origin."""
+        return replace(
+            self,
+            origin=tuple(float(x) for x in rotation @ np.array(self.origin)),
+            direction=_rows(rotation @ np.array(self.direction)),
         )
 
     def matches(self, other: ImageDomain) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -63,7 +64,7 @@ def initial_transform(
     }
     if kind != "affine":
         return _translation(centres[kind])
-    return _affine(list(centres.values()), fixed, moving, fixed_mask, moving_mask)
+    return _affine(np.array(list(centres.values())), fixed, moving, fixed_mask, moving_mask)
 
 
 def _translation(offset: Array) -> Any:
@@ -84,13 +85,17 @@ def _centroid(image: Any, mask: Any = None) -> Array:
     return ImageDomain.of(image).points_from_index(index[::-1])
 
 
-def _affine(
-    offsets: list[Array], fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
-) -> Any:
+def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any) -> Any:
+    # ITK's steps depend on the axes of space: those of the fixed image make the result turn with it
+    axes = np.array(ImageDomain.of(fixed).canonical().direction)
+    fixed, moving = (_turned(image, axes.T) for image in (fixed, moving))
     images = [_coarse(image) for image in (fixed, moving)]
-    masks = [None if mask is None else _spatial_object(mask) for mask in (fixed_mask, moving_mask)]
+    masks = [
+        None if mask is None else _spatial_object(_turned(mask, axes.T))
+        for mask in (fixed_mask, moving_mask)
+    ]
     best, best_value = None, np.inf
-    for offset in offsets:
+    for offset in offsets @ axes:
         overlap = max(
             _overlap(ImageDomain.of(fixed), ImageDomain.of(moving), offset),
             _overlap(ImageDomain.of(moving), ImageDomain.of(fixed), -offset),
@@ -116,7 +121,17 @@ def _affine(
         raise RuntimeError(
             "the affine registration failed; give another initial transform, for instance moments"
         ) from error
+    matrix, offset = matrix_and_offset(best)
+    best.SetMatrix(itk.matrix_from_array(axes @ matrix @ axes.T))
+    best.SetOffset((axes @ offset).tolist())
     return best
+
+
+def _turned(image: Any, rotation: Array) -> Any:
+    """Return an image turned about the physical origin."""
+    return image_from_array(
+        itk.array_view_from_image(image), ImageDomain.of(image).turned(rotation)
+    )
 
 
 def _overlap(one: ImageDomain, other: ImageDomain, offset: Array) -> float:
@@ -140,8 +155,19 @@ def _coarse(image: Any) -> Any:
 
 
 def _spatial_object(mask: Any) -> Any:
-    spatial_object = itk.ImageMaskSpatialObject[mask.GetImageDimension()].New()
-    spatial_object.SetImage(mask)
+    """Return a mask as ITK's metric takes it, a thousandth of a voxel aside.
+
+    Points of a shrunken image lie on the faces between voxels, where otherwise rounding errors
+    would choose the side.
+    """
+    domain = ImageDomain.of(mask)
+    origin = domain.points_from_index([1e-3] * domain.dimension)
+    spatial_object = itk.ImageMaskSpatialObject[domain.dimension].New()
+    spatial_object.SetImage(
+        image_from_array(
+            itk.array_view_from_image(mask), replace(domain, origin=tuple(origin.tolist()))
+        )
+    )
     spatial_object.Update()
     return spatial_object
 

@@ -118,6 +118,12 @@ def test_a_domain_matches_itself_up_to_rounding_and_no_other(domain: ImageDomain
     assert not domain.matches(replace(domain, direction=tuple(tuple(r) for r in turned.tolist())))
 
 
+def test_a_turned_domain_has_turned_points(domain: ImageDomain) -> None:
+    rotation = np.linalg.qr(np.random.default_rng(6).normal(size=(domain.dimension,) * 2))[0]
+    expected = domain.grid_points() @ rotation.T
+    np.testing.assert_allclose(domain.turned(rotation).grid_points(), expected, atol=1e-12)
+
+
 def stored_in_every_way(image: Any) -> Iterator[Any]:
     """Yield the image with its axes permuted and flipped in memory, and its geometry to match."""
     domain = ImageDomain.of(image)
