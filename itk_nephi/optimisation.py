@@ -282,7 +282,8 @@ def optimise(
                         report(history[-1])
                 if reason is None:
                     break
-                logger.info("level %d diverged (%s): again with smaller steps", level, reason)
+                if retry < RETRIES:
+                    logger.info("level %d diverged (%s): again with smaller steps", level, reason)
                 del history[done:]
                 with torch.no_grad():
                     for parameter, value in zip(deformation.parameters(), start, strict=True):
