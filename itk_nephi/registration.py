@@ -11,8 +11,9 @@ import torch
 
 from itk_nephi.composite import composite, flat_transforms
 from itk_nephi.domain import ImageDomain, checked_image, checked_mask
-from itk_nephi.initial import initial_transform, inverse_transforms, space_map
+from itk_nephi.initial import initial_transform
 from itk_nephi.optimisation import ImagePair, Progress, RegistrationSettings, optimise
+from itk_nephi.sampling import inverse_transforms, space_map
 from itk_nephi.transform import Deformation, transform_from_deformation
 
 

@@ -91,9 +91,12 @@ def test_jacobians_agree_with_finite_differences(transforms: dict[str, Any], poi
             for e in step * np.eye(points.shape[1])
         ]
         expected = np.stack(columns, axis=-1) / (2 * step)
-        # differences have the step squared and rounding errors over the step as errors
+        # differences have the step squared and rounding errors over the step as errors; fields are
+        # evaluated to about a millionth of their extent of 6 mm
+        kinds = [part.GetNameOfClass() for part in flat_transforms(transform)]
+        tolerance = 3e-2 if "NePhiTransform" in kinds else 2e-5
         np.testing.assert_allclose(
-            jacobians(transform, points), expected, rtol=1e-4, atol=2e-5, err_msg=name
+            jacobians(transform, points), expected, rtol=1e-4, atol=tolerance, err_msg=name
         )
 
 
