@@ -10,7 +10,6 @@ from typing import Any
 import itk
 import numpy as np
 
-from itk_nephi.composite import matrix_and_offset
 from itk_nephi.domain import Array, ImageDomain, image_from_array
 
 logger = logging.getLogger(__name__)
@@ -116,9 +115,9 @@ def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mas
         raise RuntimeError(
             "the affine registration failed; give another initial transform, for instance moments"
         ) from error
-    matrix, offset = matrix_and_offset(best)
-    best.SetMatrix(itk.matrix_from_array(axes @ matrix @ axes.T))
-    best.SetOffset((axes @ offset).tolist())
+    best.SetCenter((axes @ np.array(best.GetCenter())).tolist())
+    best.SetMatrix(itk.matrix_from_array(axes @ itk.array_from_matrix(best.GetMatrix()) @ axes.T))
+    best.SetTranslation((axes @ np.array(best.GetTranslation())).tolist())
     return best
 
 
