@@ -2,9 +2,11 @@
 
     python benchmark/lung.py -o OUT
 
-With both masks, with both masks again, and without masks. Prints a table, then whether a process
-that imports only itk finds the same landmarks and the same warped image, and whether both runs with
-masks have the same parameters to the bit.
+With both masks, with both masks again, without masks, and with both masks where axes are stored in
+another order and direction and space is turned by 20 degrees. Prints a table, then whether a
+process that imports only itk finds the same landmarks and the same warped image, whether both runs
+with masks have the same parameters to the bit, and how far the map of the turned pair is from
+theirs.
 """
 
 from __future__ import annotations
@@ -14,6 +16,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
+import itk
+import numpy as np
+
+from itk_nephi.composite import transform_points
+from itk_nephi.domain import ImageDomain, image_from_array
 
 LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
 
@@ -35,14 +43,48 @@ print(repr(float(np.mean(errors))), repr(float(np.mean(np.delete(errors, 20)))),
 """
 
 
-def run(folder: Path, *, masks: bool) -> dict[str, float]:
+def rotation() -> np.ndarray:
+    """Return the matrix of a rotation by 20 degrees about an oblique axis."""
+    turn = itk.VersorTransform[itk.D].New()
+    turn.SetRotation([1.0, 2.0, -1.5], np.deg2rad(20))
+    return itk.array_from_matrix(turn.GetMatrix())
+
+
+def write_turned(lung: Path, folder: Path) -> None:
+    """Write a pair anew: axes in another order and direction, space turned by the rotation."""
+    folder.mkdir(parents=True, exist_ok=True)
+    axes = itk.SpatialOrientationEnums.ValidCoordinateOrientations_ITK_COORDINATE_ORIENTATION_ASR
+    for name in ("fixed.mha", "moving.mha", "fixed_mask.mha", "moving_mask.mha"):
+        stored = itk.orient_image_filter(
+            itk.imread(lung / name), use_image_direction=True, desired_coordinate_orientation=axes
+        )
+        domain = ImageDomain.of(stored).turned(rotation())
+        itk.imwrite(image_from_array(itk.array_view_from_image(stored), domain), folder / name)
+    header = (lung / "landmarks51.csv").read_text().splitlines()[0]
+    rows = np.loadtxt(lung / "landmarks51.csv", delimiter=",", skiprows=1)
+    turned = (rows.reshape(-1, 3) @ rotation().T).reshape(rows.shape)
+    np.savetxt(folder / "landmarks51.csv", turned, delimiter=",", header=header, comments="")
+
+
+def largest_difference(plain: Path, turned: Path, mask: Path) -> float:
+    """Return by how much two maps of fixed points differ on a grid inside the mask, at most, mm."""
+    image = itk.imread(mask)
+    inside = np.asarray(image)[::4, ::4, ::4] != 0
+    points = ImageDomain.of(image).grid_points()[::4, ::4, ::4][inside]
+    transforms = [itk.transformread(folder / "fixed_to_moving.h5")[0] for folder in (plain, turned)]
+    expected = transform_points(transforms[0], points)
+    found = transform_points(transforms[1], points @ rotation().T) @ rotation()
+    return float(np.linalg.norm(found - expected, axis=1).max())
+
+
+def run(lung: Path, folder: Path, *, masks: bool) -> dict[str, float]:
     """Register with the command line; return the figures that the table shows."""
-    options = ["--landmarks", LUNG / "landmarks51.csv", "-o", folder]
+    options = ["--landmarks", lung / "landmarks51.csv", "-o", folder]
     if masks:
-        options += ["--fixed-mask", LUNG / "fixed_mask.mha"]
-        options += ["--moving-mask", LUNG / "moving_mask.mha"]
+        options += ["--fixed-mask", lung / "fixed_mask.mha"]
+        options += ["--moving-mask", lung / "moving_mask.mha"]
     command = ["-c", "from itk_nephi.cli import main; main()", "register"]
-    images = [LUNG / "fixed.mha", LUNG / "moving.mha"]
+    images = [lung / "fixed.mha", lung / "moving.mha"]
     subprocess.run([sys.executable, *command, *images, *options], check=True)
     metrics = json.loads((folder / "metrics.json").read_text())
     errors, consistency = metrics["landmark_error_mm"], metrics["inverse_consistency_error_mm"]
@@ -58,9 +100,9 @@ def run(folder: Path, *, masks: bool) -> dict[str, float]:
     }
 
 
-def read_back(folder: Path) -> list[str]:
+def read_back(lung: Path, folder: Path) -> list[str]:
     """Read the transform in a process that imports only itk; return what it prints."""
-    command = [sys.executable, "-c", READ_BACK, str(folder), str(LUNG)]
+    command = [sys.executable, "-c", READ_BACK, str(folder), str(lung)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
@@ -70,9 +112,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     output = parser.parse_args().output.resolve()
     output.mkdir(parents=True, exist_ok=True)
+    write_turned(LUNG, output / "turned-input")
+    pairs = dict.fromkeys(("masks", "masks-again", "no-masks"), LUNG)
+    pairs["turned"] = output / "turned-input"
     rows = {
-        name: run(output / name, masks=name != "no-masks")
-        for name in ("masks", "masks-again", "no-masks")
+        name: run(lung, output / name, masks=name != "no-masks") for name, lung in pairs.items()
     }
     lines = ["| run | " + " | ".join(rows["masks"]) + " |", "| --- " * 9 + "|"]
     lines += [
@@ -81,13 +125,15 @@ def main() -> None:
     ]
     digests = {}
     for name, row in rows.items():
-        mean, without_outlier, same, digests[name], ours = read_back(output / name)
+        mean, without_outlier, same, digests[name], ours = read_back(pairs[name], output / name)
         lines.append(
             f"{name}: read with only itk, mean {float(mean):.12f} mm against "
             f"{row['mean mm']:.12f} mm; without the outlier {float(without_outlier):.3f} mm; "
             f"the same warped image: {same}; itk_nephi imported: {ours}"
         )
     lines.append(f"same bits twice: {digests['masks'] == digests['masks-again']}")
+    difference = largest_difference(output / "masks", output / "turned", LUNG / "fixed_mask.mha")
+    lines.append(f"largest difference of the map of the turned pair: {difference:.6f} mm")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

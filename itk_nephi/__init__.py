@@ -1,19 +1,24 @@
 """Neural deformation fields (NePhi) for image registration, as an ITK transform.
 
 ========================  =====================================================================
-image                     the voxel grid in physical space; checks; sampling at coords
+domain                    the voxel grid in physical space; checks of images and masks
+composite                 any ITK transform: its parts, where it maps points, Jacobians
+image                     images as tensors, sampled at coords
 interpolation             linear interpolation on grids, with derivatives
 model                     the network: two deformation fields that share a latent code
 channels                  what of an image the dissimilarity compares
 loss                      dissimilarity, gradient inverse consistency, latent prior; their sum
-initial                   the initial transform, by ITK's own registration; inverses
+initial                   the initial transform, by ITK's own registration
+sampling                  ITK transforms on grids: as maps for torch, and inverted
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 optimisation              the deformation of one pair that minimises the objective
 registration              ``register()``: one image pair to two transforms
 metrics                   landmark error, Dice, folding, inverse consistency
-phantom, chest            synthetic image pairs with known transforms
-cli, files, results,      the ``itk-nephi`` command; what it reads and writes; its text
-description, overview     and its picture
+phantom                   synthetic image pairs with known transforms
+chest, shape, motion      what they show, and how it moves
+cli, progress             the ``itk-nephi`` command, and what it tells while it runs
+files, case, results      what it reads and writes
+description, overview     its text and its picture
 ========================  =====================================================================
 
 torch is imported with the first name that needs it, so that transforms can be read and applied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itk_nephi.image import ImageDomain
+from itk_nephi.domain import ImageDomain
 
 WINDOW = 2.0
 """Standard deviation of the local window, in voxels or, if larger, in that of the smoothing."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from itk_nephi.image import Array
+from itk_nephi.domain import Array
 
 AXES = {2: [0, 2], 3: [0, 1, 2]}
 """The components of a point in the chest that each dimension keeps."""

@@ -10,23 +10,20 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from typer.core import TyperGroup
 
 from itk_nephi import files, results
+from itk_nephi.case import Case, landmark_columns
+from itk_nephi.composite import transform_points
 from itk_nephi.description import describe
-from itk_nephi.metrics import transform_points
-
-if TYPE_CHECKING:
-    from itk_nephi.optimisation import Progress
+from itk_nephi.progress import shown_progress
 
 ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
 """What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
@@ -78,6 +75,10 @@ Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all res
 File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
+]
 
 
 @app.callback()
@@ -121,10 +122,7 @@ def register(
     ] = None,
     device: Device = "cpu",
     seed: Seed = 0,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
-    ] = None,
+    steps: Steps = None,
     points: Annotated[
         int | None,
         typer.Option(help="Random points of each step (default 5000).", show_default=False),
@@ -164,10 +162,10 @@ def register(
         if points is not None:
             changes["regularizer_points"] = min(points, RegistrationSettings().regularizer_points)
         settings = replace(RegistrationSettings(), **changes)
-        case = results.Case.read(fixed, moving, fixed_mask, moving_mask, landmarks, labels)
+        case = Case.read(fixed, moving, fixed_mask, moving_mask, landmarks, labels)
         kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
         seconds = {"read": time.perf_counter() - start}
-        with _progress() as report:
+        with shown_progress() as report:
             result = registration.register(
                 case.fixed,
                 case.moving,
@@ -219,12 +217,11 @@ def transform_image(
     with files.staged(output.parent, "--output") as stage:
         image = files.read_image(moving, "MOVING")
         grid = files.read_image(reference, "--reference")
-        chain = [files.read_transform(path, "TRANSFORM") for path in transforms]
-        for path, transform in zip(transforms, chain, strict=True):
-            _require_dimension(path, "TRANSFORM", transform, image.GetImageDimension())
-        if grid.GetImageDimension() != image.GetImageDimension():
+        dimension = image.GetImageDimension()
+        chain = [files.read_transform(path, "TRANSFORM", dimension) for path in transforms]
+        if grid.GetImageDimension() != dimension:
             raise ValueError(
-                f"expected --reference in {image.GetImageDimension()} dimensions like MOVING, "
+                f"expected --reference in {dimension} dimensions like MOVING, "
                 f"got {grid.GetImageDimension()}"
             )
         resampled = results.resample(
@@ -275,10 +272,7 @@ def demo(
     output: Folder,
     device: Device = "cpu",
     seed: Seed = 0,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
-    ] = None,
+    steps: Steps = None,
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the fixed image.")] = (
         96,
         80,
@@ -295,7 +289,7 @@ def demo(
         for name, path in paths.items():
             files.write_image(getattr(phantom, name), stage / path.name)
         pairs = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
-        header = ",".join(results.landmark_columns(3))
+        header = ",".join(landmark_columns(3))
         np.savetxt(
             stage / "landmarks.csv", pairs, delimiter=",", fmt="%.6f", header=header, comments=""
         )
@@ -337,52 +331,4 @@ def _initial_transform(name: str, dimension: int) -> Any:
             "expected --initial to be identity, geometry, moments, affine or a transform file, got "
             f"{name}, which does not exist"
         )
-    transform = files.read_transform(path, "--initial")
-    _require_dimension(path, "--initial", transform, dimension)
-    return transform
-
-
-def _require_dimension(path: Path, argument: str, transform: Any, dimension: int) -> None:
-    found = transform.GetInputSpaceDimension()
-    if found != dimension or transform.GetOutputSpaceDimension() != dimension:
-        raise ValueError(
-            f"expected {argument} in {dimension} dimensions like the images, got {path} in {found}"
-        )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """Show a bar with the time left on a terminal, else one line a level."""
-    start = time.perf_counter()
-    if not sys.stderr.isatty():
-
-        def tell(progress: Progress) -> None:
-            if progress.done * progress.levels == progress.level * progress.total:
-                typer.echo(
-                    f"level {progress.level} of {progress.levels}: step {progress.done} of "
-                    f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}, "
-                    f"{time.perf_counter() - start:.0f} s",
-                    err=True,
-                )
-
-        yield tell
-        return
-
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("bringing the images together", total=None)
-
-        def show(progress: Progress) -> None:
-            bar.update(
-                task,
-                total=progress.total,
-                completed=progress.done,
-                description=f"level {progress.level} of {progress.levels}, "
-                f"dissimilarity {progress.losses['dissimilarity']:.3f}",
-            )
-
-        yield show
+    return files.read_transform(path, "--initial", dimension)

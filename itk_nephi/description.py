@@ -10,10 +10,9 @@ import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.composite import flat_transforms
+from itk_nephi.domain import Array
 from itk_nephi.files import TRANSFORM_SUFFIXES, read_image_header, read_transform
-from itk_nephi.metrics import flat_transforms
-
-Array = npt.NDArray[np.float64]
 
 
 def describe(path: Path) -> str:

@@ -19,11 +19,10 @@ from typing import Any
 
 import itk
 import numpy as np
-import numpy.typing as npt
+
+from itk_nephi.domain import Array
 
 logger = logging.getLogger(__name__)
-
-Array = npt.NDArray[np.float64]
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
 
@@ -120,14 +119,14 @@ def read_image(path: Path, argument: str) -> Any:
         return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
 
 
-def read_transform(path: Path, argument: str) -> Any:
-    """Read the one transform of a file; a composite counts as one.
+def read_transform(path: Path, argument: str, dimension: int | None = None) -> Any:
+    """Read the one transform of a file, in some dimension; a composite counts as one.
 
     Raises
     ------
     ValueError
-        If ITK cannot read the file, or it holds several transforms; ``argument`` is what the
-        message calls it.
+        If ITK cannot read the file, or it holds several transforms or one in another dimension;
+        ``argument`` is what the message calls it.
     """
     _require_file(path, argument)
     with _plain(f"expected {argument} to be a transform that ITK can read, got {path}"):
@@ -137,7 +136,14 @@ def read_transform(path: Path, argument: str) -> Any:
             f"expected {argument} to hold one transform (a composite counts as one), "
             f"got {path} with {len(transforms)}"
         )
-    return itk.down_cast(transforms[0])
+    transform = itk.down_cast(transforms[0])
+    spaces = {transform.GetInputSpaceDimension(), transform.GetOutputSpaceDimension()}
+    if dimension is not None and spaces != {dimension}:
+        raise ValueError(
+            f"expected {argument} in {dimension} dimensions like the images, "
+            f"got {path} in {' to '.join(map(str, spaces))}"
+        )
+    return transform
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import itk
 import numpy as np
-import torch
 
-from itk_nephi.image import Array, ImageDomain, SampledImage, SpaceMap, image_from_array
-from itk_nephi.metrics import flat_transforms
+from itk_nephi.domain import Array, ImageDomain, image_from_array
 
 logger = logging.getLogger(__name__)
 
 KINDS = ("identity", "geometry", "moments", "affine")
 COARSE_VOXELS = 48
 MINIMUM_OVERLAP = 0.2
-SAMPLES = 64
-"""Points along an axis where a transform has to be sampled."""
-INVERSE_ITERATIONS = 30
 
 
 def initial_transform(
@@ -62,7 +58,7 @@ def initial_transform(
     }
     if kind != "affine":
         return _translation(centres[kind])
-    return _affine(list(centres.values()), fixed, moving, fixed_mask, moving_mask)
+    return _affine(np.array(list(centres.values())), fixed, moving, fixed_mask, moving_mask)
 
 
 def _translation(offset: Array) -> Any:
@@ -83,13 +79,17 @@ def _centroid(image: Any, mask: Any = None) -> Array:
     return ImageDomain.of(image).points_from_index(index[::-1])
 
 
-def _affine(
-    offsets: list[Array], fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
-) -> Any:
+def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any) -> Any:
+    # ITK's steps depend on the axes of space: those of the fixed image make the result turn with it
+    axes = np.array(ImageDomain.of(fixed).canonical().direction)
+    fixed, moving = (_turned(image, axes.T) for image in (fixed, moving))
     images = [_coarse(image) for image in (fixed, moving)]
-    masks = [None if mask is None else _spatial_object(mask) for mask in (fixed_mask, moving_mask)]
+    masks = [
+        None if mask is None else _spatial_object(_turned(mask, axes.T))
+        for mask in (fixed_mask, moving_mask)
+    ]
     best, best_value = None, np.inf
-    for offset in offsets:
+    for offset in offsets @ axes:
         overlap = max(
             _overlap(ImageDomain.of(fixed), ImageDomain.of(moving), offset),
             _overlap(ImageDomain.of(moving), ImageDomain.of(fixed), -offset),
@@ -115,7 +115,17 @@ def _affine(
         raise RuntimeError(
             "the affine registration failed; give another initial transform, for instance moments"
         ) from error
+    best.SetCenter((axes @ np.array(best.GetCenter())).tolist())
+    best.SetMatrix(itk.matrix_from_array(axes @ itk.array_from_matrix(best.GetMatrix()) @ axes.T))
+    best.SetTranslation((axes @ np.array(best.GetTranslation())).tolist())
     return best
+
+
+def _turned(image: Any, rotation: Array) -> Any:
+    """Return an image turned about the physical origin."""
+    return image_from_array(
+        itk.array_view_from_image(image), ImageDomain.of(image).turned(rotation)
+    )
 
 
 def _overlap(one: ImageDomain, other: ImageDomain, offset: Array) -> float:
@@ -139,8 +149,19 @@ def _coarse(image: Any) -> Any:
 
 
 def _spatial_object(mask: Any) -> Any:
-    spatial_object = itk.ImageMaskSpatialObject[mask.GetImageDimension()].New()
-    spatial_object.SetImage(mask)
+    """Return a mask as ITK's metric takes it, a thousandth of a voxel aside.
+
+    Points of a shrunken image lie on the faces between voxels, where otherwise rounding errors
+    would choose the side.
+    """
+    domain = ImageDomain.of(mask)
+    origin = domain.points_from_index([1e-3] * domain.dimension)
+    spatial_object = itk.ImageMaskSpatialObject[domain.dimension].New()
+    spatial_object.SetImage(
+        image_from_array(
+            itk.array_view_from_image(mask), replace(domain, origin=tuple(origin.tolist()))
+        )
+    )
     spatial_object.Update()
     return spatial_object
 
@@ -197,110 +218,3 @@ def _optimise(transform: Any, images: list[Any], masks: list[Any]) -> None:
         in_place=True,
     )
     method.Update()
-
-
-def space_map(transform: Any, domain: ImageDomain) -> SpaceMap:
-    """Make a map that torch can follow of an ITK transform, sampled where it is not linear.
-
-    Parameters
-    ----------
-    transform : itk.Transform
-        From the points of ``domain``.
-    domain : ImageDomain
-        Where it will be needed.
-    """
-    if transform.IsLinear():
-        offset = np.array(transform.TransformPoint([0.0] * domain.dimension))
-        columns = [
-            np.array(transform.TransformPoint(row)) - offset for row in np.eye(domain.dimension)
-        ]
-        return SpaceMap(np.stack(columns, axis=1), offset)
-    grid = _sampling_grid(domain)
-    return SpaceMap(
-        np.eye(domain.dimension),
-        np.zeros(domain.dimension),
-        _sampled_displacement(transform, grid),
-        grid,
-    )
-
-
-def inverse_transforms(transform: Any, domain: ImageDomain, image_domain: ImageDomain) -> list[Any]:
-    """Return the inverse of a transform as a list, the one applied first first.
-
-    A transform that ITK cannot invert is sampled on a grid and inverted there by fixed-point
-    iteration.
-
-    Parameters
-    ----------
-    transform : itk.Transform
-        From the points of ``domain`` to those of ``image_domain``.
-    domain, image_domain : ImageDomain
-        The images that it relates.
-    """
-    inverses = []
-    for part in reversed(flat_transforms(transform)):
-        inverse = part.GetInverseTransform()
-        if inverse is None:
-            inverse = _sampled_inverse(part, _sampling_grid(_joined(domain, image_domain)))
-        inverses.append(itk.down_cast(inverse))
-    return inverses
-
-
-def _sampling_grid(domain: ImageDomain) -> ImageDomain:
-    """Return a grid over the same box with at most ``SAMPLES`` points along each axis."""
-    size = [min(n, SAMPLES) for n in domain.size]
-    spacing = 2 * domain.half_extent / (np.array(size) - 1)
-    return ImageDomain(tuple(size), tuple(spacing.tolist()), domain.origin, domain.direction)
-
-
-def _joined(one: ImageDomain, other: ImageDomain) -> ImageDomain:
-    """Return a grid along the physical axes that holds both boxes."""
-    dimension = one.dimension
-    corners = np.array(list(product((-1.0, 1.0), repeat=dimension)))
-    points = np.concatenate([d.points_from_coords(corners * d.bounds) for d in (one, other)])
-    low, high = points.min(axis=0), points.max(axis=0)
-    return ImageDomain(
-        (SAMPLES,) * dimension,
-        tuple(((high - low) / (SAMPLES - 1)).tolist()),
-        tuple(low.tolist()),
-        tuple(tuple(row) for row in np.eye(dimension).tolist()),
-    )
-
-
-def _sampled_displacement(transform: Any, grid: ImageDomain) -> Array:
-    """Return what a transform adds to the points of a grid, mm, shape (k, j, i, D)."""
-    vector = itk.Vector[itk.F, grid.dimension]
-    sampler = itk.TransformToDisplacementFieldFilter[itk.Image[vector, grid.dimension], itk.D].New(
-        transform=transform,
-        reference_image=image_from_array(np.zeros(grid.size[::-1], np.uint8), grid),
-        use_reference_image=True,
-    )
-    sampler.Update()
-    displacement: Array = itk.array_from_image(sampler.GetOutput()).astype(np.float64)
-    return displacement
-
-
-def _sampled_inverse(transform: Any, grid: ImageDomain) -> Any:
-    """Invert a transform where it moves points to the points of a grid."""
-    displacement = _sampled_displacement(transform, grid)
-    channels = torch.from_numpy(np.moveaxis(displacement, -1, 0)[None].copy())
-    sampled = SampledImage(channels, grid, grid)
-    points = grid.grid_points().reshape(-1, grid.dimension)
-    inverse = np.zeros_like(points)
-    for _ in range(INVERSE_ITERATIONS):
-        inverse = -sampled(torch.from_numpy(grid.coords_from_points(points + inverse)))[0].numpy()
-    result = itk.DisplacementFieldTransform[itk.D, grid.dimension].New()
-    result.SetDisplacementField(_displacement_field(inverse.reshape(displacement.shape), grid))
-    result.SetInverseDisplacementField(_displacement_field(displacement, grid))
-    return result
-
-
-def _displacement_field(displacement: Array, grid: ImageDomain) -> Any:
-    field = itk.Image[itk.Vector[itk.D, grid.dimension], grid.dimension].New()
-    field.SetRegions(grid.size)
-    field.SetSpacing(grid.spacing)
-    field.SetOrigin(grid.origin)
-    field.SetDirection(np.array(grid.direction))
-    field.Allocate()
-    itk.array_view_from_image(field)[:] = displacement
-    return field

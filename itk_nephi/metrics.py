@@ -6,122 +6,27 @@ installed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.composite import jacobians, transform_points
+from itk_nephi.domain import Array, ImageDomain, image_from_array
+
 __all__ = [
     "dice",
-    "flat_transforms",
     "folding_fraction",
-    "image_like",
     "inverse_consistency_errors",
-    "is_inside",
     "jacobian_determinant_image",
-    "jacobians",
     "landmark_errors",
     "normalized_cross_correlation",
     "standard_deviation_of_log_jacobian",
-    "transform_points",
-    "voxel_points",
 ]
-
-Array = npt.NDArray[np.float64]
 
 POINTS_AT_ONCE = 2**17
 """How many voxels are mapped together; bounds the memory of maps of whole images."""
-
-DIFFERENCE = 1e-2
-"""Half the step of central differences, mm: small against a voxel, large against rounding."""
-
-
-def flat_transforms(transform: Any) -> list[Any]:
-    """Return the parts of a transform, however nested, in the order in which they move a point.
-
-    ITK applies the transform that was added to a composite last first.
-    """
-    transform = itk.down_cast(transform)
-    if transform.GetNameOfClass() != "CompositeTransform":
-        return [transform]
-    numbers = reversed(range(transform.GetNumberOfTransforms()))
-    return [part for n in numbers for part in flat_transforms(transform.GetNthTransform(n))]
-
-
-def transform_points(transform: Any, points: npt.ArrayLike) -> Array:
-    """Map many points through any ITK transform.
-
-    Parameters
-    ----------
-    transform : itk.Transform
-        Composites are followed part by part; an ``itk.NePhiTransform`` maps all points at once.
-    points : array, shape (N, D)
-        Physical points, mm.
-
-    Returns
-    -------
-    array, shape (N, D)
-        Physical points, mm.
-
-    Raises
-    ------
-    ValueError
-        If the points are not of the transform's dimension.
-    """
-    moved = _points_of(transform, points)
-    for part in flat_transforms(transform):
-        if part.GetNameOfClass() == "NePhiTransform":
-            moved = part.TransformPoints(moved)
-        elif part.IsLinear():
-            matrix, offset = _affine(part)
-            moved = moved @ matrix.T + offset
-        else:
-            singly = [part.TransformPoint(point) for point in moved.tolist()]
-            moved = np.array(singly, dtype=float).reshape(moved.shape)
-    return moved
-
-
-def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
-    """Differentiate any ITK transform by the position, at many points.
-
-    Exact for linear transforms and ``itk.NePhiTransform``; other parts by central differences.
-
-    Parameters
-    ----------
-    transform : itk.Transform
-        As for :func:`transform_points`.
-    points : array, shape (N, D)
-        Physical points, mm.
-
-    Returns
-    -------
-    array, shape (N, D, D)
-        ``[n, i, j]`` is the derivative of component ``i`` by coordinate ``j``, dimensionless.
-
-    Raises
-    ------
-    ValueError
-        If the points are not of the transform's dimension.
-    """
-    place = _points_of(transform, points)
-    dimension = place.shape[1]
-    product = np.broadcast_to(np.eye(dimension), (len(place), dimension, dimension))
-    parts = flat_transforms(transform)
-    for number, part in enumerate(parts):
-        if part.GetNameOfClass() == "NePhiTransform":
-            product = part.JacobiansWithRespectToPosition(place) @ product
-        elif part.IsLinear():
-            product = _affine(part)[0] @ product
-        else:
-            columns = [
-                transform_points(part, place + step) - transform_points(part, place - step)
-                for step in DIFFERENCE * np.eye(dimension)
-            ]
-            product = np.stack(columns, axis=-1) / (2 * DIFFERENCE) @ product
-        if not all(later.IsLinear() for later in parts[number + 1 :]):
-            place = transform_points(part, place)
-    return np.array(product)
 
 
 def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
@@ -139,13 +44,12 @@ def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
     itk.Image of float
         Dimensionless: 1 keeps the volume, below 1 compresses, 0 and below folds.
     """
-    size = tuple(reference.GetLargestPossibleRegion().GetSize())
-    determinants = np.empty(size[::-1], np.float32)
+    domain = ImageDomain.of(reference)
+    determinants = np.empty(domain.size[::-1], np.float32)
     flat = determinants.reshape(-1)
-    for start in range(0, flat.size, POINTS_AT_ONCE):
-        voxels = np.arange(start, min(start + POINTS_AT_ONCE, flat.size))
-        flat[voxels] = np.linalg.det(jacobians(transform, voxel_points(reference, voxels)))
-    return image_like(reference, determinants)
+    for voxels in _in_parts(flat.size):
+        flat[voxels] = np.linalg.det(jacobians(transform, domain.voxel_points(voxels)))
+    return image_from_array(determinants, domain)
 
 
 def folding_fraction(determinants: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> float:
@@ -243,12 +147,12 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
         image is background.
     """
     fixed, moving = (np.asarray(labels) for labels in (fixed_labels, moving_labels))
+    fixed_domain, moving_domain = (ImageDomain.of(image) for image in (fixed_labels, moving_labels))
     warped = np.zeros(fixed.size, moving.dtype)
-    for start in range(0, fixed.size, POINTS_AT_ONCE):
-        voxels = np.arange(start, min(start + POINTS_AT_ONCE, fixed.size))
-        points = transform_points(fixed_to_moving, voxel_points(fixed_labels, voxels))
-        inside = is_inside(moving_labels, points)
-        nearest = np.rint(_index_of(moving_labels, points[inside])).astype(int)
+    for voxels in _in_parts(fixed.size):
+        points = transform_points(fixed_to_moving, fixed_domain.voxel_points(voxels))
+        inside = moving_domain.contains(points)
+        nearest = np.rint(moving_domain.index_from_points(points[inside])).astype(int)
         warped[voxels[inside]] = moving[tuple(nearest.T[::-1])]
     labels = np.union1d(np.unique(fixed), np.unique(moving))
     flat = fixed.reshape(-1)
@@ -286,61 +190,10 @@ def normalized_cross_correlation(
     return float(first @ second / norm) if norm > 0 else float("nan")
 
 
-def image_like(reference: Any, values: npt.NDArray[Any]) -> Any:
-    """Return an ``itk.Image`` of an array, shape (k, j, i), on the grid of another image."""
-    image = itk.image_from_array(np.ascontiguousarray(values))
-    image.SetSpacing(reference.GetSpacing())
-    image.SetDirection(reference.GetDirection())
-    image.SetOrigin([float(x) for x in voxel_points(reference, np.zeros(1, int))[0]])
-    return image
-
-
-def voxel_points(image: Any, voxels: npt.NDArray[np.int_]) -> Array:
-    """Return the physical points, mm, shape (N, D), of voxels numbered as they are stored."""
-    region = image.GetLargestPossibleRegion()
-    index = np.unravel_index(voxels, tuple(region.GetSize())[::-1])
-    matrix, origin = _index_to_point(image)
-    points: Array = (
-        np.stack(index[::-1], axis=-1) + np.array(region.GetIndex())
-    ) @ matrix.T + origin
-    return points
-
-
-def is_inside(image: Any, points: Array) -> npt.NDArray[np.bool_]:
-    """Say of each physical point, shape (N, D), whether it lies in one of an image's voxels."""
-    nearest = np.rint(_index_of(image, points))
-    last = np.array(image.GetLargestPossibleRegion().GetSize()) - 1
-    return np.asarray(((nearest >= 0) & (nearest <= last)).all(axis=1))
-
-
-def _index_of(image: Any, points: Array) -> Array:
-    """Return continuous indices, counted from the first voxel, i first."""
-    matrix, origin = _index_to_point(image)
-    index = np.linalg.solve(matrix, (points - origin).T).T
-    return np.asarray(index - np.array(image.GetLargestPossibleRegion().GetIndex()))
-
-
-def _index_to_point(image: Any) -> tuple[Array, Array]:
-    direction: Array = itk.array_from_matrix(image.GetDirection())
-    return direction * np.array(image.GetSpacing()), np.array(image.GetOrigin())
-
-
-def _affine(transform: Any) -> tuple[Array, Array]:
-    """Return the matrix and the offset, mm, of a linear transform."""
-    dimension = transform.GetInputSpaceDimension()
-    offset = np.array(transform.TransformPoint([0.0] * dimension))
-    columns = [
-        np.array(transform.TransformPoint(axis)) - offset for axis in np.eye(dimension).tolist()
-    ]
-    return np.stack(columns, axis=-1), offset
-
-
-def _points_of(transform: Any, points: npt.ArrayLike) -> Array:
-    array = np.asarray(points, dtype=float)
-    dimension = transform.GetInputSpaceDimension()
-    if array.ndim != 2 or array.shape[1] != dimension:
-        raise ValueError(f"expected points of shape (N, {dimension}), got shape {array.shape}")
-    return array
+def _in_parts(count: int) -> Iterator[npt.NDArray[np.int_]]:
+    """Yield the numbers of all voxels, ``POINTS_AT_ONCE`` at a time."""
+    for start in range(0, count, POINTS_AT_ONCE):
+        yield np.arange(start, min(start + POINTS_AT_ONCE, count))
 
 
 def _masked(name: str, values: npt.ArrayLike, mask: npt.ArrayLike | None) -> Array:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from itk_nephi.channels import channels
-from itk_nephi.image import ImageDomain, SampledImage, SpaceMap, tensor_from_image
+from itk_nephi.domain import ImageDomain
+from itk_nephi.image import SampledImage, SpaceMap, tensor_from_image
 from itk_nephi.loss import objective
 from itk_nephi.model import FieldSettings
 from itk_nephi.transform import Deformation
@@ -281,7 +282,8 @@ def optimise(
                         report(history[-1])
                 if reason is None:
                     break
-                logger.info("level %d diverged (%s): again with smaller steps", level, reason)
+                if retry < RETRIES:
+                    logger.info("level %d diverged (%s): again with smaller steps", level, reason)
                 del history[done:]
                 with torch.no_grad():
                     for parameter, value in zip(deformation.parameters(), start, strict=True):

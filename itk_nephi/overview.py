@@ -15,11 +15,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from itk_nephi.image import ImageDomain
-from itk_nephi.metrics import flat_transforms, image_like, jacobians, transform_points
+from itk_nephi.composite import flat_transforms, jacobians, transform_points
+from itk_nephi.domain import Array, ImageDomain, image_like
 from itk_nephi.optimisation import Progress
-
-Array = npt.NDArray[np.float64]
 
 # Okabe and Ito's colours, told apart by all eyes
 OUTLINE = "#56b4e9"

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.chest import AXES, Chest
-from itk_nephi.image import Array, ImageDomain, image_from_array
+from itk_nephi.domain import Array, ImageDomain, image_from_array
+from itk_nephi.motion import Motion, Stretch
+from itk_nephi.shape import Shape
 
 __all__ = ["ImagePair", "Phantom", "deformed_shape", "lung", "triangles_and_circles"]
 
 PointMap = Callable[[Array], Array]
-
-# outward normals of the faces of a regular triangle and tetrahedron
-_FACES = {
-    2: np.array([[1, 0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]]),
-    3: np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5,
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,9 +95,10 @@ def triangles_and_circles(
     domain = _cube(dimension, size)
     rng = np.random.default_rng(seed)
     points = domain.grid_points()
-    fixed, moving = (_Shape.draw(rng, domain, hollow) for _ in range(2))
+    fixed, moving = (Shape.random(rng, domain, hollow) for _ in range(2))
     return ImagePair(
-        **fixed.images("fixed", domain, points), **moving.images("moving", domain, points)
+        **_shape_images("fixed", fixed, domain, points),
+        **_shape_images("moving", moving, domain, points),
     )
 
 
@@ -135,9 +132,9 @@ def deformed_shape(
     domain = _cube(dimension, size)
     _check_motion(motion, size / 10)
     rng = np.random.default_rng(seed)
-    shape = _Shape.draw(rng, domain, hollow)
+    shape = Shape.random(rng, domain, hollow)
     stretches = [
-        _Stretch(
+        Stretch(
             axis=axis,
             amount=1.0,
             centre=domain.centre + size * rng.uniform(-0.2, 0.2, dimension),
@@ -147,11 +144,11 @@ def deformed_shape(
         for axis in range(dimension)
     ]
     points = domain.grid_points()
-    truth = _Motion.reaching(motion, points, stretches)
+    truth = Motion.reaching(motion, points, stretches)
     landmarks = shape.boundary(rng.normal(size=(50, dimension)))
     return Phantom(
-        **shape.images("fixed", domain, points),
-        **shape.images("moving", domain, truth.moving_to_fixed(points)),
+        **_shape_images("fixed", shape, domain, points),
+        **_shape_images("moving", shape, domain, truth.moving_to_fixed(points)),
         fixed_landmarks=landmarks,
         moving_landmarks=truth.fixed_to_moving(landmarks),
         fixed_to_moving=truth.fixed_to_moving,
@@ -213,7 +210,7 @@ def lung(
 
     points = fixed_domain.grid_points()
     values, lungs, labels = chest.draw(points)
-    truth = _Motion.reaching(motion, points[lungs], _breathing(rng, centre))
+    truth = Motion.reaching(motion, points[lungs], _breathing(rng, centre))
     values += noise * rng.standard_normal(values.shape)
     images = _images("fixed", fixed_domain, values, lungs, labels)
     values, lungs, labels = chest.draw(truth.moving_to_fixed(moving_domain.grid_points()))
@@ -244,75 +241,7 @@ def _check_motion(motion: float, largest: float) -> None:
         raise ValueError(f"expected a motion of 0 to {largest:g} mm, got {motion}")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Stretch:
-    r"""Moves points along one axis, by an amount that fades with their other components.
-
-    .. math:: x_a + r \, (\tanh((x_a - c_a) / w_a) + b), \qquad
-        r = amount \exp(-\sum_{j \ne a} ((x_j - c_j) / w_j)^2)
-
-    is monotone in :math:`x_a`, hence invertible, where :math:`r > -w_a`.
-    """
-
-    axis: int
-    amount: float
-    centre: Array
-    widths: Array
-    bias: float
-
-    def forward(self, points: Array) -> Array:
-        offset = (points - self.centre) / self.widths
-        moved = points.copy()
-        moved[..., self.axis] += self._rate(offset) * (np.tanh(offset[..., self.axis]) + self.bias)
-        return moved
-
-    def inverse(self, points: Array) -> Array:
-        offset = (points - self.centre) / self.widths
-        rate = self._rate(offset) / self.widths[self.axis]
-        target = offset[..., self.axis] - rate * self.bias
-        along = target
-        for _ in range(10):  # Newton, from centimetres to rounding errors
-            profile = np.tanh(along)
-            along = along - (along + rate * profile - target) / (1 + rate * (1 - profile**2))
-        moved = points.copy()
-        moved[..., self.axis] = self.centre[self.axis] + self.widths[self.axis] * along
-        return moved
-
-    def _rate(self, offset: Array) -> Array:
-        squares = np.square(offset).sum(axis=-1) - np.square(offset[..., self.axis])
-        rate: Array = self.amount * np.exp(-squares)
-        return rate
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Motion:
-    """Stretches, one after another."""
-
-    stretches: Sequence[_Stretch]
-
-    @classmethod
-    def reaching(cls, motion: float, points: Array, stretches: Sequence[_Stretch]) -> _Motion:
-        """Scale the stretches until the largest displacement of the points is ``motion``, mm."""
-        scale = motion
-        for _ in range(8):
-            scaled = [replace(stretch, amount=scale * stretch.amount) for stretch in stretches]
-            result = cls(stretches=scaled)
-            displacement = np.linalg.norm(result.fixed_to_moving(points) - points, axis=-1)
-            scale *= motion / max(displacement.max(), 1e-9)
-        return result
-
-    def fixed_to_moving(self, points: Array) -> Array:
-        for stretch in self.stretches:
-            points = stretch.forward(points)
-        return points
-
-    def moving_to_fixed(self, points: Array) -> Array:
-        for stretch in reversed(self.stretches):
-            points = stretch.inverse(points)
-        return points
-
-
-def _breathing(rng: np.random.Generator, centre: Array) -> list[_Stretch]:
+def _breathing(rng: np.random.Generator, centre: Array) -> list[Stretch]:
     """Move the ribs out and forward, and the diaphragm down by about 1 mm."""
     outward, forward, downward = rng.uniform([0.15, 0.15, 0.5], [0.25, 0.25, 0.6])
     middle = rng.uniform(-10, 10)
@@ -324,7 +253,7 @@ def _breathing(rng: np.random.Generator, centre: Array) -> list[_Stretch]:
         (2, downward, [58, 15, middle], [55, 80, 60], -1.0),
     ]
     return [
-        _Stretch(
+        Stretch(
             axis=axes.index(axis),
             amount=amount,
             centre=centre + np.array(offset)[axes],
@@ -378,49 +307,7 @@ def _images(
     }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Shape:
-    """A ball, or where ``faces`` are its normals a triangle (tetrahedron); lengths in mm."""
-
-    centre: Array
-    radius: float
-    faces: Array | None
-    edge: float
-    hollow: bool
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, domain: ImageDomain, hollow: bool) -> _Shape:
-        length = domain.size[0] - 1
-        turn = np.linalg.qr(rng.normal(size=(domain.dimension, domain.dimension)))[0]
-        return cls(
-            centre=length * rng.uniform(0.4, 0.7, domain.dimension),
-            radius=length * rng.uniform(0.2, 0.4),
-            faces=_FACES[domain.dimension] @ turn if rng.uniform() < 0.5 else None,
-            edge=length / 40,
-            hollow=hollow,
-        )
-
-    def images(self, name: str, domain: ImageDomain, points: Array) -> dict[str, Any]:
-        """Draw the shape; ``points`` are where the voxels of the domain look it up."""
-        values = self.intensity(points)
-        return _images(name, domain, values, np.ones(values.shape, bool), values > 0.2)
-
-    def intensity(self, points: Array) -> Array:
-        distance = np.linalg.norm(points - self.centre, axis=-1)
-        inside: Array = np.tanh((self._reach(points - self.centre) - distance) / self.edge)
-        return 1 - inside**2 if self.hollow else (inside + 1) / 2
-
-    def boundary(self, directions: Array) -> Array:
-        units = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
-        points: Array = self.centre + self._reach(directions)[..., None] * units
-        return points
-
-    def _reach(self, directions: Array) -> Array:
-        """Return the distance of the boundary from the centre; towards the centre itself, any."""
-        length = np.maximum(np.linalg.norm(directions, axis=-1), 1e-12)
-        if self.faces is None:
-            return np.full_like(length, self.radius)
-        dimension = len(self.centre)
-        nearest = np.maximum((directions @ self.faces.T).max(axis=-1), length / dimension)
-        reach: Array = self.radius / dimension * length / nearest
-        return reach
+def _shape_images(name: str, shape: Shape, domain: ImageDomain, points: Array) -> dict[str, Any]:
+    """Draw a shape; ``points`` are where the voxels of the domain look it up."""
+    values = shape.intensity(points)
+    return _images(name, domain, values, np.ones(values.shape, bool), values > 0.2)

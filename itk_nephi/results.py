@@ -1,4 +1,4 @@
-"""What `itk-nephi register` reads and leaves behind: images, transforms, and how good they are."""
+"""What `itk-nephi register` leaves behind: images, transforms, and how good they are."""
 
 from __future__ import annotations
 
@@ -6,116 +6,28 @@ import importlib.metadata
 import json
 import math
 import platform
-import re
 import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import itk
 import numpy as np
-import numpy.typing as npt
 
 from itk_nephi import metrics
-from itk_nephi.files import Table, read_image, write_image
+from itk_nephi.case import Case
+from itk_nephi.composite import composite, transform_points
+from itk_nephi.domain import Array, ImageDomain, image_like
+from itk_nephi.files import write_image
 
 if TYPE_CHECKING:
     from itk_nephi.registration import Registration
 
-Array = npt.NDArray[np.float64]
-
 SAMPLES = 50_000
 """Voxels at which similarity and inverse consistency are measured, where there are more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """An image pair as read from files, and what is needed to judge its registration.
-
-    Parameters
-    ----------
-    fixed, moving : itk.Image
-        The images.
-    fixed_mask, moving_mask : itk.Image, optional
-        Their masks.
-    landmarks : tuple of array, optional
-        Corresponding fixed and moving points, shape (N, D), mm.
-    labels : tuple of itk.Image, optional
-        Fixed and moving label images.
-    paths : dict of str to str
-        Where all this was read from.
-    """
-
-    fixed: Any
-    moving: Any
-    fixed_mask: Any
-    moving_mask: Any
-    landmarks: tuple[Array, Array] | None
-    labels: tuple[Any, Any] | None
-    paths: dict[str, str]
-
-    @classmethod
-    def read(
-        cls,
-        fixed: Path,
-        moving: Path,
-        fixed_mask: Path | None = None,
-        moving_mask: Path | None = None,
-        landmarks: Path | None = None,
-        labels: tuple[Path, Path] | None = None,
-    ) -> Case:
-        """Read a case from files.
-
-        Raises
-        ------
-        ValueError
-            If a file is not what it should be; the message calls it as the command line does.
-        """
-        arguments = {"FIXED": fixed, "MOVING": moving}
-        arguments |= {"--fixed-mask": fixed_mask} if fixed_mask else {}
-        arguments |= {"--moving-mask": moving_mask} if moving_mask else {}
-        if labels:
-            arguments |= {"--labels FIXED": labels[0], "--labels MOVING": labels[1]}
-        images = {name: read_image(path, name) for name, path in arguments.items()}
-        dimension = images["FIXED"].GetImageDimension()
-        for name, image in images.items():
-            if image.GetImageDimension() != dimension:
-                raise ValueError(
-                    f"expected {name} in {dimension} dimensions like FIXED, "
-                    f"got {arguments[name]} in {image.GetImageDimension()}"
-                )
-        pairs = None
-        if landmarks:
-            table = Table.read(landmarks, "--landmarks")
-            columns = landmark_columns(dimension)
-            both = table.points(columns)
-            pairs = both[:, :dimension], both[:, dimension:]
-            arguments |= {"--landmarks": landmarks}
-        return cls(
-            fixed=images["FIXED"],
-            moving=images["MOVING"],
-            fixed_mask=images.get("--fixed-mask"),
-            moving_mask=images.get("--moving-mask"),
-            landmarks=pairs,
-            labels=(images["--labels FIXED"], images["--labels MOVING"]) if labels else None,
-            paths={
-                re.sub(r"\W+", "_", name.strip("-")).lower(): str(path)
-                for name, path in arguments.items()
-            },
-        )
-
-    @property
-    def dimension(self) -> int:
-        """Number of spatial dimensions, 2 or 3."""
-        return int(self.fixed.GetImageDimension())
-
-
-def landmark_columns(dimension: int) -> list[str]:
-    """Return the columns of a CSV file of landmarks: fixed_x, ... moving_x, ..."""
-    return [f"{space}_{axis}" for space in ("fixed", "moving") for axis in "xyz"[:dimension]]
 
 
 def resample(
@@ -161,19 +73,15 @@ def resample(
             )
     kind = type(moving)
     if (kind, kind) not in itk.ResampleImageFilter.keys():  # noqa: SIM118, ITK's `in` never ends
-        moving = metrics.image_like(moving, values.astype(np.float64))
-    dimension = moving.GetImageDimension()
+        moving = image_like(moving, values.astype(np.float64))
     interpolator = {
         "linear": itk.LinearInterpolateImageFunction,
         "nearest": itk.NearestNeighborInterpolateImageFunction,
         "bspline": itk.BSplineInterpolateImageFunction,
     }[interpolation]
-    transform = itk.CompositeTransform[itk.D, dimension].New()
-    for part in reversed(transforms):
-        transform.AddTransform(part)
     resampled = itk.resample_image_filter(
         moving,
-        transform=transform,
+        transform=composite(transforms),
         interpolator=interpolator.New(moving),
         use_reference_image=True,
         reference_image=reference,
@@ -181,7 +89,7 @@ def resample(
     )
     if type(moving) is kind:
         return resampled
-    return metrics.image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
+    return image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
 
 
 def write(
@@ -317,10 +225,11 @@ def _measure(
     voxels = np.flatnonzero(inside)
     if len(voxels) > SAMPLES:
         voxels = np.sort(np.random.default_rng(0).choice(voxels, SAMPLES, replace=False))
-    points = metrics.voxel_points(case.fixed, voxels)
+    points = ImageDomain.of(case.fixed).voxel_points(voxels)
+    moving_domain = ImageDomain.of(case.moving)
 
     def similarity(transform: Any, image: Any) -> float:
-        seen = voxels[metrics.is_inside(case.moving, metrics.transform_points(transform, points))]
+        seen = voxels[moving_domain.contains(transform_points(transform, points))]
         if not len(seen):
             return math.nan
         return metrics.normalized_cross_correlation(

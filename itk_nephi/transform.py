@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from itk_nephi.image import Array, ImageDomain
+from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.model import DeformationField, FieldSettings, LatentCode
 
 FILE_FORMAT_VERSION = 1

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+import itk
 import numpy as np
 import pytest
 import torch
 
-from itk_nephi.image import ImageDomain, image_from_array
+from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.model import FieldSettings
 from itk_nephi.transform import Deformation
 
@@ -46,6 +47,18 @@ def image(domain: ImageDomain) -> Any:
     """Noise, as itk.Image of float."""
     values = np.random.default_rng(1).normal(size=domain.size[::-1])
     return image_from_array(values.astype(np.float32), domain)
+
+
+@pytest.fixture
+def affine(domain: ImageDomain) -> Any:
+    """An itk.AffineTransform that turns, shears and shifts a little."""
+    dimension = domain.dimension
+    change = np.random.default_rng(1).uniform(-0.08, 0.08, (dimension, dimension))
+    transform = itk.AffineTransform[itk.D, dimension].New()
+    transform.SetMatrix(itk.matrix_from_array(np.eye(dimension) + change))
+    transform.SetCenter(domain.centre.tolist())
+    transform.SetTranslation([2.0, -1.0, 3.0][:dimension])
+    return transform
 
 
 @pytest.fixture

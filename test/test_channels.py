@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from itk_nephi.channels import channels, gaussian
-from itk_nephi.image import ImageDomain, image_from_array, tensor_from_image
+from itk_nephi.domain import ImageDomain, image_from_array
+from itk_nephi.image import tensor_from_image
 
 
 @pytest.fixture

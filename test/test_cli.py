@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from itk_nephi import registration
 from itk_nephi.cli import app
-from itk_nephi.metrics import flat_transforms, landmark_errors, transform_points
+from itk_nephi.composite import flat_transforms, transform_points
+from itk_nephi.metrics import landmark_errors
 from itk_nephi.optimisation import RegistrationSettings
 from itk_nephi.phantom import Phantom, lung
 

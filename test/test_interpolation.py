@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.image import Array
+from itk_nephi.domain import Array
 from itk_nephi.interpolation import sample_grid, sample_grid_with_derivatives
 
 SIZES = {2: (4, 3), 3: (4, 3, 5)}

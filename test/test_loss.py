@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.image import ImageDomain
+from itk_nephi.domain import ImageDomain
 from itk_nephi.loss import (
     Sampler,
     dissimilarity,

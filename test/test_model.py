@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.image import ImageDomain
+from itk_nephi.domain import ImageDomain
 from itk_nephi.model import DeformationField, FieldSettings, LatentCode
 from itk_nephi.transform import Deformation
 

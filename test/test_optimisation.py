@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.image import Array, ImageDomain, SpaceMap, image_from_array
+from itk_nephi.domain import Array, ImageDomain, image_from_array
+from itk_nephi.image import SpaceMap
 from itk_nephi.model import FieldSettings
-from itk_nephi.optimisation import ImagePair, Progress, RegistrationSettings, optimise
+from itk_nephi.optimisation import (
+    RETRIES,
+    ImagePair,
+    Progress,
+    RegistrationSettings,
+    optimise,
+)
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.transform import Deformation
 
@@ -251,7 +258,13 @@ def test_a_level_that_diverges_starts_again_with_smaller_steps(
     assert all(torch.isfinite(values).all() for values in deformation.parameters())
 
 
-def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term() -> None:
+def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     message = r"diverged at level 1 in spite of smaller steps: gradient_inverse_.* is .*; try"
-    with pytest.raises(RuntimeError, match=message):
+    with (
+        caplog.at_level(logging.INFO, logger="itk_nephi.optimisation"),
+        pytest.raises(RuntimeError, match=message),
+    ):
         optimised(shape_pair(), settings(weights_learning_rate=1e4))
+    assert caplog.text.count("again with smaller steps") == RETRIES

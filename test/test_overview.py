@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from itk_nephi.image import ImageDomain, image_from_array
+from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.optimisation import Progress
 from itk_nephi.overview import _Section, overview
 

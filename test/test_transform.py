@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.image import Array, ImageDomain
+from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.model import DeformationField, FieldSettings
 from itk_nephi.transform import (
     Deformation,

@@ -1,0 +1,98 @@
+"""An image pair as files hold it, and what is needed to judge its registration."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itk_nephi.domain import Array
+from itk_nephi.files import Table, read_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An image pair as read from files, and what is needed to judge its registration.
+
+    Parameters
+    ----------
+    fixed, moving : itk.Image
+        The images.
+    fixed_mask, moving_mask : itk.Image, optional
+        Their masks.
+    landmarks : tuple of array, optional
+        Corresponding fixed and moving points, shape (N, D), mm.
+    labels : tuple of itk.Image, optional
+        Fixed and moving label images.
+    paths : dict of str to str
+        Where all this was read from.
+    """
+
+    fixed: Any
+    moving: Any
+    fixed_mask: Any
+    moving_mask: Any
+    landmarks: tuple[Array, Array] | None
+    labels: tuple[Any, Any] | None
+    paths: dict[str, str]
+
+    @classmethod
+    def read(
+        cls,
+        fixed: Path,
+        moving: Path,
+        fixed_mask: Path | None = None,
+        moving_mask: Path | None = None,
+        landmarks: Path | None = None,
+        labels: tuple[Path, Path] | None = None,
+    ) -> Case:
+        """Read a case from files.
+
+        Raises
+        ------
+        ValueError
+            If a file is not what it should be; the message calls it as the command line does.
+        """
+        arguments = {"FIXED": fixed, "MOVING": moving}
+        arguments |= {"--fixed-mask": fixed_mask} if fixed_mask else {}
+        arguments |= {"--moving-mask": moving_mask} if moving_mask else {}
+        if labels:
+            arguments |= {"--labels FIXED": labels[0], "--labels MOVING": labels[1]}
+        images = {name: read_image(path, name) for name, path in arguments.items()}
+        dimension = images["FIXED"].GetImageDimension()
+        for name, image in images.items():
+            if image.GetImageDimension() != dimension:
+                raise ValueError(
+                    f"expected {name} in {dimension} dimensions like FIXED, "
+                    f"got {arguments[name]} in {image.GetImageDimension()}"
+                )
+        pairs = None
+        if landmarks:
+            table = Table.read(landmarks, "--landmarks")
+            columns = landmark_columns(dimension)
+            both = table.points(columns)
+            pairs = both[:, :dimension], both[:, dimension:]
+            arguments |= {"--landmarks": landmarks}
+        return cls(
+            fixed=images["FIXED"],
+            moving=images["MOVING"],
+            fixed_mask=images.get("--fixed-mask"),
+            moving_mask=images.get("--moving-mask"),
+            landmarks=pairs,
+            labels=(images["--labels FIXED"], images["--labels MOVING"]) if labels else None,
+            paths={
+                re.sub(r"\W+", "_", name.strip("-")).lower(): str(path)
+                for name, path in arguments.items()
+            },
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return int(self.fixed.GetImageDimension())
+
+
+def landmark_columns(dimension: int) -> list[str]:
+    """Return the columns of a CSV file of landmarks: fixed_x, ... moving_x, ..."""
+    return [f"{space}_{axis}" for space in ("fixed", "moving") for axis in "xyz"[:dimension]]

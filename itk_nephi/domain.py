@@ -1,0 +1,303 @@
+"""Where images lie: the geometry of voxel grids, and the checks of what users hand in.
+
+A field lives on an :class:`ImageDomain`, the box of one image. Its *coords* are isotropic: centred
+on the box, turned by the direction cosines, and divided by one scale for all axes, half of the
+longest edge in mm. So a derivative means the same in every direction, whatever the voxels' shape.
+Components are always in ITK's order, x (or i) first; only the axes of arrays are reversed
+(k, j, i). Everything here stands on ITK and numpy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImageDomain:
+    """The voxel grid of an image and where it lies in physical space.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Voxels along each axis, at least two.
+    spacing : tuple of float
+        Distance between voxel centres, mm.
+    origin : tuple of float
+        Physical point of the first voxel's centre, mm.
+    direction : tuple of tuple of float
+        Direction cosines; column ``i`` is the physical direction of grid axis ``i``.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range or the direction is not orthonormal.
+    """
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if self.dimension not in (2, 3):
+            raise ValueError(f"expected an image in 2 or 3 dimensions, got {self.dimension}")
+        if min(self.size) < 2:
+            raise ValueError(f"expected at least two voxels on every axis, got size {self.size}")
+        if not all(0 < s < np.inf for s in self.spacing):
+            raise ValueError(f"expected positive spacing, got {self.spacing}")
+        rotation = np.array(self.direction)
+        if not np.allclose(rotation.T @ rotation, np.eye(self.dimension), atol=1e-4):
+            raise ValueError(f"expected orthonormal direction cosines, got {self.direction}")
+
+    @classmethod
+    def of(cls, image: Any) -> ImageDomain:
+        """Return the domain of an ``itk.Image``."""
+        region = image.GetLargestPossibleRegion()
+        index = [int(i) for i in region.GetIndex()]
+        return cls(
+            size=tuple(int(n) for n in region.GetSize()),
+            spacing=tuple(float(s) for s in image.GetSpacing()),
+            origin=tuple(float(x) for x in image.TransformIndexToPhysicalPoint(index)),
+            direction=_rows(itk.array_from_matrix(image.GetDirection())),
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return len(self.size)
+
+    @property
+    def half_extent(self) -> Array:
+        """Half of the distance between the first and the last voxel centre of each axis, mm."""
+        half: Array = (np.array(self.size) - 1) * np.array(self.spacing) / 2
+        return half
+
+    @property
+    def scale(self) -> float:
+        """The length of one unit of coords, mm: half of the longest edge."""
+        return float(self.half_extent.max())
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The largest coords inside the box, per axis; 1 for the longest."""
+        return tuple(float(b) for b in self.half_extent / self.scale)
+
+    @property
+    def centre(self) -> Array:
+        """The physical point half-way between the first and the last voxel centre, mm."""
+        return np.array(self.origin) + np.array(self.direction) @ self.half_extent
+
+    @property
+    def voxel_size(self) -> float:
+        """The edge of a cube (square) as large as one voxel, mm."""
+        return float(np.prod(self.spacing) ** (1 / self.dimension))
+
+    def points_from_coords(self, coords: npt.ArrayLike) -> Array:
+        """Map coords to physical points.
+
+        Parameters
+        ----------
+        coords : array, shape (..., D)
+            Isotropic coords of this domain, dimensionless.
+
+        Returns
+        -------
+        array, shape (..., D)
+            Physical points, mm.
+        """
+        points: Array = self.scale * np.asarray(coords) @ np.array(self.direction).T + self.centre
+        return points
+
+    def coords_from_points(self, points: npt.ArrayLike) -> Array:
+        """Map physical points to coords; the inverse of :meth:`points_from_coords`."""
+        offset = np.asarray(points) - self.centre
+        coords: Array = offset @ np.array(self.direction) / self.scale
+        return coords
+
+    def points_from_index(self, index: npt.ArrayLike) -> Array:
+        """Map continuous indices, shape (..., D), to physical points, mm."""
+        scaled = np.asarray(index) * np.array(self.spacing)
+        points: Array = scaled @ np.array(self.direction).T + np.array(self.origin)
+        return points
+
+    def index_from_points(self, points: npt.ArrayLike) -> Array:
+        """Map physical points, mm, shape (..., D), to continuous indices."""
+        offset = np.asarray(points) - np.array(self.origin)
+        index: Array = offset @ np.array(self.direction) / np.array(self.spacing)
+        return index
+
+    def voxel_points(self, voxels: npt.NDArray[np.int_]) -> Array:
+        """Return the physical points, mm, shape (..., D), of voxels numbered as they are stored."""
+        index = np.unravel_index(voxels, self.size[::-1])
+        return self.points_from_index(np.stack(index[::-1], axis=-1))
+
+    def grid_points(self) -> Array:
+        """Return the physical points of all voxel centres, mm, shape (k, j, i, D)."""
+        return self.voxel_points(np.arange(np.prod(self.size)).reshape(self.size[::-1]))
+
+    def contains(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Say of each physical point, mm, shape (..., D), whether it lies in one of the voxels."""
+        nearest = np.rint(self.index_from_points(points))
+        return np.asarray(((nearest >= 0) & (nearest < np.array(self.size))).all(axis=-1))
+
+    def canonical_axes(self) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+        """Return the grid axis closest to each physical axis, and whether it runs backwards."""
+        direction = np.array(self.direction)
+        axes = range(self.dimension)
+
+        def agreement(order: tuple[int, ...]) -> float:
+            return float(sum(abs(direction[axis, order[axis]]) for axis in axes))
+
+        order = max(permutations(axes), key=agreement)
+        return order, tuple(bool(direction[axis, order[axis]] < 0) for axis in axes)
+
+    def canonical(self) -> ImageDomain:
+        """Return the same box with axes reordered and flipped to be closest to physical x, y, z.
+
+        Images that differ only in the order in which voxels are stored have the same canonical
+        domain, so that they get the same field.
+        """
+        order, backwards = self.canonical_axes()
+        last = np.zeros(self.dimension)
+        last[list(order)] = [
+            self.size[axis] - 1 if back else 0 for axis, back in zip(order, backwards, strict=True)
+        ]
+        signs = np.where(backwards, -1.0, 1.0)
+        return ImageDomain(
+            size=tuple(self.size[axis] for axis in order),
+            spacing=tuple(self.spacing[axis] for axis in order),
+            origin=tuple(float(x) for x in self.points_from_index(last)),
+            direction=_rows(np.array(self.direction)[:, order] * signs),
+        )
+
+    def turned(self, rotation: Array) -> ImageDomain:
+        """Return the same voxels after a rotation, shape (D, D), about the physical origin."""
+        return replace(
+            self,
+            origin=tuple(float(x) for x in rotation @ np.array(self.origin)),
+            direction=_rows(rotation @ np.array(self.direction)),
+        )
+
+    def matches(self, other: ImageDomain) -> bool:
+        """Say whether both describe the same voxels, to a thousandth of a voxel."""
+        if self.size != other.size:
+            return False
+        corners = np.array([np.zeros(self.dimension), np.array(self.size) - 1.0])
+        distance = self.points_from_index(corners) - other.points_from_index(corners)
+        return bool(
+            np.abs(distance).max() < 1e-3 * min(self.spacing)
+            and np.allclose(self.direction, other.direction, atol=1e-4)
+        )
+
+
+def image_from_array(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
+    """Return an ``itk.Image`` of an array of shape (k, j, i) on a domain."""
+    image = itk.image_from_array(np.ascontiguousarray(values))
+    image.SetSpacing(domain.spacing)
+    image.SetOrigin(domain.origin)
+    image.SetDirection(np.array(domain.direction))
+    return image
+
+
+def image_like(reference: Any, values: npt.NDArray[Any]) -> Any:
+    """Return an ``itk.Image`` of an array, shape (k, j, i), on the grid of another image."""
+    return image_from_array(values, ImageDomain.of(reference))
+
+
+def checked_image(image: Any, name: str) -> Any:
+    """Return a scalar image as ``itk.Image[itk.F, D]`` in canonical order, or say what is wrong.
+
+    Parameters
+    ----------
+    image : itk.Image
+        Any scalar pixel type, 2 or 3 dimensions.
+    name : str
+        The user's word for it.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ITK image or its pixels are not scalars.
+    ValueError
+        If it has another number of dimensions, or its voxels are all the same or not all finite.
+    """
+    domain = _checked_domain(image, name)
+    values = np.asarray(itk.array_view_from_image(image))
+    if values.ndim != domain.dimension:
+        raise TypeError(
+            f"expected {name} to have scalar pixels, got {image.GetNumberOfComponentsPerPixel()} "
+            "components a pixel"
+        )
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        raise ValueError(f"expected {name} to be finite, got {count} NaN or infinite voxels")
+    if values.min() == values.max():
+        raise ValueError(f"expected {name} to have contrast, got {values.min()} in every voxel")
+    return _in_canonical_order(values.astype(np.float32), domain)
+
+
+def checked_mask(mask: Any, name: str, image: Any, image_name: str) -> Any:
+    """Return a mask as ``itk.Image[itk.UC, D]`` of 0 and 1 in canonical order, or what is wrong.
+
+    Parameters
+    ----------
+    mask : itk.Image
+        Not zero where to look; on the grid of ``image``.
+    name, image_name : str
+        The user's words for them.
+    image : itk.Image
+        The image that it belongs to.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ITK image.
+    ValueError
+        If it is empty or lies on another grid than its image.
+    """
+    domain = _checked_domain(mask, name)
+    expected = ImageDomain.of(image)
+    if domain.dimension != expected.dimension or not domain.matches(expected):
+        raise ValueError(
+            f"expected {name} to lie on the grid of {image_name}, {_described(expected)}; "
+            f"got {_described(domain)}"
+        )
+    inside = np.asarray(itk.array_view_from_image(mask)) != 0
+    if not inside.any():
+        raise ValueError(f"expected {name} to have voxels that are not zero, got an empty mask")
+    return _in_canonical_order(inside.astype(np.uint8), domain)
+
+
+def _rows(matrix: npt.NDArray[Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(x) for x in row) for row in matrix)
+
+
+def _checked_domain(image: Any, name: str) -> ImageDomain:
+    if not hasattr(image, "GetLargestPossibleRegion"):
+        raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
+    try:
+        return ImageDomain.of(image)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _described(domain: ImageDomain) -> str:
+    origin = ", ".join(f"{x:.2f}" for x in domain.origin)
+    spacing = " x ".join(f"{s:.3g}" for s in domain.spacing)
+    return f"{' x '.join(map(str, domain.size))} voxels of {spacing} mm from ({origin})"
+
+
+def _in_canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
+    order, backwards = domain.canonical_axes()
+    last = domain.dimension - 1
+    values = values.transpose([last - axis for axis in reversed(order)])
+    values = np.flip(values, tuple(last - axis for axis, back in enumerate(backwards) if back))
+    return image_from_array(values, domain.canonical())

@@ -1,0 +1,281 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import permutations, product
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+
+from itk_nephi.domain import (
+    Array,
+    ImageDomain,
+    checked_image,
+    checked_mask,
+    image_from_array,
+    image_like,
+)
+
+
+def points_in(domain: ImageDomain, count: int, largest: float = 1.0) -> Array:
+    """Random points in a box this many times as large as the domain."""
+    relative = np.random.default_rng(count).uniform(-largest, largest, (count, domain.dimension))
+    return domain.points_from_coords(relative * domain.bounds)
+
+
+def corner_indices(domain: ImageDomain) -> Array:
+    return np.array(list(product(*((0, n - 1) for n in domain.size))))
+
+
+def test_points_agree_with_itk(image: Any, domain: ImageDomain) -> None:
+    assert ImageDomain.of(image) == domain
+    for index in corner_indices(domain).tolist():
+        expected = np.array(image.TransformIndexToPhysicalPoint(index))
+        np.testing.assert_allclose(domain.points_from_index(index), expected, atol=1e-12)
+        np.testing.assert_allclose(domain.index_from_points(expected), index, atol=1e-12)
+    points = points_in(domain, 9, 1.5)
+    found = domain.index_from_points(points)
+    for point, index in zip(points.tolist(), found, strict=True):
+        expected = np.array(image.TransformPhysicalPointToContinuousIndex(point))
+        np.testing.assert_allclose(index, expected, atol=1e-12)
+
+
+def test_grid_points_are_those_of_the_voxels_in_the_order_of_an_array(
+    image: Any, domain: ImageDomain
+) -> None:
+    points = domain.grid_points()
+    assert points.shape == (*reversed(domain.size), domain.dimension)
+    for index in corner_indices(domain).tolist():
+        expected = image.TransformIndexToPhysicalPoint(index)
+        np.testing.assert_allclose(points[tuple(reversed(index))], np.array(expected), atol=1e-12)
+
+
+def test_coords_and_points_are_inverse(domain: ImageDomain) -> None:
+    points = points_in(domain, 12, 3.0).reshape(3, 4, -1)
+    coords = domain.coords_from_points(points)
+    np.testing.assert_allclose(domain.points_from_coords(coords), points, atol=1e-12)
+
+
+def test_coords_are_isotropic_and_end_at_the_outer_voxel_centres(domain: ImageDomain) -> None:
+    assert max(domain.bounds) == 1
+    corners = domain.points_from_index(corner_indices(domain))
+    expected = np.where(corner_indices(domain) > 0, 1, -1) * domain.bounds
+    np.testing.assert_allclose(domain.coords_from_points(corners), expected, atol=1e-12)
+    one, other = points_in(domain, 2)
+    distance = np.linalg.norm(one - other)
+    coords = domain.coords_from_points(one) - domain.coords_from_points(other)
+    assert np.linalg.norm(coords) * domain.scale == pytest.approx(distance)
+
+
+def test_lengths_of_a_domain_are_in_mm(domain: ImageDomain) -> None:
+    expected = [4.0, 5.1, 5.8][: domain.dimension]
+    np.testing.assert_allclose(domain.half_extent, expected)
+    assert domain.scale == max(expected)
+    assert domain.voxel_size**domain.dimension == pytest.approx(np.prod(domain.spacing))
+    np.testing.assert_allclose(domain.points_from_coords(np.zeros(domain.dimension)), domain.centre)
+
+
+def test_the_domain_of_a_region_with_a_start_index_is_where_its_voxels_are(image: Any) -> None:
+    dimension = image.GetImageDimension()
+    region = itk.ImageRegion[dimension]([3, 2, 1][:dimension], [5, 4, 3][:dimension])
+    part = itk.extract_image_filter(image, extraction_region=region)
+    assert list(part.GetLargestPossibleRegion().GetIndex()) == [3, 2, 1][:dimension]
+    expected = image.TransformIndexToPhysicalPoint([3, 2, 1][:dimension])
+    np.testing.assert_allclose(ImageDomain.of(part).origin, np.array(expected), atol=1e-12)
+    checked = checked_image(part, "fixed")
+    np.testing.assert_array_equal(checked, itk.array_from_image(part))
+    assert ImageDomain.of(checked) == ImageDomain.of(part)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (11, 1)}, r"at least two voxels on every axis, got size \(11, 1\)"),
+        ({"size": (11, -7)}, r"at least two voxels on every axis, got size \(11, -7\)"),
+        ({"size": (11,)}, "an image in 2 or 3 dimensions, got 1"),
+        ({"size": (5, 5, 5, 5)}, "an image in 2 or 3 dimensions, got 4"),
+        ({"spacing": (1.0, 0.0)}, r"positive spacing, got \(1.0, 0.0\)"),
+        ({"spacing": (1.0, float("nan"))}, r"positive spacing, got \(1.0, nan\)"),
+        ({"direction": ((1.0, 0.1), (0.0, 1.0))}, "orthonormal direction cosines, got"),
+    ],
+)
+def test_a_bad_domain_is_refused(change: dict[str, Any], message: str) -> None:
+    good = ImageDomain((11, 7), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+    with pytest.raises(ValueError, match=f"expected {message}"):
+        replace(good, **change)
+
+
+def test_a_domain_matches_itself_up_to_rounding_and_no_other(domain: ImageDomain) -> None:
+    shift = np.zeros(domain.dimension)
+    shift[-1] = 1e-4
+    assert domain.matches(domain)
+    assert domain.matches(replace(domain, origin=tuple(domain.origin + shift)))
+    assert not domain.matches(replace(domain, origin=tuple(domain.origin + 100 * shift)))
+    assert not domain.matches(replace(domain, size=(*domain.size[:-1], domain.size[-1] + 1)))
+    spacing = (*domain.spacing[:-1], 1.01 * domain.spacing[-1])
+    assert not domain.matches(replace(domain, spacing=spacing))
+    turned = np.eye(domain.dimension)[::-1] @ domain.direction
+    assert not domain.matches(replace(domain, direction=tuple(tuple(r) for r in turned.tolist())))
+
+
+def test_a_turned_domain_has_turned_points(domain: ImageDomain) -> None:
+    rotation = np.linalg.qr(np.random.default_rng(6).normal(size=(domain.dimension,) * 2))[0]
+    expected = domain.grid_points() @ rotation.T
+    np.testing.assert_allclose(domain.turned(rotation).grid_points(), expected, atol=1e-12)
+
+
+def stored_in_every_way(image: Any) -> Iterator[Any]:
+    """Yield the image with its axes permuted and flipped in memory, and its geometry to match."""
+    domain = ImageDomain.of(image)
+    axes = range(domain.dimension)
+    values = itk.array_from_image(image).transpose()  # i first
+    for order in permutations(axes):
+        for flips in product((False, True), repeat=domain.dimension):
+            stored = np.flip(values.transpose(order), tuple(a for a in axes if flips[a]))
+            first = np.zeros(domain.dimension)
+            for axis, flip in zip(order, flips, strict=True):
+                first[axis] = domain.size[axis] - 1 if flip else 0
+            direction = np.array(domain.direction)[:, order] * np.where(flips, -1.0, 1.0)
+            yield image_from_array(
+                stored.transpose(),
+                ImageDomain(
+                    size=tuple(domain.size[axis] for axis in order),
+                    spacing=tuple(domain.spacing[axis] for axis in order),
+                    origin=tuple(domain.points_from_index(first).tolist()),
+                    direction=tuple(tuple(row) for row in direction.tolist()),
+                ),
+            )
+
+
+def test_storage_does_not_matter(image: Any) -> None:
+    expected = checked_image(image, "fixed")
+    domain = ImageDomain.of(expected)
+    mask = checked_mask(
+        image_from_array((itk.array_from_image(image) > 0).astype(np.uint8), domain),
+        *("fixed_mask", image, "fixed"),
+    )
+    ways = list(stored_in_every_way(image))
+    assert len(ways) == {2: 8, 3: 48}[domain.dimension]
+    for stored in ways:
+        checked = checked_image(stored, "fixed")
+        np.testing.assert_array_equal(checked, expected)
+        np.testing.assert_allclose(ImageDomain.of(checked).origin, domain.origin, atol=1e-12)
+        np.testing.assert_array_equal(ImageDomain.of(checked).direction, domain.direction)
+        assert ImageDomain.of(checked).spacing == domain.spacing
+        values = (itk.array_from_image(stored) > 0).astype(np.uint8)
+        stored_mask = image_from_array(values, ImageDomain.of(stored))
+        checked = checked_mask(stored_mask, "fixed_mask", stored, "fixed")
+        np.testing.assert_array_equal(checked, mask)
+
+
+def test_the_same_point_has_the_same_value_in_canonical_order(image: Any) -> None:
+    for stored in stored_in_every_way(image):
+        checked = checked_image(stored, "fixed")
+        for index in corner_indices(ImageDomain.of(stored)).tolist():
+            point = stored.TransformIndexToPhysicalPoint(index)
+            found = checked.TransformPhysicalPointToIndex(point)
+            assert checked.GetPixel(found) == stored.GetPixel(index)
+
+
+def test_canonical_axes_are_closest_to_the_physical_ones(domain: ImageDomain) -> None:
+    direction = np.diagonal(domain.canonical().direction)
+    assert (direction > 0.5).all()
+    assert domain.canonical().canonical() == domain.canonical()
+
+
+@pytest.mark.parametrize("pixel", ["uint8", "int16", "uint16", "float32", "float64"])
+def test_every_scalar_pixel_type_becomes_float(image: Any, pixel: str) -> None:
+    values = (50 * np.abs(itk.array_from_image(image))).astype(pixel)
+    checked = checked_image(image_from_array(values, ImageDomain.of(image)), "fixed")
+    assert isinstance(checked, itk.Image[itk.F, values.ndim])
+    np.testing.assert_array_equal(checked, values.astype(np.float32))
+
+
+@pytest.mark.parametrize("pixel", ["uint8", "int16", "float32"])
+def test_every_scalar_pixel_type_becomes_a_mask_of_0_and_1(image: Any, pixel: str) -> None:
+    values = (3 * np.abs(itk.array_from_image(image))).astype(pixel)
+    mask = image_from_array(values, ImageDomain.of(image))
+    checked = checked_mask(mask, "fixed_mask", image, "fixed")
+    assert isinstance(checked, itk.Image[itk.UC, values.ndim])
+    np.testing.assert_array_equal(checked, values != 0)
+
+
+def test_what_is_no_image_is_refused(image: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected moving to be an itk\.Image, got ndarray"):
+        checked_image(np.zeros((5, 5)), "moving")
+    with pytest.raises(TypeError, match=r"expected fixed_mask to be an itk\.Image, got str"):
+        checked_mask("mask.mha", "fixed_mask", image, "fixed")
+
+
+def test_pixels_that_are_not_scalars_are_refused(domain: ImageDomain) -> None:
+    values = np.zeros((*reversed(domain.size), 2), np.float32)
+    vectors = itk.image_from_array(values, is_vector=True)
+    with pytest.raises(TypeError, match="expected fixed to have scalar pixels, got 2 components"):
+        checked_image(vectors, "fixed")
+
+
+def test_an_image_of_four_dimensions_or_of_one_slice_is_refused() -> None:
+    with pytest.raises(ValueError, match="moving: expected an image in 2 or 3 dimensions, got 4"):
+        checked_image(itk.image_from_array(np.zeros((3, 3, 3, 3), np.float32)), "moving")
+    with pytest.raises(ValueError, match="fixed: expected at least two voxels on every axis"):
+        checked_image(itk.image_from_array(np.zeros((1, 3, 3), np.float32)), "fixed")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_not_finite_are_refused(image: Any, bad: float) -> None:
+    values = itk.array_from_image(image)
+    values.flat[[3, 5]] = bad
+    with pytest.raises(ValueError, match="expected moving to be finite, got 2 NaN or infinite"):
+        checked_image(image_from_array(values, ImageDomain.of(image)), "moving")
+
+
+def test_a_constant_image_is_refused(domain: ImageDomain) -> None:
+    image = image_from_array(np.full(domain.size[::-1], 7, np.int16), domain)
+    with pytest.raises(ValueError, match="expected fixed to have contrast, got 7 in every voxel"):
+        checked_image(image, "fixed")
+
+
+def test_an_empty_mask_is_refused(image: Any, domain: ImageDomain) -> None:
+    mask = image_from_array(np.zeros(domain.size[::-1], np.uint8), domain)
+    with pytest.raises(ValueError, match=r"expected fixed_mask to have .* got an empty mask"):
+        checked_mask(mask, "fixed_mask", image, "fixed")
+
+
+def test_a_mask_on_another_grid_is_refused(image: Any, domain: ImageDomain) -> None:
+    values = np.ones(domain.size[::-1], np.uint8)
+    elsewhere = replace(domain, origin=tuple(x + 1 for x in domain.origin))
+    mask = image_from_array(values, elsewhere)
+    with pytest.raises(ValueError, match="expected moving_mask to lie on the grid of moving, 11 x"):
+        checked_mask(mask, "moving_mask", image, "moving")
+    other = itk.image_from_array(np.ones((4,) * (5 - domain.dimension), np.uint8))
+    with pytest.raises(ValueError, match="expected moving_mask to lie on the grid of moving"):
+        checked_mask(other, "moving_mask", image, "moving")
+
+
+def test_voxels_lie_where_itk_says(image: Any, domain: ImageDomain) -> None:
+    values = np.asarray(image)
+    points = domain.voxel_points(np.arange(values.size))
+    for value, point in zip(values.ravel(), points.tolist(), strict=True):
+        index = image.TransformPhysicalPointToIndex(point)
+        assert image.GetPixel(index) == value
+        np.testing.assert_allclose(image.TransformIndexToPhysicalPoint(index), point, atol=1e-12)
+
+
+def test_a_domain_contains_points_up_to_half_a_voxel_beyond_the_centres(
+    domain: ImageDomain,
+) -> None:
+    first, last = np.zeros(domain.dimension), np.array(domain.size) - 1.0
+    for axis in np.eye(domain.dimension):
+        for offset, expected in ((0.49, True), (0.51, False)):
+            ends = np.array([first - offset * axis, last + offset * axis])
+            inside = domain.contains(domain.points_from_index(ends))
+            assert inside.tolist() == [expected, expected]
+
+
+def test_an_image_like_another_lies_where_its_voxels_lie(image: Any, domain: ImageDomain) -> None:
+    dimension = domain.dimension
+    region = itk.ImageRegion[dimension]([3, 2, 1][:dimension], [5, 4, 3][:dimension])
+    part = itk.extract_image_filter(image, extraction_region=region)
+    same = image_like(part, itk.array_from_image(part))
+    assert ImageDomain.of(same) == ImageDomain.of(part)
+    np.testing.assert_array_equal(same, part)
