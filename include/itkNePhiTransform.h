@@ -19,6 +19,7 @@
 #include "itkNePhiField.h"
 #include "itkNePhiFieldGradient.h"
 #include "itkNePhiLookAhead.h"
+#include "itkNePhiTorchField.h"
 #include "itkTransform.h"
 
 namespace itk
@@ -110,6 +111,28 @@ public:
   InverseTransformBasePointer
   GetInverseTransform() const override;
 
+  /** Choose what evaluates points: "cpu", the compiled kernels, which is the default; or "torch", on the device "cpu",
+   * "cuda" or "cuda:N". torch must have been imported into the process. Derivatives are evaluated by the compiled
+   * kernels in any case. The backend is not part of the parameters: a clone, a copy and a transform that was read have
+   * the default one, an inverse has this one. */
+  void
+  SetBackend(const std::string & backend, const std::string & device = "cpu");
+  std::string
+  GetBackend() const
+  {
+    return m_TorchField ? "torch" : "cpu";
+  }
+  const std::string &
+  GetDevice() const
+  {
+    return m_Device;
+  }
+
+  /** Take all parameters away, so that every use is refused until new ones are set. Readers begin so: a file that lacks
+   * the parameters does not read as the identity. */
+  void
+  Clear();
+
 protected:
   NePhiTransform();
   ~NePhiTransform() override = default;
@@ -119,6 +142,7 @@ protected:
 
 private:
   using FieldType = NePhiField<float, VDimension>;
+  using TorchFieldType = NePhiTorchField<VDimension>;
   using ShapeType = NePhiFieldShape<VDimension>;
   using CoordsType = typename FieldType::CoordsType;
   using MatrixType = std::array<std::array<double, VDimension>, VDimension>;
@@ -144,10 +168,34 @@ private:
   static const double *
   GetFrequencies(const LayoutType & layout, const FixedParametersType & fixedParameters);
 
-  static FieldType
-  MakeField(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);
+  /** The field that the parameters describe, as the class that evaluates it; first comes what else that class needs. */
+  template <typename TField, typename... TArguments>
+  static TField
+  MakeField(const LayoutType &          layout,
+            const FixedParametersType & fixedParameters,
+            const ParametersType &      parameters,
+            const TArguments &... arguments);
 
-  /** Points are evaluated in chunks of this size, each by one thread. */
+  /** Takes over what was found to fit together. Changes nothing when it throws. */
+  void
+  Adopt(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);
+
+  void
+  RenewFieldNumber();
+
+  /** Throws after Clear(). */
+  void
+  RequireParameters() const;
+
+  /** Evaluates the field with the backend. */
+  void
+  Evaluate(SizeValueType count, const double * coords, double * displacements) const;
+
+  /** The number of points that the backend had best evaluate together. */
+  SizeValueType
+  GetPointsTogether() const;
+
+  /** Points are evaluated in chunks of this size by the compiled kernels, each by one thread. */
   static constexpr SizeValueType ChunkSize = 192;
 
   /** The coords of a point, rounded: see the implementation. */
@@ -158,8 +206,6 @@ private:
   CoordsType
   Displace(const CoordsType & point, const CoordsType & displacement) const;
 
-  void
-  SetField(FieldType && field);
 
   void
   MapPoints(const double * points, double * mapped, SizeValueType count) const;
@@ -171,8 +217,11 @@ private:
   LayoutType m_Layout{};
   FieldType  m_Field{};
 
-  /** Tells this field from all others, those of the past included. */
+  /** Tells this field from all others, those of the past included; 0 after Clear(). */
   std::uint64_t m_FieldNumber{ 0 };
+
+  std::string                     m_Device{ "cpu" };
+  std::unique_ptr<TorchFieldType> m_TorchField{};
 };
 } // namespace itk
 

@@ -51,10 +51,11 @@ template <typename TParametersValueType, unsigned int VDimension>
 auto
 NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPointType & point) const -> OutputPointType
 {
+  this->RequireParameters();
   CoordsType input;
   std::copy_n(point.GetDataPointer(), VDimension, input.data());
   const auto evaluate = [this](std::size_t count, const double * coords, double * displacements) {
-    m_Field.Evaluate(count, coords, displacements);
+    this->Evaluate(count, coords, displacements);
   };
   CoordsType displacement;
   if constexpr (std::is_same_v<ParametersValueType, double>)
@@ -62,7 +63,7 @@ NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPoin
     displacement = NePhiLookAhead<VDimension>::OfThisThread(m_FieldNumber)
                      .Find(
                        input,
-                       FieldType::GetPointsTogether(),
+                       this->GetPointsTogether(),
                        [this](const CoordsType & predicted) { return this->CoordsFromPoint(predicted); },
                        evaluate);
   }
@@ -88,7 +89,8 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPo
   const InputPointType & point,
   JacobianPositionType & jacobian) const
 {
-  double input[VDimension];
+  this->RequireParameters();
+  double input[VDimension]{};
   double entries[VDimension * VDimension];
   std::copy_n(point.GetDataPointer(), VDimension, input);
   this->ComputeJacobians(input, entries, 1);
@@ -107,6 +109,7 @@ void
 NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToParameters(const InputPointType & point,
                                                                                          JacobianType & jacobian) const
 {
+  this->RequireParameters();
   const ShapeType &                 shape = m_Layout.Shape;
   const SizeValueType               weightsSize = shape.GetNumberOfWeights();
   const ParametersValueType * const weights = this->m_Parameters.data_block();
@@ -143,14 +146,23 @@ NePhiTransform<TParametersValueType, VDimension>::TransformPoints(const double *
                                                                   double *       mapped,
                                                                   SizeValueType  count) const
 {
-  MultiThreaderBase::New()->ParallelizeArray(
-    0,
-    (count + ChunkSize - 1) / ChunkSize,
-    [=](SizeValueType chunk) {
-      const SizeValueType begin = chunk * ChunkSize;
-      this->MapPoints(points + begin * VDimension, mapped + begin * VDimension, std::min(ChunkSize, count - begin));
-    },
-    nullptr);
+  this->RequireParameters();
+  const SizeValueType size = m_TorchField ? this->GetPointsTogether() : ChunkSize;
+  const SizeValueType chunks = (count + size - 1) / size;
+  const auto          map = [=](SizeValueType chunk) {
+    const SizeValueType begin = chunk * size;
+    this->MapPoints(points + begin * VDimension, mapped + begin * VDimension, std::min(size, count - begin));
+  };
+  if (m_TorchField)
+  {
+    // torch has threads of its own
+    for (SizeValueType chunk = 0; chunk < chunks; ++chunk)
+    {
+      map(chunk);
+    }
+    return;
+  }
+  MultiThreaderBase::New()->ParallelizeArray(0, chunks, map, nullptr);
 }
 
 
@@ -160,6 +172,7 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobiansWithRespectToP
                                                                                         double *       jacobians,
                                                                                         SizeValueType  count) const
 {
+  this->RequireParameters();
   MultiThreaderBase::New()->ParallelizeArray(
     0,
     (count + ChunkSize - 1) / ChunkSize,
@@ -176,6 +189,7 @@ template <typename TParametersValueType, unsigned int VDimension>
 void
 NePhiTransform<TParametersValueType, VDimension>::SetParameters(const ParametersType & parameters)
 {
+  this->RequireParameters();
   const SizeValueType expected = CountParameters(m_Layout.Shape);
   if (parameters.Size() != expected)
   {
@@ -189,12 +203,7 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
       itkExceptionMacro("Expected finite parameters, got " << parameters[n] << " as number " << n);
     }
   }
-  FieldType field = MakeField(m_Layout, this->m_FixedParameters, parameters);
-  if (&parameters != &this->m_Parameters)
-  {
-    this->m_Parameters = parameters;
-  }
-  this->SetField(std::move(field));
+  this->Adopt(m_Layout, this->m_FixedParameters, parameters);
 }
 
 
@@ -209,14 +218,117 @@ NePhiTransform<TParametersValueType, VDimension>::SetFixedParameters(const Fixed
     parameters.SetSize(CountParameters(layout.Shape));
     parameters.Fill(ParametersValueType{});
   }
-  FieldType field = MakeField(layout, fixedParameters, parameters);
+  this->Adopt(layout, fixedParameters, parameters);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::Adopt(const LayoutType &          layout,
+                                                        const FixedParametersType & fixedParameters,
+                                                        const ParametersType &      parameters)
+{
+  FieldType                       field = MakeField<FieldType>(layout, fixedParameters, parameters);
+  std::unique_ptr<TorchFieldType> torchField;
+  if (m_TorchField)
+  {
+    torchField =
+      std::make_unique<TorchFieldType>(MakeField<TorchFieldType>(layout, fixedParameters, parameters, m_Device));
+  }
+  m_Layout = layout;
   if (&fixedParameters != &this->m_FixedParameters)
   {
     this->m_FixedParameters = fixedParameters;
   }
-  this->m_Parameters = parameters;
-  m_Layout = layout;
-  this->SetField(std::move(field));
+  if (&parameters != &this->m_Parameters)
+  {
+    this->m_Parameters = parameters;
+  }
+  m_Field = std::move(field);
+  m_TorchField = std::move(torchField);
+  this->RenewFieldNumber();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::RenewFieldNumber()
+{
+  static std::atomic<std::uint64_t> lastNumber{ 0 };
+  m_FieldNumber = ++lastNumber;
+  this->Modified();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::SetBackend(const std::string & backend, const std::string & device)
+{
+  if (backend != "cpu" && backend != "torch")
+  {
+    itkExceptionMacro("Expected the backend cpu or torch, got " << backend);
+  }
+  if (backend == "cpu" && device != "cpu")
+  {
+    itkExceptionMacro("Expected the device cpu for the backend cpu, got " << device);
+  }
+  std::unique_ptr<TorchFieldType> torchField;
+  if (backend == "torch")
+  {
+    this->RequireParameters();
+    torchField = std::make_unique<TorchFieldType>(
+      MakeField<TorchFieldType>(m_Layout, this->m_FixedParameters, this->m_Parameters, device));
+  }
+  m_Device = device;
+  m_TorchField = std::move(torchField);
+  this->RenewFieldNumber();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::Clear()
+{
+  this->m_FixedParameters.SetSize(0);
+  this->m_Parameters.SetSize(0);
+  m_FieldNumber = 0;
+  this->Modified();
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::RequireParameters() const
+{
+  if (m_FieldNumber == 0)
+  {
+    itkExceptionMacro("Expected fixed parameters and parameters, got none: the file of this transform is damaged");
+  }
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::Evaluate(SizeValueType  count,
+                                                           const double * coords,
+                                                           double *       displacements) const
+{
+  if (m_TorchField)
+  {
+    m_TorchField->Evaluate(count, coords, displacements);
+  }
+  else
+  {
+    m_Field.Evaluate(count, coords, displacements);
+  }
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+SizeValueType
+NePhiTransform<TParametersValueType, VDimension>::GetPointsTogether() const
+{
+  return m_TorchField ? m_TorchField->GetPointsTogether() : FieldType::GetPointsTogether();
 }
 
 
@@ -228,6 +340,7 @@ NePhiTransform<TParametersValueType, VDimension>::GetInverse(Self * inverse) con
   {
     return false;
   }
+  this->RequireParameters();
   FixedParametersType fixedParameters = this->m_FixedParameters;
   const SizeValueType frequencies = VDimension * m_Layout.Shape.Frequencies;
   double * const      frequenciesBegin = fixedParameters.data_block() + fixedParameters.Size() - 2 * frequencies;
@@ -240,6 +353,7 @@ NePhiTransform<TParametersValueType, VDimension>::GetInverse(Self * inverse) con
 
   inverse->SetFixedParameters(fixedParameters);
   inverse->SetParameters(parameters);
+  inverse->SetBackend(this->GetBackend(), m_Device);
   return true;
 }
 
@@ -407,31 +521,23 @@ NePhiTransform<TParametersValueType, VDimension>::GetFrequencies(const LayoutTyp
 
 
 template <typename TParametersValueType, unsigned int VDimension>
-auto
+template <typename TField, typename... TArguments>
+TField
 NePhiTransform<TParametersValueType, VDimension>::MakeField(const LayoutType &          layout,
                                                             const FixedParametersType & fixedParameters,
-                                                            const ParametersType &      parameters) -> FieldType
+                                                            const ParametersType &      parameters,
+                                                            const TArguments &... arguments)
 {
   const ShapeType &                 shape = layout.Shape;
   const ParametersValueType * const weights = parameters.data_block();
   const ParametersValueType * const globalCode = weights + 2 * shape.GetNumberOfWeights();
-  return FieldType(shape,
-                   layout.Extent,
-                   GetFrequencies(layout, fixedParameters),
-                   weights,
-                   globalCode,
-                   globalCode + shape.GlobalCodeSize);
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-void
-NePhiTransform<TParametersValueType, VDimension>::SetField(FieldType && field)
-{
-  static std::atomic<std::uint64_t> lastNumber{ 0 };
-  m_Field = std::move(field);
-  m_FieldNumber = ++lastNumber;
-  this->Modified();
+  return TField(arguments...,
+                shape,
+                layout.Extent,
+                GetFrequencies(layout, fixedParameters),
+                weights,
+                globalCode,
+                globalCode + shape.GlobalCodeSize);
 }
 
 
@@ -478,15 +584,15 @@ NePhiTransform<TParametersValueType, VDimension>::MapPoints(const double * point
                                                             double *       mapped,
                                                             SizeValueType  count) const
 {
-  std::array<CoordsType, ChunkSize> input;
-  std::array<CoordsType, ChunkSize> coords;
-  std::array<CoordsType, ChunkSize> displacements;
+  std::vector<CoordsType> input(count);
+  std::vector<CoordsType> coords(count);
+  std::vector<CoordsType> displacements(count);
   for (SizeValueType n = 0; n < count; ++n)
   {
     std::copy_n(points + n * VDimension, VDimension, input[n].data());
     coords[n] = this->CoordsFromPoint(input[n]);
   }
-  m_Field.Evaluate(count, coords.front().data(), displacements.front().data());
+  this->Evaluate(count, coords.front().data(), displacements.front().data());
   for (SizeValueType n = 0; n < count; ++n)
   {
     const CoordsType result = this->Displace(input[n], displacements[n]);
@@ -501,9 +607,9 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobians(const double 
                                                                    double *       jacobians,
                                                                    SizeValueType  count) const
 {
-  std::array<CoordsType, ChunkSize> coords;
-  std::array<CoordsType, ChunkSize> displacements;
-  std::array<MatrixType, ChunkSize> derivatives;
+  std::vector<CoordsType> coords(count);
+  std::vector<CoordsType> displacements(count);
+  std::vector<MatrixType> derivatives(count);
   for (SizeValueType n = 0; n < count; ++n)
   {
     CoordsType point;
@@ -548,6 +654,8 @@ NePhiTransform<TParametersValueType, VDimension>::PrintSelf(std::ostream & os, I
     }
     os << ']' << std::endl;
   };
+  os << indent << "Backend: " << this->GetBackend() << std::endl;
+  os << indent << "Device: " << m_Device << std::endl;
   os << indent << "Width: " << shape.Width << std::endl;
   os << indent << "Depth: " << shape.Depth << std::endl;
   os << indent << "Frequencies: " << shape.Frequencies << std::endl;

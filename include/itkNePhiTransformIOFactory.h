@@ -72,12 +72,31 @@ protected:
   ~NePhiTransformIOFactory() override = default;
 
 private:
+  /** Creates transforms without parameters, so that a file that lacks them does not read as the identity. */
+  template <typename TTransform>
+  class Creator : public CreateObjectFunctionBase
+  {
+  public:
+    using Self = Creator;
+    using Pointer = SmartPointer<Self>;
+
+    itkFactorylessNewMacro(Self);
+
+    LightObject::Pointer
+    CreateObject() override
+    {
+      const auto transform = TTransform::New();
+      transform->Clear();
+      return transform.GetPointer();
+    }
+  };
+
   template <typename TTransform>
   void
   RegisterTransform()
   {
     const std::string name = TTransform::New()->GetTransformTypeAsString();
-    this->RegisterOverride(name.c_str(), name.c_str(), name.c_str(), true, CreateObjectFunction<TTransform>::New());
+    this->RegisterOverride(name.c_str(), name.c_str(), name.c_str(), true, Creator<TTransform>::New());
   }
 };
 } // namespace itk

@@ -306,6 +306,56 @@ def test_new_parameters_leave_no_old_values_behind(
         assert np.array_equal(moved, expected[n]) == (n >= 20)
 
 
+def test_torch_finds_the_same_points(description: Description, transform: itk.Transform) -> None:
+    points = description.points(300, 1.3)
+    expected = transform.TransformPoints(points)
+    inverse_expected = transform.GetInverseTransform().TransformPoints(points)
+    transform.SetBackend("torch")
+    assert (transform.GetBackend(), transform.GetDevice()) == ("torch", "cpu")
+    np.testing.assert_allclose(transform.TransformPoints(points), expected, atol=1e-4, rtol=0)
+    # one by one, as filters ask
+    rows = [points[0] + 0.01 * i * (points[1] - points[0]) for i in range(300)]
+    singly = [transform.TransformPoint(point.tolist()) for point in rows]
+    inverse = transform.GetInverseTransform()
+    assert inverse.GetBackend() == "torch"
+    np.testing.assert_allclose(inverse.TransformPoints(points), inverse_expected, atol=1e-4, rtol=0)
+    transform.SetBackend("cpu")
+    np.testing.assert_allclose(singly, transform.TransformPoints(rows), atol=1e-4, rtol=0)
+    np.testing.assert_array_equal(transform.TransformPoints(points), expected)
+
+
+def test_torch_serves_the_threads_of_a_filter(
+    description: Description, transform: itk.Transform
+) -> None:
+    dimension = description.dimension
+    values = np.random.default_rng(0).normal(size=(20,) * dimension).astype(np.float32)
+    image = itk.image_from_array(values)
+    image.SetOrigin([float(x) for x in description.center - 10])
+    options = {"use_reference_image": True, "reference_image": image}
+    expected = itk.resample_image_filter(image, transform=transform, **options)
+    transform.SetBackend("torch")
+    found = itk.resample_image_filter(image, transform=transform, **options)
+    assert np.asarray(expected).std() > 0.1
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "message"),
+    [
+        ("gpu", "cpu", "Expected the backend cpu or torch, got gpu"),
+        ("cpu", "cuda", "Expected the device cpu for the backend cpu, got cuda"),
+        ("torch", "cuda:77", "expected device to be cpu, or cuda where torch finds a GPU"),
+        ("torch", "meta", "expected cpu, cuda or cuda:N as device of the torch backend, got meta"),
+    ],
+)
+def test_a_backend_that_is_not_there_is_refused(
+    transform: itk.Transform, backend: str, device: str, message: str
+) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        transform.SetBackend(backend, device)
+    assert transform.GetBackend() == "cpu"
+
+
 def test_vectors_are_transformed_by_the_jacobian_and_covariant_ones_by_its_inverse(
     description: Description, transform: itk.Transform
 ) -> None:
@@ -688,3 +738,29 @@ assert itk.TranslationTransform[itk.D, 3].New().GetNumberOfParameters() == 3
 
 def test_with_another_itk_only_our_class_is_refused() -> None:
     subprocess.run([sys.executable, "-c", IMPORT_WITH_ANOTHER_ITK], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("missing", ["FixedParameters", "Parameters"])
+def test_a_file_without_all_parameters_does_not_read_as_the_identity(
+    transform: itk.Transform, missing: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "transform.tfm"
+    itk.transformwrite([transform], str(path))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith(f"{missing}:")))
+    damaged = itk.transformread(str(path))[0]
+    dimension = transform.GetInputSpaceDimension()
+    point = [0.0] * dimension
+    message = "the file of this transform is damaged"
+    for use in (
+        lambda: damaged.TransformPoint(point),
+        lambda: damaged.TransformPoints([point]),
+        lambda: damaged.JacobiansWithRespectToPosition([point]),
+        lambda: damaged.GetInverseTransform(),
+        lambda: damaged.SetParameters(transform.GetParameters()),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            use()
+    damaged.SetFixedParameters(transform.GetFixedParameters())
+    damaged.SetParameters(transform.GetParameters())
+    np.testing.assert_array_equal(damaged.TransformPoint(point), transform.TransformPoint(point))

@@ -15,6 +15,20 @@ def _points_from(values, dimension):
     if points.ndim != 2 or points.shape[1] != dimension:
         raise ValueError(f"expected points of shape (N, {dimension}), got {points.shape}")
     return points
+
+
+def _require_torch(device):
+    try:
+        import torch
+    except ImportError as error:
+        raise RuntimeError(f"expected torch for the torch backend, got none: {error}") from None
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RuntimeError(
+            f"expected device to be cpu, or cuda where torch finds a GPU, got {device!r}: {reason}"
+        ) from None
 %}
 
 %{
@@ -84,6 +98,7 @@ Share(TObject * object)
 %import "itkTransformBasePython.i"
 
 %include "exception.i"
+%include "std_string.i"
 
 %exception {
   try
@@ -107,6 +122,8 @@ class Name : public Superclass
 {
 public:
   bool GetInverse(Name * inverse) const;
+  std::string GetBackend() const;
+  const std::string & GetDevice() const;
 
   %extend
   {
@@ -133,6 +150,8 @@ public:
       return Share(inverse.GetPointer());
     }
 
+    void _SetBackend(const std::string & backend, const std::string & device) { $self->SetBackend(backend, device); }
+
     void _TransformPoints(PyObject * points, PyObject * mapped) const
     {
       const DoubleBuffer input(points, PyBUF_SIMPLE);
@@ -155,6 +174,15 @@ public:
         transform = Name.__New_orig__()
         template_class.New(transform, *args, **kwargs)
         return transform
+
+    def SetBackend(self, backend, device="cpu"):
+        """Choose what evaluates points: "cpu", the compiled kernels, or "torch", on "cpu", "cuda" or "cuda:N".
+
+        Raises RuntimeError where torch is missing, too old or does not have the device.
+        """
+        if backend == "torch":
+            _require_torch(device)
+        self._SetBackend(backend, device)
 
     def TransformPoints(self, points):
         """Map points, shape (N, D), mm, on all threads; returns an array of the same shape."""
