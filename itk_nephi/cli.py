@@ -21,21 +21,15 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi import files, results
+from itk_nephi import files, results, transform_commands
 from itk_nephi.description import describe
-from itk_nephi.metrics import transform_points
+from itk_nephi.transform_commands import File, require_dimension
 
 if TYPE_CHECKING:
     from itk_nephi.optimisation import Progress
 
 ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
 """What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
-
-DIRECTIONS = {
-    "fixed_to_moving": "fixed space to moving space",
-    "moving_to_fixed": "moving space to fixed space",
-}
-"""What the names of our own files say."""
 
 
 class _Commands(TyperGroup):
@@ -75,7 +69,6 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
-File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
@@ -221,7 +214,7 @@ def transform_image(
         grid = files.read_image(reference, "--reference")
         chain = [files.read_transform(path, "TRANSFORM") for path in transforms]
         for path, transform in zip(transforms, chain, strict=True):
-            _require_dimension(path, "TRANSFORM", transform, image.GetImageDimension())
+            require_dimension(path, "TRANSFORM", transform, image.GetImageDimension())
         if grid.GetImageDimension() != image.GetImageDimension():
             raise ValueError(
                 f"expected --reference in {image.GetImageDimension()} dimensions like MOVING, "
@@ -234,34 +227,14 @@ def transform_image(
     typer.echo(f"wrote {output}", err=True)
 
 
-@app.command("transform-points")
-def transform_points_command(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x, y (and z), in mm.")],
-    transform: Annotated[Path, typer.Argument(metavar="TRANSFORM", help="Transform file.")],
-    output: File,
-) -> None:
-    """Map the points of a CSV file through a transform.
-
-    Points are physical, in mm, as in ITK: x to the patient's left, y to the
-    back, z to the head. Other columns are kept. A transform that resamples
-    moving images maps fixed points to moving points; to map points the
-    other way take moving_to_fixed.h5.
-    """
-    with files.staged(output.parent, "--output") as stage:
-        mapping = files.read_transform(transform, "TRANSFORM")
-        dimension = mapping.GetInputSpaceDimension()
-        points = files.Table.read(table, "CSV")
-        columns = ["x", "y", "z"][:dimension]
-        if dimension == 2 and "z" in points.header:
-            raise ValueError(
-                f"expected CSV in 2 dimensions like TRANSFORM, got {table} with a column z"
-            )
-        moved = transform_points(mapping, points.points(columns))
-        points.write(stage / output.name, columns, moved)
-    direction = DIRECTIONS.get(
-        transform.stem, "the space TRANSFORM maps from to the one it maps to"
-    )
-    typer.echo(f"mapped {len(moved)} points from {direction}: {output}", err=True)
+for command in (
+    transform_commands.transform_points,
+    transform_commands.transform_mesh,
+    transform_commands.convert,
+    transform_commands.invert,
+    transform_commands.jacobian,
+):
+    app.command()(command)
 
 
 @app.command()
@@ -338,16 +311,8 @@ def _initial_transform(name: str, dimension: int) -> Any:
             f"{name}, which does not exist"
         )
     transform = files.read_transform(path, "--initial")
-    _require_dimension(path, "--initial", transform, dimension)
+    require_dimension(path, "--initial", transform, dimension)
     return transform
-
-
-def _require_dimension(path: Path, argument: str, transform: Any, dimension: int) -> None:
-    found = transform.GetInputSpaceDimension()
-    if found != dimension or transform.GetOutputSpaceDimension() != dimension:
-        raise ValueError(
-            f"expected {argument} in {dimension} dimensions like the images, got {path} in {found}"
-        )
 
 
 @contextmanager

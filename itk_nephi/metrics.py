@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "composite_transform",
     "dice",
     "flat_transforms",
     "folding_fraction",
@@ -47,6 +48,14 @@ def flat_transforms(transform: Any) -> list[Any]:
         return [transform]
     numbers = reversed(range(transform.GetNumberOfTransforms()))
     return [part for n in numbers for part in flat_transforms(transform.GetNthTransform(n))]
+
+
+def composite_transform(first_to_last: list[Any]) -> Any:
+    """Chain transforms of double precision into one that moves a point in the order given."""
+    composite = itk.CompositeTransform[itk.D, first_to_last[0].GetInputSpaceDimension()].New()
+    for part in reversed(first_to_last):
+        composite.AddTransform(part)
+    return composite
 
 
 def transform_points(transform: Any, points: npt.ArrayLike) -> Array:

@@ -11,7 +11,7 @@ import torch
 
 from itk_nephi.image import ImageDomain, checked_image, checked_mask
 from itk_nephi.initial import initial_transform, inverse_transforms, space_map
-from itk_nephi.metrics import flat_transforms
+from itk_nephi.metrics import composite_transform, flat_transforms
 from itk_nephi.optimisation import ImagePair, Progress, RegistrationSettings, optimise
 from itk_nephi.transform import Deformation, transform_from_deformation
 
@@ -134,8 +134,8 @@ def register(
 
     transform = transform_from_deformation(deformation)
     return Registration(
-        fixed_to_moving=_composite([transform, *flat_transforms(initial)]),
-        moving_to_fixed=_composite(
+        fixed_to_moving=composite_transform([transform, *flat_transforms(initial)]),
+        moving_to_fixed=composite_transform(
             [
                 *inverse_transforms(initial, domain, ImageDomain.of(moving_image)),
                 transform.GetInverseTransform(),
@@ -159,11 +159,3 @@ def _checked_device(device: str) -> torch.device:
             f"expected device to be cpu, or cuda where torch finds a GPU, got {device!r}: {reason}"
         ) from None
     return found
-
-
-def _composite(first_to_last: list[Any]) -> Any:
-    """Chain transforms; ITK applies the one added last first."""
-    composite = itk.CompositeTransform[itk.D, first_to_last[0].GetInputSpaceDimension()].New()
-    for transform in reversed(first_to_last):
-        composite.AddTransform(transform)
-    return composite

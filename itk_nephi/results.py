@@ -162,15 +162,12 @@ def resample(
     kind = type(moving)
     if (kind, kind) not in itk.ResampleImageFilter.keys():  # noqa: SIM118, ITK's `in` never ends
         moving = metrics.image_like(moving, values.astype(np.float64))
-    dimension = moving.GetImageDimension()
     interpolator = {
         "linear": itk.LinearInterpolateImageFunction,
         "nearest": itk.NearestNeighborInterpolateImageFunction,
         "bspline": itk.BSplineInterpolateImageFunction,
     }[interpolation]
-    transform = itk.CompositeTransform[itk.D, dimension].New()
-    for part in reversed(transforms):
-        transform.AddTransform(part)
+    transform = metrics.composite_transform(list(transforms))
     resampled = itk.resample_image_filter(
         moving,
         transform=transform,
