@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 
+FEWEST_SAMPLES = 1.5
+"""Voxels for each control point; with fewer, a fit overshoots unless it meets voxel by voxel."""
+
+
 def to_displacement_field(transform: Any, reference: Any) -> Any:
     """Sample by how much a transform moves each voxel of an image.
 
@@ -112,8 +116,8 @@ def to_bspline_transform(
 ) -> tuple[Any, float]:
     """Fit a cubic B-spline transform to what a transform does at the voxels of an image.
 
-    The fit is that of least squares; along an axis with fewer voxels than control points, the
-    smoothest one. Its domain is the image with all of its voxels.
+    The fit is that of least squares; where that leaves a choice, the smoothest one. Its domain is
+    the image and one voxel more on each side.
 
     Parameters
     ----------
@@ -122,7 +126,7 @@ def to_bspline_transform(
     reference : itk.Image
         Where to fit.
     spacing : float, optional
-        Largest distance between control points, mm; they never lie closer than the voxels.
+        Largest distance between control points, mm; below 1.5 voxels they lie at the voxels.
     tolerance : float, optional
         Largest error allowed, mm: the spacing is halved until it is met, at the latest where there
         is a control point for each voxel, which leaves rounding errors of float. Give either this
@@ -149,13 +153,14 @@ def to_bspline_transform(
     field = to_displacement_field(transform, reference)
     values = np.asarray(itk.array_view_from_image(field))
     size = np.array(field.GetLargestPossibleRegion().GetSize())
-    extent = size * np.array(field.GetSpacing())
+    extent = (size + 1) * np.array(field.GetSpacing())
     distance = spacing or extent.max() / 4
     while True:
-        cells = np.clip(np.ceil(extent / distance - 1e-6).astype(int), 1, size)
+        cells = np.maximum(np.ceil(extent / distance - 1e-6).astype(int), 1)
+        cells = np.where(FEWEST_SAMPLES * cells > size, size + 1, cells)
         fitted = _fit(values, field, extent, cells)
         largest = _largest_difference(values, to_displacement_field(fitted, reference))
-        if tolerance is None or largest <= tolerance or (cells == size).all():
+        if tolerance is None or largest <= tolerance or (cells > size).all():
             return fitted, largest
         distance /= 2
 
@@ -164,9 +169,9 @@ def _fit(values: Array, field: Any, extent: Array, cells: Any) -> Any:
     """Fit a B-spline transform with some cells between its control points along each axis."""
     dimension = len(cells)
     transform = itk.BSplineTransform[itk.D, dimension, 3].New()
-    half_voxel = itk.array_from_matrix(field.GetDirection()) @ np.array(field.GetSpacing()) / 2
-    edge = voxel_points(field, np.zeros(1, int))[0] - half_voxel
-    transform.SetTransformDomainOrigin(edge.tolist())
+    one_voxel = itk.array_from_matrix(field.GetDirection()) @ np.array(field.GetSpacing())
+    first = voxel_points(field, np.zeros(1, int))[0]
+    transform.SetTransformDomainOrigin((first - one_voxel).tolist())
     transform.SetTransformDomainDirection(field.GetDirection())
     transform.SetTransformDomainPhysicalDimensions(extent.tolist())
     transform.SetTransformDomainMeshSize(cells.tolist())
@@ -186,12 +191,12 @@ def _fit(values: Array, field: Any, extent: Array, cells: Any) -> Any:
 
 
 def _least_squares(samples: int, cells: int) -> Array:
-    """Return the matrix from samples at voxel centres to cubic B-spline coefficients.
+    """Return the matrix from samples, one voxel off both ends, to cubic B-spline coefficients.
 
     A penalty on second differences, too small to be seen in the fit, chooses where the samples
     leave a choice (P-splines: Eilers & Marx, Statistical Science 1996).
     """
-    position = (np.arange(samples) + 0.5) / samples * cells
+    position = np.arange(1, samples + 1) / (samples + 1) * cells
     first = position.astype(int)
     t = position - first
     weights = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
