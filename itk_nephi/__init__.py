@@ -10,10 +10,13 @@ initial                   the initial transform, by ITK's own registration; inve
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 optimisation              the deformation of one pair that minimises the objective
 registration              ``register()``: one image pair to two transforms
+inverse                   the exact inverse of any transform, by Newton's method
+convert                   any transform to a displacement field or a B-spline transform
 metrics                   landmark error, Dice, folding, inverse consistency
 phantom, chest            synthetic image pairs with known transforms
-cli, files, results,      the ``itk-nephi`` command; what it reads and writes; its text
-description, overview     and its picture
+cli, transform_commands   the ``itk-nephi`` command
+files, mesh, results,     what it reads and writes; its text and its picture
+description, overview
 ========================  =====================================================================
 
 torch is imported with the first name that needs it, so that transforms can be read and applied

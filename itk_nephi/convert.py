@@ -128,9 +128,9 @@ def to_bspline_transform(
     spacing : float, optional
         Largest distance between control points, mm; below 1.5 voxels they lie at the voxels.
     tolerance : float, optional
-        Largest error allowed, mm: the spacing is halved until it is met, at the latest where there
-        is a control point for each voxel, which leaves rounding errors of float. Give either this
-        or ``spacing``.
+        Largest error allowed, mm: the spacing is refined until it is met, at the latest where
+        there is a control point for each voxel, which leaves rounding errors of float. Give either
+        this or ``spacing``.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def to_bspline_transform(
         largest = _largest_difference(values, to_displacement_field(fitted, reference))
         if tolerance is None or largest <= tolerance or (cells > size).all():
             return fitted, largest
-        distance /= 2
+        distance /= 2**0.5
 
 
 def _fit(values: Array, field: Any, extent: Array, cells: Any) -> Any:

@@ -42,6 +42,8 @@ def read_mesh(path: Path, argument: str) -> Any:
         header.SetFileName(str(path))
         header.ReadMeshInformation()
         mesh = itk.meshread(str(path), itk.F)
+        if not mesh.GetNumberOfPoints():
+            raise ValueError("no points")
     for kind, count, components, leave_out in (
         (
             "points",

@@ -25,7 +25,7 @@ SPACES = {
 }
 """What the names of our own files say."""
 
-TOLERANCE = 0.1
+TOLERANCE = 0.5
 """Largest error of a B-spline where the user names none, mm."""
 
 
