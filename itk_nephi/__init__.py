@@ -13,11 +13,15 @@ sampling                  ITK transforms on grids: as maps for torch, and invert
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 optimisation              the deformation of one pair that minimises the objective
 registration              ``register()``: one image pair to two transforms
+inverse                   the exact inverse of any transform, by Newton's method
+convert                   any transform to a displacement field or a B-spline transform
 metrics                   landmark error, Dice, folding, inverse consistency
 phantom                   synthetic image pairs with known transforms
 chest, shape, motion      what they show, and how it moves
-cli, progress             the ``itk-nephi`` command, and what it tells while it runs
-files, case, results      what it reads and writes
+cli, transform_commands   the ``itk-nephi`` command
+progress                  what it tells while it runs
+files, mesh               what it reads and writes
+case, results             a pair as read, and what its registration leaves
 description, overview     its text and its picture
 ========================  =====================================================================
 

@@ -19,20 +19,14 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi import files, results
+from itk_nephi import files, results, transform_commands
 from itk_nephi.case import Case, landmark_columns
-from itk_nephi.composite import transform_points
 from itk_nephi.description import describe
 from itk_nephi.progress import shown_progress
+from itk_nephi.transform_commands import File
 
 ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
 """What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
-
-DIRECTIONS = {
-    "fixed_to_moving": "fixed space to moving space",
-    "moving_to_fixed": "moving space to fixed space",
-}
-"""What the names of our own files say."""
 
 
 class _Commands(TyperGroup):
@@ -72,7 +66,6 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
-File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Steps = Annotated[
@@ -231,34 +224,14 @@ def transform_image(
     typer.echo(f"wrote {output}", err=True)
 
 
-@app.command("transform-points")
-def transform_points_command(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x, y (and z), in mm.")],
-    transform: Annotated[Path, typer.Argument(metavar="TRANSFORM", help="Transform file.")],
-    output: File,
-) -> None:
-    """Map the points of a CSV file through a transform.
-
-    Points are physical, in mm, as in ITK: x to the patient's left, y to the
-    back, z to the head. Other columns are kept. A transform that resamples
-    moving images maps fixed points to moving points; to map points the
-    other way take moving_to_fixed.h5.
-    """
-    with files.staged(output.parent, "--output") as stage:
-        mapping = files.read_transform(transform, "TRANSFORM")
-        dimension = mapping.GetInputSpaceDimension()
-        points = files.Table.read(table, "CSV")
-        columns = ["x", "y", "z"][:dimension]
-        if dimension == 2 and "z" in points.header:
-            raise ValueError(
-                f"expected CSV in 2 dimensions like TRANSFORM, got {table} with a column z"
-            )
-        moved = transform_points(mapping, points.points(columns))
-        points.write(stage / output.name, columns, moved)
-    direction = DIRECTIONS.get(
-        transform.stem, "the space TRANSFORM maps from to the one it maps to"
-    )
-    typer.echo(f"mapped {len(moved)} points from {direction}: {output}", err=True)
+for command in (
+    transform_commands.transform_points,
+    transform_commands.transform_mesh,
+    transform_commands.convert,
+    transform_commands.invert,
+    transform_commands.jacobian,
+):
+    app.command()(command)
 
 
 @app.command()

@@ -59,8 +59,8 @@ def read_image_header(path: Path, argument: str) -> ImageHeader:
     ValueError
         If ITK cannot read the file; ``argument`` is what the message calls it.
     """
-    _require_file(path, argument)
-    with _plain(f"expected {argument} to be an image that ITK can read, got {path}"):
+    require_file(path, argument)
+    with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
         reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
         if reader is None:
             raise ValueError("a damaged file, or no image")
@@ -115,7 +115,7 @@ def read_image(path: Path, argument: str) -> Any:
             f"expected {argument} to have one value a voxel (or RGB), "
             f"got {path} with {header.components}"
         )
-    with _plain(f"expected {argument} to be an image that ITK can read, got {path}"):
+    with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
         return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
 
 
@@ -128,8 +128,8 @@ def read_transform(path: Path, argument: str, dimension: int | None = None) -> A
         If ITK cannot read the file, or it holds several transforms or one in another dimension;
         ``argument`` is what the message calls it.
     """
-    _require_file(path, argument)
-    with _plain(f"expected {argument} to be a transform that ITK can read, got {path}"):
+    require_file(path, argument)
+    with plain_errors(f"expected {argument} to be a transform that ITK can read, got {path}"):
         transforms = itk.transformread(str(path))
     if len(transforms) != 1:
         raise ValueError(
@@ -164,7 +164,7 @@ class Table:
         ValueError
             If it is no such file; ``argument`` is what the message calls it.
         """
-        _require_file(path, argument)
+        require_file(path, argument)
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 lines = [line for line in csv.reader(file) if line]
@@ -225,8 +225,14 @@ class Table:
 
 def write_image(image: Any, path: Path) -> None:
     """Write an image in the format that the suffix names, compressed where the format can."""
-    with _plain(f"expected to write an image to {path}"):
+    with plain_errors(f"expected to write an image to {path}"):
         itk.imwrite(image, str(path), compression=True)
+
+
+def write_transform(transform: Any, path: Path) -> None:
+    """Write a transform in the format that the suffix names, compressed where the format can."""
+    with plain_errors(f"expected to write a transform to {path}"):
+        itk.transformwrite(transform, str(path), compression=True)
 
 
 @contextmanager
@@ -265,17 +271,39 @@ def plain_words(error: BaseException) -> str:
     return " ".join(message.split()).rstrip(".") or type(error).__name__
 
 
+def require_file(path: Path, argument: str) -> None:
+    """Raise a ValueError unless there is such a file; ``argument`` is what the message calls it."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "which does not exist"
+        raise ValueError(f"expected {argument} to be a file, got {path}, {found}")
+
+
+@contextmanager
+def plain_errors(expectation: str) -> Iterator[None]:
+    """Turn what ITK throws into one ValueError, and what its libraries print into log lines."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        level = logging.DEBUG
+        try:
+            yield
+            level = logging.WARNING
+        except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+            raise ValueError(f"{expectation}: {plain_words(error)}") from error
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            printed.seek(0)
+            if text := printed.read().decode(errors="replace").strip():
+                logger.log(level, "%s", text)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
         return math.nan
-
-
-def _require_file(path: Path, argument: str) -> None:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "which does not exist"
-        raise ValueError(f"expected {argument} to be a file, got {path}, {found}")
 
 
 def _bytes_found(path: Path) -> int | None:
@@ -295,24 +323,3 @@ def _bytes_found(path: Path) -> int | None:
     except (EOFError, OSError) as error:
         raise ValueError(f"truncated or damaged: {error}") from error
     return count
-
-
-@contextmanager
-def _plain(expectation: str) -> Iterator[None]:
-    """Turn what ITK throws into one ValueError, and what its libraries print into log lines."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as printed:
-        os.dup2(printed.fileno(), 2)
-        level = logging.DEBUG
-        try:
-            yield
-            level = logging.WARNING
-        except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-            raise ValueError(f"{expectation}: {plain_words(error)}") from error
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            printed.seek(0)
-            if text := printed.read().decode(errors="replace").strip():
-                logger.log(level, "%s", text)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from itk_nephi.composite import composite
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.model import FieldSettings
-from itk_nephi.transform import Deformation
+from itk_nephi.transform import Deformation, transform_from_deformation
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +78,18 @@ def deformation(domain: ImageDomain, small_field: FieldSettings) -> Deformation:
         torch.nn.init.normal_(field.output.weight, std=0.03, generator=generator)
         torch.nn.init.normal_(field.output.bias, std=0.03, generator=generator)
     return deformation
+
+
+@pytest.fixture
+def diffeomorphism(deformation: Deformation) -> Any:
+    """An affine transform after a random field that does not fold and whose inverse is poor."""
+    with torch.no_grad():
+        deformation.field.output.weight /= 30
+    dimension = deformation.domain.dimension
+    rng = np.random.default_rng(2)
+    affine = itk.AffineTransform[itk.D, dimension].New()
+    affine.SetMatrix(
+        itk.matrix_from_array(np.eye(dimension) + 0.2 * rng.normal(size=[dimension] * 2))
+    )
+    affine.SetTranslation(rng.normal(size=dimension) * 9)
+    return composite([transform_from_deformation(deformation), affine])

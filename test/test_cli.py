@@ -12,10 +12,10 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from command_line import assert_fails, run
+from typer.testing import Result
 
 from itk_nephi import registration
-from itk_nephi.cli import app
 from itk_nephi.composite import flat_transforms, transform_points
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.optimisation import RegistrationSettings
@@ -31,10 +31,6 @@ RESULTS = {
     "overview.png",
 }
 QUICK = ["--steps", "2", "--points", "100", "--smoothing", "2,1", "--initial", "geometry"]
-
-
-def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -76,18 +72,6 @@ def registered(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def read_transform(path: Path) -> Any:
     (transform,) = itk.transformread(str(path))
     return transform
-
-
-def assert_fails(result: Result, *fragments: str) -> None:
-    """One sentence on stderr that holds the fragments, and exit status 2."""
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if line.startswith("itk-nephi: error: ")]
-    assert result.stderr.splitlines()[-1:] == lines
-    for fragment in fragments:
-        assert fragment in lines[0]
-    assert "Traceback" not in result.stderr
-    assert "ITK ERROR" not in result.stderr
 
 
 # register
@@ -539,7 +523,7 @@ def test_the_spaces_of_another_transform_are_described(inputs: Path, tmp_path: P
     (tmp_path / "in.csv").write_text("x,y\n1,2\n")
     output = tmp_path / "out.csv"
     result = run("transform-points", tmp_path / "in.csv", inputs / "affine.tfm", "-o", output)
-    assert "from the space TRANSFORM maps from to the one it maps to" in result.stderr
+    assert "from TRANSFORM's input space to TRANSFORM's output space" in result.stderr
     assert output.read_text() == "x,y\n5.0,-0.5\n"
 
 
@@ -641,6 +625,9 @@ def test_applying_a_transform_needs_no_torch(
         ["info", transform],
         ["transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv"],
         ["transform-image", moving, transform, "--reference", moving, "-o", tmp_path / "o.mha"],
+        ["convert", transform, "--reference", moving, "-o", tmp_path / "field.mha"],
+        ["invert", transform, "-o", tmp_path / "inverse.h5"],
+        ["jacobian", transform, "--reference", moving, "-o", tmp_path / "jacobian.mha"],
     ]
     code = f"""
 import sys
