@@ -10,6 +10,7 @@ initial                   the initial transform, by ITK's own registration; inve
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 optimisation              the deformation of one pair that minimises the objective
 registration              ``register()``: one image pair to two transforms
+method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 metrics                   landmark error, Dice, folding, inverse consistency
 phantom, chest            synthetic image pairs with known transforms
 cli, files, results,      the ``itk-nephi`` command; what it reads and writes; its text

@@ -186,3 +186,5 @@ class itkNePhiTransformIOFactory
 public:
   static void RegisterOneFactory();
 };
+
+%include "NePhiRegistrationMethod.i"
