@@ -35,7 +35,7 @@ namespace itk
  * \ingroup NePhi
  */
 template <typename TFixedImage, typename TMovingImage>
-class NePhiRegistrationMethod : public NePhiRegistrationMethodBase<TFixedImage::ImageDimension>
+class ITK_TEMPLATE_EXPORT NePhiRegistrationMethod : public NePhiRegistrationMethodBase<TFixedImage::ImageDimension>
 {
 public:
   ITK_DISALLOW_COPY_AND_MOVE(NePhiRegistrationMethod);

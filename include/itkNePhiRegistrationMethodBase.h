@@ -36,7 +36,7 @@ namespace itk
  * \ingroup NePhi
  */
 template <unsigned int VDimension>
-class NePhiRegistrationMethodBase : public ProcessObject
+class ITK_TEMPLATE_EXPORT NePhiRegistrationMethodBase : public ProcessObject
 {
 public:
   ITK_DISALLOW_COPY_AND_MOVE(NePhiRegistrationMethodBase);

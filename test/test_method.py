@@ -94,6 +94,7 @@ def test_the_transforms_are_those_of_register_to_the_bit(
 def test_the_output_is_a_decorated_transform_of_itk(method: Any, dimension: int) -> None:
     assert method.GetTransform() is None
     assert method.GetInverseTransform() is None
+    assert not method.GetOutput().Get().IsLinear()
     method.Update()
     for output, transform in (
         (method.GetOutput(), method.GetTransform()),
@@ -520,6 +521,9 @@ def test_wrong_arguments_are_refused_at_once(
         method.SetInitialTransform([1.0])
     with pytest.raises(ValueError, match="expected steps of at least 1, got 0"):
         method.SetSteps(0)
+    for seed in (-1, 1.5):
+        with pytest.raises(ValueError, match=f"expected seed to be a whole number .* got {seed}"):
+            method.SetSeed(seed)
     with pytest.raises(ValueError, match="expected smoothness of 0 or more, got -1"):
         itk.NePhiRegistrationMethod.New(fixed, moving, smoothness=-1.0)
     assert method.GetSettings() == SETTINGS

@@ -100,15 +100,15 @@ public:
   void SetInitialTransformInput(const DecoratorName * transform);
   void SetInitialTransformKind(const char * kind);
   const char * GetInitialTransformKind();
-  void SetDevice(const char * device);
   const char * GetDevice();
-  void SetSeed(unsigned long seed);
   unsigned long GetSeed() const;
 
   %extend
   {
     ~Name() { $self->UnRegister(); }
 
+    void _SetDevice(const char * device) { $self->SetDevice(device); }
+    void _SetSeed(unsigned long seed) { $self->SetSeed(seed); }
     void _SetFixedMask(const itkDataObject * mask) { $self->SetFixedMask(mask); }
     void _SetMovingMask(const itkDataObject * mask) { $self->SetMovingMask(mask); }
     void _SetInitialTransform(const TransformName * transform) { $self->SetInitialTransform(transform); }
@@ -175,6 +175,17 @@ public:
     def GetInitialTransform(self) -> "itk.Transform | None":
         """Return the transform to start from, if one is set."""
         return _down_cast(self._GetInitialTransform())
+
+    def SetDevice(self, device: str) -> None:
+        """Set where to compute: cpu, cuda, or what else torch calls a device."""
+        self._SetDevice(str(device))
+
+    def SetSeed(self, seed: int) -> None:
+        """Set the seed; the same one gives the same result, on a CPU to the bit."""
+        try:
+            self._SetSeed(seed)
+        except (OverflowError, TypeError):
+            raise ValueError(f"expected seed to be a whole number of 0 or more, got {seed!r}") from None
 
     def SetSettings(self, settings: "itk_nephi.RegistrationSettings | None") -> None:
         """Set how to register; None stands for the defaults. Steps and the like change what is set here."""
