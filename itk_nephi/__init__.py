@@ -13,6 +13,7 @@ sampling                  ITK transforms on grids: as maps for torch, and invert
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 optimisation              the deformation of one pair that minimises the objective
 registration              ``register()``: one image pair to two transforms
+method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 inverse                   the exact inverse of any transform, by Newton's method
 convert                   any transform to a displacement field or a B-spline transform
 metrics                   landmark error, Dice, folding, inverse consistency

@@ -241,14 +241,14 @@ def optimise(
     generator : torch.Generator
         Draws the points.
     report : callable, optional
-        Called after every step.
+        Called after every step; may raise StopIteration to end it early.
 
     Returns
     -------
     history : list of Progress
         One entry a step.
     interrupted : bool
-        Whether Ctrl-C ended it early.
+        Whether Ctrl-C or ``report`` ended it early.
 
     Raises
     ------
@@ -293,7 +293,7 @@ def optimise(
                     f"the optimisation diverged at level {level} in spite of smaller steps: "
                     f"{reason}; try a larger smoothness"
                 )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopIteration):
         return history, True
     return history, False
 

@@ -36,7 +36,7 @@ class Registration:
     seed : int
         The seed of all random numbers.
     interrupted : bool
-        Whether Ctrl-C ended it early; the transforms are then what was reached.
+        Whether Ctrl-C or ``report`` ended it early; the transforms are then what was reached.
     """
 
     fixed_to_moving: Any
@@ -78,7 +78,8 @@ def register(
     seed : int
         The same seed gives the same result, on a CPU to the bit.
     report : callable, optional
-        Called with the :class:`Progress` after every step.
+        Called with the :class:`Progress` after every step. StopIteration, raised by it, ends the
+        optimisation early as Ctrl-C does.
 
     Returns
     -------

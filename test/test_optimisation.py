@@ -235,10 +235,11 @@ def test_the_same_seed_gives_the_same_bits_whatever_ran_before(threads: int) -> 
         assert not torch.equal(values, different)
 
 
-def test_an_interruption_keeps_what_was_reached() -> None:
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, StopIteration])
+def test_an_interruption_keeps_what_was_reached(signal: type[BaseException]) -> None:
     def stop(progress: Progress) -> None:
         if progress.done == 7:
-            raise KeyboardInterrupt
+            raise signal
 
     deformation, history, interrupted = optimised(shape_pair(), settings(), report=stop)
     assert interrupted

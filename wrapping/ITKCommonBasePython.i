@@ -2,3 +2,5 @@
 
 class itkLightObject {};
 class itkObject : public itkLightObject {};
+class itkDataObject : public itkObject {};
+class itkProcessObject : public itkObject {};

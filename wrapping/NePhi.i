@@ -214,3 +214,5 @@ class itkNePhiTransformIOFactory
 public:
   static void RegisterOneFactory();
 };
+
+%include "NePhiRegistrationMethod.i"

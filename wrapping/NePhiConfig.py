@@ -31,6 +31,28 @@ templates = (
         True,
     ),
 )
+for pixel, pixel_type in (
+    ("UC", "unsigned char"),
+    ("US", "unsigned short"),
+    ("UI", "unsigned int"),
+    ("UL", "unsigned long"),
+    ("ULL", "unsigned long long"),
+    ("SS", "signed short"),
+    ("SI", "signed int"),
+    ("F", "float"),
+    ("D", "double"),
+):
+    for dimension in (2, 3):
+        image = f"itk::Image< {pixel_type},{dimension} >"
+        templates += (
+            (
+                "NePhiRegistrationMethod",
+                "itk::NePhiRegistrationMethod",
+                f"itkNePhiRegistrationMethodI{pixel}{dimension}I{pixel}{dimension}",
+                True,
+                f"{image}, {image}",
+            ),
+        )
 # ITK loads the module of every factory listed here at the first transformread.
 factories = ()
 if is_supported_itk(itkConfig.ITK_GLOBAL_VERSION_STRING):

@@ -6,3 +6,5 @@ class itkTransformD22 : public itkTransformBaseTemplateD {};
 class itkTransformD33 : public itkTransformBaseTemplateD {};
 class itkTransformF22 : public itkTransformBaseTemplateF {};
 class itkTransformF33 : public itkTransformBaseTemplateF {};
+class itkDataObjectDecoratorTD22 : public itkDataObject {};
+class itkDataObjectDecoratorTD33 : public itkDataObject {};
