@@ -37,7 +37,7 @@ def initial_transform(
         registration by mutual information.
     fixed, moving : itk.Image
         Scalar float images in 2 or 3 dimensions.
-    fixed_mask, moving_mask : itk.Image of unsigned char, optional
+    fixed_mask, moving_mask : itk.Image, optional
         Where to look; not zero inside. The affine registration chooses its start by both, and then
         follows the fixed mask.
 
@@ -139,8 +139,9 @@ def _coarse(image: Any) -> Any:
 
 
 def _spatial_object(mask: Any) -> Any:
+    inside = (itk.array_view_from_image(mask) != 0).astype(np.uint8)
     spatial_object = itk.ImageMaskSpatialObject[mask.GetImageDimension()].New()
-    spatial_object.SetImage(mask)
+    spatial_object.SetImage(image_from_array(inside, ImageDomain.of(mask)))
     spatial_object.Update()
     return spatial_object
 
