@@ -4,12 +4,14 @@
 image                     the voxel grid in physical space; checks; sampling at coords
 interpolation             linear interpolation on grids, with derivatives
 model                     the network: two deformation fields that share a latent code
-channels                  what of an image the dissimilarity compares
-loss                      dissimilarity, gradient inverse consistency, latent prior; their sum
+channels                  what of an image is compared
+similarity                how it is compared: the dissimilarities, by name
+loss                      the objective: dissimilarity, regulariser, landmarks; their sum
 initial                   the initial transform, by ITK's own registration; inverses
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
+sampling, pair            the points at which an image pair is compared, and its channels
 optimisation              the deformation of one pair that minimises the objective
-registration              ``register()``: one image pair to two transforms
+inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 metrics                   landmark error, Dice, folding, inverse consistency
 phantom, chest            synthetic image pairs with known transforms
 cli, files, results,      the ``itk-nephi`` command; what it reads and writes; its text

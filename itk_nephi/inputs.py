@@ -61,8 +61,8 @@ def checked_weights(
     checked = (1.0,) * fixed_count if weights is None else tuple(float(w) for w in weights)
     if len(checked) != fixed_count or not all(0 < w < np.inf for w in checked):
         raise ValueError(
-            f"expected channel_weights to be {fixed_count} numbers of more than 0, one for each "
-            f"image, got {checked}"
+            "expected channel_weights to be a number of more than 0 for each image of a subject, "
+            f"{fixed_count} in all, got {checked}"
         )
     return checked
 

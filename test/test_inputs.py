@@ -36,7 +36,7 @@ def test_every_image_has_a_weight() -> None:
     with pytest.raises(ValueError, match="as many moving as fixed images, got 1 and 2"):
         checked_weights(None, 2, 1)
     for wrong in ([1.0], [1.0, 0.0], [1.0, np.nan]):
-        with pytest.raises(ValueError, match="channel_weights to be 2 numbers of more than 0"):
+        with pytest.raises(ValueError, match=r"channel_weights to be .* subject, 2 in all"):
             checked_weights(wrong, 2, 2)
 
 
