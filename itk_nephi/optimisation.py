@@ -115,10 +115,12 @@ class RegistrationSettings:
             value = getattr(self, field.name)
             if isinstance(value, float) and not 0 <= value < math.inf:
                 raise ValueError(f"expected {field.name} of 0 or more, got {value}")
-        if not self.content_sampling < 1:
-            raise ValueError(f"expected content_sampling below 1, got {self.content_sampling}")
-        if self.landmark_scale == 0:
-            raise ValueError("expected landmark_scale of more than 0 mm, got 0")
+        if not 0 <= self.content_sampling < 1:
+            raise ValueError(
+                f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"
+            )
+        if not self.landmark_scale > 0:
+            raise ValueError(f"expected landmark_scale of more than 0, got {self.landmark_scale}")
         if not self.local_windows or not all(0 < w < math.inf for w in self.local_windows):
             raise ValueError(
                 f"expected local_windows to be numbers of voxels, more than 0, got "
