@@ -105,42 +105,46 @@ def single_microseconds(transform: Any, domain: ImageDomain) -> float:
     return (best(lambda: all_points(transform)) - best(lambda: all_points(identity))) / 2e-3
 
 
+def measure(
+    name: str, image: Any, device: str | None, identity: float, largest: float
+) -> list[str]:
+    """Return a network's row; ``identity`` in seconds, ``largest`` in operations a second."""
+    settings = NETWORKS[name]
+    domain, count = cube(SIDE), SIDE**3
+    made = deformation(settings, domain)
+    transform = transform_from_deformation(made)
+    compiled = count / best(lambda: resample(image, transform))
+    arrays = domain.grid_points().reshape(-1, 3)[: 4 * AT_ONCE]
+    at_once = len(arrays) / best(lambda: transform.TransformPoints(arrays))
+    by_torch = torch_rate(made)
+    small = image_from_array(np.asarray(image)[::4, ::4, ::4].copy(), _coarser(domain, 4))
+    spline, error = to_bspline_transform(transform, small, tolerance=0.1)
+    by_spline = count / best(lambda: resample(image, spline), 1)
+    transform.SetBackend("torch", device or "cpu")
+    through_torch = count / best(lambda: resample(image, transform))
+    difference = np.abs(transform.TransformPoints(arrays) - _compiled(transform, arrays)).max()
+    return [
+        name,
+        f"{compiled / 1e3:,.0f}",
+        f"{compiled / by_torch:.2f}",
+        f"{compiled / by_spline:.2f} ({error:.2f} mm)",
+        f"{compiled * identity / count:.3f}",
+        f"{100 * compiled * operations(settings) / largest:.0f} %",
+        f"{at_once / 1e3:,.0f}",
+        f"{single_microseconds(_reset(transform), domain):.1f}",
+        f"{through_torch / 1e3:,.0f}",
+        f"{difference:.0e}",
+    ]
+
+
 def speed(device: str | None) -> str:
     """Return the table of speeds."""
     domain = cube(SIDE)
-    count = SIDE**3
     values = np.random.default_rng(0).random((SIDE,) * 3, np.float32)
     image = image_from_array(values, domain)
     identity = best(lambda: resample(image, itk.IdentityTransform[itk.D, 3].New()))
     largest = peak()
-    rows = []
-    for name, settings in NETWORKS.items():
-        made = deformation(settings, domain)
-        transform = transform_from_deformation(made)
-        compiled = count / best(lambda: resample(image, transform))
-        arrays = domain.grid_points().reshape(-1, 3)[: 4 * AT_ONCE]
-        at_once = len(arrays) / best(lambda: transform.TransformPoints(arrays))
-        by_torch = torch_rate(made)
-        small = image_from_array(values[::4, ::4, ::4].copy(), _coarser(domain, 4))
-        spline, error = to_bspline_transform(transform, small, tolerance=0.1)
-        by_spline = count / best(lambda: resample(image, spline), 1)
-        transform.SetBackend("torch", device or "cpu")
-        through_torch = count / best(lambda: resample(image, transform))
-        difference = np.abs(transform.TransformPoints(arrays) - _compiled(transform, arrays)).max()
-        rows.append(
-            [
-                name,
-                f"{compiled / 1e3:,.0f}",
-                f"{compiled / by_torch:.2f}",
-                f"{compiled / by_spline:.2f} ({error:.2f} mm)",
-                f"{compiled * identity / count:.3f}",
-                f"{100 * compiled * operations(settings) / largest:.0f} %",
-                f"{at_once / 1e3:,.0f}",
-                f"{single_microseconds(_reset(transform), domain):.1f}",
-                f"{through_torch / 1e3:,.0f}",
-                f"{difference:.0e}",
-            ]
-        )
+    rows = [measure(name, image, device, identity, largest) for name in NETWORKS]
     header = [
         "network",
         "thousand points/s, resample filter",

@@ -6,13 +6,15 @@ composite                 any ITK transform: its parts, where it maps points, Ja
 image                     images as tensors, sampled at coords
 interpolation             linear interpolation on grids, with derivatives
 model                     the network: two deformation fields that share a latent code
-channels                  what of an image the dissimilarity compares
-loss                      dissimilarity, gradient inverse consistency, latent prior; their sum
+channels                  what of an image is compared
+similarity                how it is compared: the dissimilarities, by name
+loss                      the objective: dissimilarity, regulariser, landmarks; their sum
 initial                   the initial transform, by ITK's own registration
 sampling                  ITK transforms on grids: as maps for torch, and inverted
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
+focus, pair               the points at which an image pair is compared, and its channels
 optimisation              the deformation of one pair that minimises the objective
-registration              ``register()``: one image pair to two transforms
+inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 inverse                   the exact inverse of any transform, by Newton's method
 convert                   any transform to a displacement field or a B-spline transform

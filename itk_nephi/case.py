@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,12 @@ class Case:
         The images.
     fixed_mask, moving_mask : itk.Image, optional
         Their masks.
+    fixed_channels, moving_channels : list of itk.Image
+        Further images of both subjects, to register together with the first.
+    guide_landmarks : tuple of array, optional
+        Corresponding fixed and moving points, shape (N, D), mm, to steer the registration.
     landmarks : tuple of array, optional
-        Corresponding fixed and moving points, shape (N, D), mm.
+        The same, to judge it.
     labels : tuple of itk.Image, optional
         Fixed and moving label images.
     paths : dict of str to str
@@ -33,6 +38,9 @@ class Case:
     moving: Any
     fixed_mask: Any
     moving_mask: Any
+    fixed_channels: list[Any]
+    moving_channels: list[Any]
+    guide_landmarks: tuple[Array, Array] | None
     landmarks: tuple[Array, Array] | None
     labels: tuple[Any, Any] | None
     paths: dict[str, str]
@@ -46,6 +54,10 @@ class Case:
         moving_mask: Path | None = None,
         landmarks: Path | None = None,
         labels: tuple[Path, Path] | None = None,
+        *,
+        fixed_channels: Sequence[Path] = (),
+        moving_channels: Sequence[Path] = (),
+        guide_landmarks: Path | None = None,
     ) -> Case:
         """Read a case from files.
 
@@ -59,6 +71,12 @@ class Case:
         arguments |= {"--moving-mask": moving_mask} if moving_mask else {}
         if labels:
             arguments |= {"--labels FIXED": labels[0], "--labels MOVING": labels[1]}
+        channels = {
+            f"--{space}-channel {number}": path
+            for space, paths in (("fixed", fixed_channels), ("moving", moving_channels))
+            for number, path in enumerate(paths, start=1)
+        }
+        arguments |= channels
         images = {name: read_image(path, name) for name, path in arguments.items()}
         dimension = images["FIXED"].GetImageDimension()
         for name, image in images.items():
@@ -67,19 +85,20 @@ class Case:
                     f"expected {name} in {dimension} dimensions like FIXED, "
                     f"got {arguments[name]} in {image.GetImageDimension()}"
                 )
-        pairs = None
-        if landmarks:
-            table = Table.read(landmarks, "--landmarks")
-            columns = landmark_columns(dimension)
-            both = table.points(columns)
-            pairs = both[:, :dimension], both[:, dimension:]
-            arguments |= {"--landmarks": landmarks}
+        tables = {"--guide-landmarks": guide_landmarks, "--landmarks": landmarks}
+        arguments |= {name: path for name, path in tables.items() if path}
+        pairs = {
+            name: _read_landmarks(path, name, dimension) for name, path in tables.items() if path
+        }
         return cls(
             fixed=images["FIXED"],
             moving=images["MOVING"],
             fixed_mask=images.get("--fixed-mask"),
             moving_mask=images.get("--moving-mask"),
-            landmarks=pairs,
+            fixed_channels=[images[name] for name in channels if "fixed" in name],
+            moving_channels=[images[name] for name in channels if "moving" in name],
+            guide_landmarks=pairs.get("--guide-landmarks"),
+            landmarks=pairs.get("--landmarks"),
             labels=(images["--labels FIXED"], images["--labels MOVING"]) if labels else None,
             paths={
                 re.sub(r"\W+", "_", name.strip("-")).lower(): str(path)
@@ -91,6 +110,11 @@ class Case:
     def dimension(self) -> int:
         """Number of spatial dimensions, 2 or 3."""
         return int(self.fixed.GetImageDimension())
+
+
+def _read_landmarks(path: Path, argument: str, dimension: int) -> tuple[Array, Array]:
+    both = Table.read(path, argument).points(landmark_columns(dimension))
+    return both[:, :dimension], both[:, dimension:]
 
 
 def landmark_columns(dimension: int) -> list[str]:

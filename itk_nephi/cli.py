@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 import traceback
+import warnings
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -82,6 +83,7 @@ def _options(
 ) -> None:
     logging.basicConfig(format="itk-nephi: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger("itk_nephi").setLevel(logging.DEBUG if debug else logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"itk-nephi: warning: {message}\n"
 
 
 @app.command()
@@ -94,10 +96,34 @@ def register(
     ],
     output: Folder,
     fixed_mask: Annotated[
-        Path | None, typer.Option(help="Image on the fixed grid, not zero where to compare.")
+        Path | None,
+        typer.Option(
+            help="Image on the fixed grid, not zero where to compare; float values below 1 say how "
+            "much a place counts."
+        ),
     ] = None,
-    moving_mask: Annotated[
-        Path | None, typer.Option(help="Image on the moving grid, not zero where to compare.")
+    moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
+    fixed_channel: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another image of the same subject on the fixed grid; repeat for more."),
+    ] = None,
+    moving_channel: Annotated[
+        list[Path] | None,
+        typer.Option(help="Its counterpart on the moving grid, in the same order."),
+    ] = None,
+    channel_weights: Annotated[
+        str | None,
+        typer.Option(
+            help="How much MOVING and each --moving-channel count (default all the same).",
+            metavar="W,W,...",
+        ),
+    ] = None,
+    guide_landmarks: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of landmark pairs to bring together, columns as for --landmarks: these steer "
+            "the registration, and say nothing of its quality."
+        ),
     ] = None,
     initial: Annotated[
         str,
@@ -106,12 +132,24 @@ def register(
     landmarks: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm, to judge."
+            help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm, only to judge "
+            "the result."
         ),
     ] = None,
     labels: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="Label images of fixed and moving, to judge.", metavar="FIXED MOVING"),
+        typer.Option(
+            help="Label images of fixed and moving, only to judge the result.",
+            metavar="FIXED MOVING",
+        ),
+    ] = None,
+    similarity: Annotated[
+        str | None,
+        typer.Option(
+            help="local_ncc (default), ncc, mean_squares, or between modalities mind_ssc or "
+            "mutual_information.",
+            show_default=False,
+        ),
     ] = None,
     device: Device = "cpu",
     seed: Seed = 0,
@@ -146,6 +184,7 @@ def register(
         from itk_nephi.optimisation import RegistrationSettings
 
         given: dict[str, Any] = {
+            "similarity": similarity,
             "steps": steps,
             "points": points,
             "smoothness": smoothness,
@@ -155,15 +194,28 @@ def register(
         if points is not None:
             changes["regularizer_points"] = min(points, RegistrationSettings().regularizer_points)
         settings = replace(RegistrationSettings(), **changes)
-        case = Case.read(fixed, moving, fixed_mask, moving_mask, landmarks, labels)
+        case = Case.read(
+            fixed,
+            moving,
+            fixed_mask,
+            moving_mask,
+            landmarks,
+            labels,
+            fixed_channels=fixed_channel or [],
+            moving_channels=moving_channel or [],
+            guide_landmarks=guide_landmarks,
+        )
+        weights = channel_weights and _numbers(channel_weights, "--channel-weights")
         kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
         seconds = {"read": time.perf_counter() - start}
         with shown_progress() as report:
             result = registration.register(
-                case.fixed,
-                case.moving,
+                [case.fixed, *case.fixed_channels],
+                [case.moving, *case.moving_channels],
                 fixed_mask=case.fixed_mask,
                 moving_mask=case.moving_mask,
+                channel_weights=weights or None,
+                landmarks=case.guide_landmarks,
                 initial=kind,
                 settings=settings,
                 device=device,

@@ -245,23 +245,28 @@ def checked_image(image: Any, name: str) -> Any:
 
 
 def checked_mask(mask: Any, name: str, image: Any, image_name: str) -> Any:
-    """Return a mask as ``itk.Image[itk.UC, D]`` of 0 and 1 in canonical order, or what is wrong.
+    """Return a mask as an image of 0 and 1, or a soft one of 0 to 1, in canonical order.
 
     Parameters
     ----------
     mask : itk.Image
-        Not zero where to look; on the grid of ``image``.
+        Not zero where to look; on the grid of ``image``. Float values between 0 and 1 say how much
+        to look.
     name, image_name : str
         The user's words for them.
     image : itk.Image
         The image that it belongs to.
+
+    Returns
+    -------
+    itk.Image[itk.UC, D] or, if it is soft, itk.Image[itk.F, D]
 
     Raises
     ------
     TypeError
         If it is not an ITK image.
     ValueError
-        If it is empty or lies on another grid than its image.
+        If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
     """
     domain = _checked_domain(mask, name)
     expected = ImageDomain.of(image)
@@ -270,9 +275,17 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str) -> Any:
             f"expected {name} to lie on the grid of {image_name}, {_described(expected)}; "
             f"got {_described(domain)}"
         )
-    inside = np.asarray(itk.array_view_from_image(mask)) != 0
+    values = np.asarray(itk.array_view_from_image(mask))
+    inside = values != 0
     if not inside.any():
         raise ValueError(f"expected {name} to have voxels that are not zero, got an empty mask")
+    if ((values > 0) & (values < 1)).any():
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"expected {name} to be from 0 to 1 where it is soft, got {values.min()} to "
+                f"{values.max()}"
+            )
+        return _in_canonical_order(values.astype(np.float32), domain)
     return _in_canonical_order(inside.astype(np.uint8), domain)
 
 

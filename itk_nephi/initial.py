@@ -33,7 +33,7 @@ def initial_transform(
         registration by mutual information.
     fixed, moving : itk.Image
         Scalar float images in 2 or 3 dimensions.
-    fixed_mask, moving_mask : itk.Image of unsigned char, optional
+    fixed_mask, moving_mask : itk.Image, optional
         Where to look; not zero inside. The affine registration chooses its start by both, and then
         follows the fixed mask.
 
@@ -149,18 +149,17 @@ def _coarse(image: Any) -> Any:
 
 
 def _spatial_object(mask: Any) -> Any:
-    """Return a mask as ITK's metric takes it, a thousandth of a voxel aside.
+    """Return where a mask is not zero as ITK's metric takes it, a thousandth of a voxel aside.
 
     Points of a shrunken image lie on the faces between voxels, where otherwise rounding errors
     would choose the side.
     """
     domain = ImageDomain.of(mask)
     origin = domain.points_from_index([1e-3] * domain.dimension)
+    inside = (itk.array_view_from_image(mask) != 0).astype(np.uint8)
     spatial_object = itk.ImageMaskSpatialObject[domain.dimension].New()
     spatial_object.SetImage(
-        image_from_array(
-            itk.array_view_from_image(mask), replace(domain, origin=tuple(origin.tolist()))
-        )
+        image_from_array(inside, replace(domain, origin=tuple(origin.tolist())))
     )
     spatial_object.Update()
     return spatial_object

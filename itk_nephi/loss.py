@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from itk_nephi.model import DeformationField, LatentCode
+from itk_nephi.similarity import Dissimilarity
 
 Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Interpolates the channels of an image at coords of the fixed domain, shape (N, D): returns them,
 shape (N, C), and 1 or 0 for each point inside or outside the image, shape (N,)."""
+
+SAFE_DETERMINANT = 0.1
+"""The Jacobian determinant above which nothing is about to fold."""
+
+
+@dataclass(frozen=True)
+class LandmarkPairs:
+    """Corresponding points that the fields have to bring together.
+
+    Parameters
+    ----------
+    coords : pair of Tensor, shape (N, D)
+        Of the fixed domain: the fixed points, and where the inverse of the initial transform puts
+        the moving points.
+    weights : Tensor, shape (N,)
+        How much each pair counts.
+    scale : float
+        Up to which distance the penalty is about quadratic, coords; beyond, it is about linear.
+    """
+
+    coords: tuple[Tensor, Tensor]
+    weights: Tensor
+    scale: float
+
+    def misfit(self, moved: Tensor, goal: Tensor) -> Tensor:
+        r"""Penalise the distance r of moved points from their goal, both coords, shape (N, D).
+
+        .. math:: \langle \sqrt{1 + (r / s)^2} - 1 \rangle
+
+        the weighted mean of a pseudo-Huber function of scale s: a wrong pair does little harm.
+        """
+        squares = ((moved - goal) / self.scale).square().sum(dim=1)
+        return (self.weights * ((1 + squares).sqrt() - 1)).sum() / self.weights.sum()
 
 
 def objective(
@@ -21,11 +58,18 @@ def objective(
     images: tuple[Sampler, Sampler],
     coords: tuple[Tensor, Tensor],
     *,
+    dissimilarity: Dissimilarity,
+    point_weights: tuple[Tensor | None, Tensor | None] = (None, None),
+    landmarks: LandmarkPairs | None = None,
     regularizer_points: int,
     voxel: float,
     smoothness: float,
     inverse_consistency: float,
     prior: float,
+    landmark_weight: float = 0.0,
+    diffusion: float = 0.0,
+    bending: float = 0.0,
+    folding: float = 0.0,
 ) -> dict[str, Tensor]:
     """Return the terms of the objective and their weighted sum.
 
@@ -42,42 +86,63 @@ def objective(
         Of the fixed and of the moving image.
     coords : pair of Tensor, shape (N, D)
         Points in the fixed image, for the field, and in the moving one, for the inverse field.
+    dissimilarity : Dissimilarity
+        Compares the images' channels.
+    point_weights : pair of Tensor, shape (N,), or None
+        How much each of the points counts in the dissimilarity; all the same when left out.
+    landmarks : LandmarkPairs, optional
+        Points to bring together.
     regularizer_points : int
-        How many points serve the gradient inverse consistency, at most N.
+        How many points serve the regulariser, at most N.
     voxel : float
-        The edge of a voxel in coords, dimensionless: the unit of the inverse consistency.
+        The edge of a voxel in coords, dimensionless: the unit of the inverse consistency and of the
+        bending.
     smoothness, inverse_consistency, prior : float
         Weights of the gradient inverse consistency, of the inverse consistency and of the latent
         prior.
+    landmark_weight, diffusion, bending, folding : float
+        Weights of further terms; those of 0 are left out.
 
     Returns
     -------
     dict of str to Tensor, shape ()
         Unweighted: ``dissimilarity``; ``gradient_inverse_consistency``; ``inverse_consistency``,
         the mean square by which points come back to another place, voxels^2, averaged over the
-        axes; ``latent_prior``. And their weighted sum, ``total``.
+        axes; ``latent_prior``; and where asked for ``landmarks``; ``diffusion``; ``bending``, the
+        mean square by which the Jacobian changes from a voxel to the next; ``folding``. And their
+        weighted sum, ``total``.
 
     References
     ----------
     Tian et al., NePhi, arXiv:2309.07322. The inverse consistency of the points themselves is ours:
     the published objective leaves a shift of the round trip free.
     """
-    fixed, moving = images
     dissimilarities, gradient_terms, residual_terms = [], [], []
-    for outer, inner, reference, other, points in (
-        (inverse_field, field, fixed, moving, coords[0]),
-        (field, inverse_field, moving, fixed, coords[1]),
-    ):
+    more: dict[str, list[Tensor]] = defaultdict(list)
+    for here, inner, outer in ((0, field, inverse_field), (1, inverse_field, field)):
+        points, counts = coords[here], point_weights[here]
         few, many = points[:regularizer_points], points[regularizer_points:]
         moved_few, inner_jacobian = inner.with_jacobian(few, code)
         moved = torch.cat([moved_few, inner(many, code)])
         back, outer_jacobian = outer.with_jacobian(moved_few, code)
-        reference_values, in_reference = reference(points)
-        other_values, in_other = other(moved)
-        weights = in_reference * in_other
+        reference_values, in_reference = images[here](points)
+        other_values, in_other = images[1 - here](moved)
+        weights = in_reference * in_other if counts is None else in_reference * in_other * counts
         dissimilarities.append(dissimilarity(reference_values, other_values, weights))
         gradient_terms.append(gradient_inverse_consistency(outer_jacobian, inner_jacobian))
         residual_terms.append((back - few).square().mean() / voxel**2)
+        if landmarks is not None:
+            moved_landmarks = inner(landmarks.coords[here], code)
+            more["landmarks"].append(landmarks.misfit(moved_landmarks, landmarks.coords[1 - here]))
+        if diffusion:
+            more["diffusion"].append(diffusion_energy(inner_jacobian))
+        if bending:
+            # one axis for each point, by turns: as good on average as all axes for all points
+            axes = torch.eye(few.shape[1]).to(few)[torch.arange(len(few)) % few.shape[1]]
+            _, next_jacobian = inner.with_jacobian(few + voxel * axes, code)
+            more["bending"].append((next_jacobian - inner_jacobian).square().mean())
+        if folding:
+            more["folding"].append(folding_penalty(inner_jacobian))
     terms = {
         "dissimilarity": torch.stack(dissimilarities).mean(),
         "gradient_inverse_consistency": torch.stack(gradient_terms).mean(),
@@ -90,33 +155,16 @@ def objective(
         + inverse_consistency * terms["inverse_consistency"]
         + prior * terms["latent_prior"]
     )
+    weights_of_more = {
+        "landmarks": landmark_weight,
+        "diffusion": diffusion,
+        "bending": bending,
+        "folding": folding,
+    }
+    for name, values in more.items():
+        terms[name] = torch.stack(values).mean()
+        terms["total"] = terms["total"] + weights_of_more[name] * terms[name]
     return terms
-
-
-def dissimilarity(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
-    r"""Return 1 - NCC of each channel, averaged over the channels.
-
-    The published similarity: one correlation over all sampled points of the pair.
-
-    Parameters
-    ----------
-    fixed, moving : Tensor, shape (N, C)
-        Channels of both images at corresponding points.
-    weights : Tensor, shape (N,)
-        How much a point counts; 0 where one of the images has no value.
-
-    Returns
-    -------
-    Tensor, shape ()
-        Dimensionless: 0 for a perfect linear relation, 1 for none, 2 for an inverted one.
-    """
-    share = (weights / weights.sum().clamp(min=1e-6))[:, None]
-    fixed = fixed - (share * fixed).sum(dim=0)
-    moving = moving - (share * moving).sum(dim=0)
-    covariance = (share * fixed * moving).sum(dim=0)
-    variances = (share * fixed.square()).sum(dim=0) * (share * moving.square()).sum(dim=0)
-    # the constant keeps a flat sample from dividing by zero
-    return 1 - (covariance / (variances + 1e-12).sqrt()).mean()
 
 
 def gradient_inverse_consistency(outer: Tensor, inner: Tensor) -> Tensor:
@@ -126,6 +174,18 @@ def gradient_inverse_consistency(outer: Tensor, inner: Tensor) -> Tensor:
     """
     identity = torch.eye(inner.shape[-1]).to(inner)
     return (outer @ inner - identity).square().mean()
+
+
+def diffusion_energy(jacobian: Tensor) -> Tensor:
+    """Return the mean square of the displacement's derivatives, dimensionless."""
+    identity = torch.eye(jacobian.shape[-1]).to(jacobian)
+    return (jacobian - identity).square().mean()
+
+
+def folding_penalty(jacobian: Tensor) -> Tensor:
+    """Return the mean square by which Jacobian determinants fall below ``SAFE_DETERMINANT``."""
+    determinants: Tensor = torch.linalg.det(jacobian)
+    return F.relu(SAFE_DETERMINANT - determinants).square().mean()
 
 
 def latent_prior(code: LatentCode) -> Tensor:

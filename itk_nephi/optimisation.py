@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from itk_nephi.channels import channels
-from itk_nephi.domain import ImageDomain
-from itk_nephi.image import SampledImage, SpaceMap, tensor_from_image
+from itk_nephi.channels import WINDOWS
+from itk_nephi.image import SampledImage
 from itk_nephi.loss import objective
 from itk_nephi.model import FieldSettings
+from itk_nephi.pair import ImagePair
+from itk_nephi.similarity import Dissimilarity, Similarity, weighted
 from itk_nephi.transform import Deformation
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 RETRIES = 3
 DIVERGED = 1.0
 """Gradient inverse consistency beyond which a level starts again with smaller steps."""
+WORSE = 0.01
+"""By how much the dissimilarity may rise without a warning, absolute and relative."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,12 @@ class RegistrationSettings:
     ----------
     field : FieldSettings
         The sizes of the deformation fields and the latent code.
+    similarity : str or callable
+        How the images are compared: ``"local_ncc"``, ``"ncc"``, ``"mean_squares"``,
+        ``"mind_ssc"``, ``"mutual_information"``, or a function, see
+        :meth:`itk_nephi.similarity.Similarity.of`.
+    local_windows : tuple of float
+        Standard deviations of the windows of ``"local_ncc"``, voxels.
     smoothing : tuple of float
         Standard deviation of the images' Gaussian smoothing at each level, voxels, coarse to fine.
     steps : int
@@ -40,7 +48,10 @@ class RegistrationSettings:
     points : int
         Random points of each direction and step at which the images are compared.
     regularizer_points : int
-        How many of these also serve the gradient inverse consistency.
+        How many of these also serve the regulariser.
+    content_sampling : float
+        Which part of the points, below 1, is drawn where the images have edges; these count less,
+        so that the dissimilarity stays the same on average.
     smoothness : float
         Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
     inverse_consistency : float
@@ -48,6 +59,16 @@ class RegistrationSettings:
         after the other, put it.
     latent_prior : float
         Weight of the latent prior.
+    diffusion : float
+        Weight of the mean square of the displacement's derivatives.
+    bending : float
+        Weight of the mean square by which the Jacobian changes from a voxel to the next.
+    folding : float
+        Weight of the mean square by which Jacobian determinants fall below 0.1.
+    landmark_weight : float
+        Weight of the landmark pairs, where there are any.
+    landmark_scale : float
+        Up to which distance a pair counts about quadratically, mm; beyond, it counts linearly.
     weights_learning_rate, code_learning_rate : float
         First step sizes of Adam, which fall to zero within each level along a cosine.
 
@@ -58,13 +79,21 @@ class RegistrationSettings:
     """
 
     field: FieldSettings = FieldSettings()
+    similarity: str | Dissimilarity = "local_ncc"
+    local_windows: tuple[float, ...] = WINDOWS
     smoothing: tuple[float, ...] = (2.0, 1.0)
     steps: int = 150
     points: int = 5_000
     regularizer_points: int = 250
+    content_sampling: float = 0.0
     smoothness: float = 0.5
     inverse_consistency: float = 0.1
     latent_prior: float = 0.005
+    diffusion: float = 0.0
+    bending: float = 0.0
+    folding: float = 0.0
+    landmark_weight: float = 0.1
+    landmark_scale: float = 2.0
     weights_learning_rate: float = 1e-3
     code_learning_rate: float = 1e-2
 
@@ -86,6 +115,18 @@ class RegistrationSettings:
             value = getattr(self, field.name)
             if isinstance(value, float) and not 0 <= value < math.inf:
                 raise ValueError(f"expected {field.name} of 0 or more, got {value}")
+        if not 0 <= self.content_sampling < 1:
+            raise ValueError(
+                f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"
+            )
+        if not self.landmark_scale > 0:
+            raise ValueError(f"expected landmark_scale of more than 0, got {self.landmark_scale}")
+        if not self.local_windows or not all(0 < w < math.inf for w in self.local_windows):
+            raise ValueError(
+                f"expected local_windows to be numbers of voxels, more than 0, got "
+                f"{self.local_windows}"
+            )
+        Similarity.of(self.similarity, voxel=1.0)
 
 
 @dataclass(frozen=True)
@@ -107,116 +148,6 @@ class Progress:
     done: int
     total: int
     losses: dict[str, float]
-
-
-class ImagePair:
-    """Two images brought together by an initial transform, sampled in the fixed domain's coords.
-
-    Parameters
-    ----------
-    fixed, moving : itk.Image of float
-        In canonical order.
-    fixed_mask, moving_mask : itk.Image of unsigned char or None
-        1 where the images are to be compared, on the grids of their images.
-    initial : SpaceMap
-        From fixed to moving space.
-    device : torch.device
-        Where to sample.
-
-    Raises
-    ------
-    ValueError
-        If the images or the masks do not overlap after the initial transform.
-    """
-
-    def __init__(
-        self,
-        *,
-        fixed: Any,
-        moving: Any,
-        fixed_mask: Any,
-        moving_mask: Any,
-        initial: SpaceMap,
-        device: torch.device,
-    ) -> None:
-        self.domain = ImageDomain.of(fixed)
-        self.device = device
-        self._initial = initial
-        self._moving_domain = ImageDomain.of(moving)
-        self._fixed, self._moving = (
-            tensor_from_image(image).to(device) for image in (fixed, moving)
-        )
-        self._fixed_mask, self._moving_mask = (
-            None if mask is None else tensor_from_image(mask).to(device)
-            for mask in (fixed_mask, moving_mask)
-        )
-        seen = self._moving_seen_from_fixed()
-        in_fixed = torch.ones_like(seen) if self._fixed_mask is None else self._fixed_mask[0, 0] > 0
-        if not (seen & in_fixed).any():
-            what = "images" if fixed_mask is None and moving_mask is None else "masks"
-            raise ValueError(
-                f"expected fixed and moving {what} that overlap after the initial transform, got "
-                "nothing in common; give another initial transform"
-            )
-        self._fixed_voxels = None if fixed_mask is None else in_fixed.nonzero().flip(1)
-        self._moving_voxels = None if moving_mask is None else seen.nonzero().flip(1)
-
-    def channels(self, smoothing: float) -> tuple[SampledImage, SampledImage]:
-        """Prepare what the dissimilarity compares, of the fixed and of the moving image.
-
-        Parameters
-        ----------
-        smoothing : float
-            Standard deviation of the Gaussian, voxels.
-        """
-        fixed = channels(self._fixed, self._fixed_mask, self.domain, smoothing)
-        moving = channels(self._moving, self._moving_mask, self._moving_domain, smoothing)
-        return (
-            SampledImage(fixed, self.domain, self.domain),
-            SampledImage(moving, self._moving_domain, self.domain, self._initial),
-        )
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw coords uniformly, inside the fixed mask and inside the moving mask.
-
-        Returns
-        -------
-        in_fixed, in_moving : Tensor, shape (count, D)
-            Coords of the fixed domain. Those of the moving mask are where the inverse of the
-            initial transform puts its points.
-        """
-        return (
-            self._draw(self._fixed_voxels, count, generator),
-            self._draw(self._moving_voxels, count, generator),
-        )
-
-    def _draw(self, voxels: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
-        bounds = torch.tensor(self.domain.bounds)
-        position = torch.rand(count, self.domain.dimension, generator=generator)
-        if voxels is None:
-            return ((2 * position - 1) * bounds).to(self.device)
-        chosen = torch.randint(len(voxels), (count,), generator=generator).to(self.device)
-        index = voxels[chosen] + position.to(self.device) - 0.5
-        return self._coords(index)
-
-    def _coords(self, index: Tensor) -> Tensor:
-        """Map continuous indices of the fixed image to coords, clamped to its box."""
-        last = torch.tensor(self.domain.size, device=self.device) - 1
-        bounds = torch.tensor(self.domain.bounds, device=self.device)
-        return (2 * index / last - 1).clamp(-1, 1) * bounds
-
-    def _moving_seen_from_fixed(self) -> Tensor:
-        """Return for each fixed voxel whether it lies in the moving image and its mask."""
-        mask = torch.ones_like(self._moving) if self._moving_mask is None else self._moving_mask
-        sampled = SampledImage(mask, self._moving_domain, self.domain, self._initial)
-        rows = []
-        others = [torch.arange(n, device=self.device) for n in reversed(self.domain.size[:-1])]
-        for last in range(self.domain.size[-1]):
-            slab = torch.meshgrid(torch.tensor([last], device=self.device), *others, indexing="ij")
-            index = torch.stack([axis.flatten() for axis in reversed(slab)], dim=1)
-            values, inside = sampled(self._coords(index))
-            rows.append((values[:, 0] > 0.5) & (inside > 0))
-        return torch.stack(rows).view(*reversed(self.domain.size))
 
 
 def optimise(
@@ -256,14 +187,18 @@ def optimise(
         If a level diverges in spite of smaller steps.
     """
     deformation.to(pair.device)
+    similarity = Similarity.of(
+        settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
+    )
+    compare = weighted(similarity.dissimilarity, pair.channel_weights)
     history: list[Progress] = []
     try:
         for level, smoothing in enumerate(settings.smoothing, start=1):
-            images = pair.channels(smoothing)
+            images = pair.channels(smoothing, similarity.channels)
             start = [parameter.detach().clone() for parameter in deformation.parameters()]
             done = len(history)
             for retry in range(RETRIES + 1):
-                steps = _level(deformation, pair, images, settings, generator, 0.5**retry)
+                steps = _level(deformation, pair, images, compare, settings, generator, 0.5**retry)
                 reason = None
                 for losses in steps:
                     reason = _divergence(losses)
@@ -295,7 +230,35 @@ def optimise(
                 )
     except (KeyboardInterrupt, StopIteration):
         return history, True
+    _warn_if_worse(deformation, pair, images, compare, settings)
     return history, False
+
+
+def _warn_if_worse(
+    deformation: Deformation,
+    pair: ImagePair,
+    images: tuple[SampledImage, SampledImage],
+    compare: Dissimilarity,
+    settings: RegistrationSettings,
+) -> None:
+    """Warn when the images were more alike with the initial transform alone, at the same points."""
+    fixed, moving = images
+    (coords, _), (weights, _) = pair.sample(settings.points, 0, torch.Generator().manual_seed(0))
+    values, counts = fixed(coords)
+    counts = counts if weights is None else counts * weights
+    with torch.no_grad():
+        moved = deformation.field(coords, deformation.code)
+        before, after = (
+            float(compare(values, other, counts * in_moving))
+            for other, in_moving in (moving(coords), moving(moved))
+        )
+    if after > before + WORSE * (1 + abs(before)):
+        warnings.warn(
+            f"the images are less alike than before: dissimilarity {before:.4g} after the initial "
+            f"transform alone, {after:.4g} after the registration; a larger smoothness, or another "
+            "initial transform or similarity may help",
+            stacklevel=4,
+        )
 
 
 def _divergence(losses: dict[str, float]) -> str | None:
@@ -311,6 +274,7 @@ def _level(
     deformation: Deformation,
     pair: ImagePair,
     images: tuple[SampledImage, SampledImage],
+    compare: Dissimilarity,
     settings: RegistrationSettings,
     generator: torch.Generator,
     step_scale: float,
@@ -327,18 +291,25 @@ def _level(
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for _ in range(settings.steps):
-        in_fixed, in_moving = pair.draw(settings.points, generator)
+        coords, weights = pair.sample(settings.points, settings.content_sampling, generator)
         losses = objective(
             deformation.field,
             deformation.inverse_field,
             deformation.code,
             images,
-            (in_fixed, in_moving),
+            coords,
+            dissimilarity=compare,
+            point_weights=weights,
+            landmarks=pair.landmarks,
             regularizer_points=settings.regularizer_points,
             voxel=pair.domain.voxel_size / pair.domain.scale,
             smoothness=settings.smoothness,
             inverse_consistency=settings.inverse_consistency,
             prior=settings.latent_prior,
+            landmark_weight=settings.landmark_weight,
+            diffusion=settings.diffusion,
+            bending=settings.bending,
+            folding=settings.folding,
         )
         optimizer.zero_grad()
         torch.autograd.backward(losses["total"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,17 @@ import itk
 import torch
 
 from itk_nephi.composite import composite, flat_transforms
-from itk_nephi.domain import ImageDomain, checked_image, checked_mask
+from itk_nephi.domain import ImageDomain, checked_mask
 from itk_nephi.initial import initial_transform
-from itk_nephi.optimisation import ImagePair, Progress, RegistrationSettings, optimise
+from itk_nephi.inputs import checked_images, checked_weights, landmark_pairs, warn_of_sizes
+from itk_nephi.optimisation import Progress, RegistrationSettings, optimise
+from itk_nephi.pair import ImagePair
 from itk_nephi.sampling import inverse_transforms, space_map
-from itk_nephi.transform import Deformation, transform_from_deformation
+from itk_nephi.transform import (
+    Deformation,
+    deformation_from_transform,
+    transform_from_deformation,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,10 @@ def register(
     *,
     fixed_mask: Any = None,
     moving_mask: Any = None,
+    channel_weights: Sequence[float] | None = None,
+    landmarks: Sequence[Any] | None = None,
     initial: Any = "affine",
+    warm_start: Any = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     seed: int = 0,
@@ -64,13 +73,24 @@ def register(
 
     Parameters
     ----------
-    fixed, moving : itk.Image
-        Scalar images of any pixel type, in 2 or 3 dimensions, each on a grid of its own.
+    fixed, moving : itk.Image or list of itk.Image
+        Scalar images of any pixel type, in 2 or 3 dimensions, each on a grid of its own. Or several
+        of each subject, on one grid, the first with the first, and so on; the first two give the
+        initial transform.
     fixed_mask, moving_mask : itk.Image, optional
-        Not zero where the images are to be compared; each on the grid of its image.
+        Not zero where the images are to be compared; each on the grid of its image. Float values
+        between 0 and 1 say how much each place counts.
+    channel_weights : sequence of float, optional
+        How much each of several images counts; all the same when left out.
+    landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights), optional
+        Corresponding points to bring together, shape (N, D), mm, and how much each pair counts,
+        shape (N,).
     initial : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
         From fixed to moving space: where to start, see :func:`itk_nephi.initial.initial_transform`.
         None is the identity.
+    warm_start : Registration or itk.NePhiTransform, optional
+        An earlier result on the grid of ``fixed``, from where the optimisation starts; for instance
+        that of the image before in a time series. Its initial transform is not taken over.
     settings : RegistrationSettings, optional
         How to register.
     device : str
@@ -87,6 +107,12 @@ def register(
         The transforms in both directions and how they were found. Ctrl-C ends the optimisation
         early and keeps what was reached.
 
+    Warns
+    -----
+    UserWarning
+        If the images are of very different size in mm, or less alike after the registration than
+        with the initial transform alone.
+
     Raises
     ------
     TypeError, ValueError
@@ -101,18 +127,21 @@ def register(
     """
     settings = settings or RegistrationSettings()
     torch_device = _checked_device(device)
-    fixed_image = checked_image(fixed, "fixed")
-    moving_image = checked_image(moving, "moving")
+    fixed, moving = _listed(fixed), _listed(moving)
+    fixed_images, moving_images = checked_images(fixed, "fixed"), checked_images(moving, "moving")
+    fixed_image, moving_image = fixed_images[0], moving_images[0]
     dimension = fixed_image.GetImageDimension()
     if moving_image.GetImageDimension() != dimension:
         raise ValueError(
             f"expected fixed and moving of the same dimension, got {dimension} and "
             f"{moving_image.GetImageDimension()}"
         )
+    weights = checked_weights(channel_weights, len(fixed_images), len(moving_images))
+    warn_of_sizes(ImageDomain.of(fixed_image), ImageDomain.of(moving_image))
     if fixed_mask is not None:
-        fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed, "fixed")
+        fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed[0], "fixed")
     if moving_mask is not None:
-        moving_mask = checked_mask(moving_mask, "moving_mask", moving, "moving")
+        moving_mask = checked_mask(moving_mask, "moving_mask", moving[0], "moving")
     if initial is None or isinstance(initial, str):
         kind = initial or "identity"
         initial = initial_transform(kind, fixed_image, moving_image, fixed_mask, moving_mask)
@@ -122,33 +151,69 @@ def register(
             f"dimensions, the name of a kind or None, got {type(initial).__name__}"
         )
     domain = ImageDomain.of(fixed_image)
+    inverses = inverse_transforms(initial, domain, ImageDomain.of(moving_image))
+    pairs = None
+    if landmarks is not None and settings.landmark_weight > 0:
+        pairs = landmark_pairs(
+            landmarks, domain, composite(inverses), settings.landmark_scale, torch_device
+        )
     pair = ImagePair(
-        fixed=fixed_image,
-        moving=moving_image,
+        fixed=fixed_images,
+        moving=moving_images,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
         initial=space_map(initial, domain),
         device=torch_device,
+        channel_weights=weights,
+        landmarks=pairs,
     )
     generator = torch.Generator().manual_seed(seed)
-    deformation = Deformation.identity(domain, settings.field, generator)
+    if warm_start is None:
+        deformation = Deformation.identity(domain, settings.field, generator)
+    else:
+        deformation = _warm_deformation(warm_start, domain, settings)
     history, interrupted = optimise(deformation, pair, settings, generator, report)
 
     transform = transform_from_deformation(deformation)
     return Registration(
         fixed_to_moving=composite([transform, *flat_transforms(initial)]),
-        moving_to_fixed=composite(
-            [
-                *inverse_transforms(initial, domain, ImageDomain.of(moving_image)),
-                transform.GetInverseTransform(),
-            ]
-        ),
+        moving_to_fixed=composite([*inverses, transform.GetInverseTransform()]),
         initial=initial,
         history=history,
         settings=settings,
         seed=seed,
         interrupted=interrupted,
     )
+
+
+def _listed(images: Any) -> list[Any]:
+    return list(images) if isinstance(images, (list, tuple)) else [images]
+
+
+def _warm_deformation(
+    start: Any, domain: ImageDomain, settings: RegistrationSettings
+) -> Deformation:
+    """Return the deformation of an earlier result, if it is one of this domain and these sizes."""
+    transform = start
+    if isinstance(start, Registration):
+        transform = flat_transforms(start.fixed_to_moving)[0]
+    if not isinstance(transform, itk.NePhiTransform[itk.D, domain.dimension]):
+        raise TypeError(
+            f"expected warm_start to be a Registration or an itk.NePhiTransform of double "
+            f"precision in {domain.dimension} dimensions, got {type(transform).__name__}"
+        )
+    deformation = deformation_from_transform(transform)
+    if not deformation.domain.matches(domain):
+        raise ValueError(
+            f"expected warm_start on the grid of fixed, got one on {deformation.domain.size} "
+            f"voxels from {deformation.domain.origin}"
+        )
+    if deformation.settings != settings.field:
+        raise ValueError(
+            f"expected warm_start with the sizes of settings, {settings.field}, got "
+            f"{deformation.settings}"
+        )
+    return deformation
 
 
 def _checked_device(device: str) -> torch.device:

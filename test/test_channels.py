@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.channels import channels, gaussian
+from itk_nephi.channels import channels, edges, gaussian, rescaled, self_similarity
 from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.image import tensor_from_image
+from itk_nephi.image import SampledImage, tensor_from_image
 
 
 @pytest.fixture
@@ -152,3 +152,93 @@ def test_channels_are_finite_where_smoothing_spans_the_image_and_where_it_is_fla
     assert torch.isfinite(found).all()
     flat = channels(torch.full((1, 1, *reversed(domain.size)), 9.0), None, domain, 1.0)
     assert torch.isfinite(flat).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_self_similarity_sees_no_change_of_contrast(wide: ImageDomain, masked: bool) -> None:
+    image = noise(wide)
+    mask = (gaussian(noise(wide, 2), wide, 3.0) > 0).float() if masked else None
+    expected = self_similarity(image, mask, wide, 1.0)
+    assert expected.shape[1] == {2: 4, 3: 12}[wide.dimension]
+    assert expected.std() > 0.1
+    torch.testing.assert_close(expected.amax(dim=1), torch.ones_like(expected[:, 0]))
+    for scale, shift in ((-1.0, 0.0), (-30.0, 500.0), (0.01, 3.0)):
+        found = self_similarity(scale * image + shift, mask, wide, 1.0)
+        torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+def test_self_similarity_is_found_by_hand_in_the_middle(wide: ImageDomain) -> None:
+    """Of a linear ramp: opposite neighbours are left out, the others differ by what it rises."""
+    slope = np.array([1.0, 2.0, 4.0][: wide.dimension])
+    image = torch.tensor(wide.grid_points() @ slope, dtype=torch.float32)[None, None]
+    found = self_similarity(image, None, wide, 0.0)[0]
+    signed = [sign * s for s in slope for sign in (-1, 1)]
+    distances = np.array(
+        [
+            (signed[a] - signed[b]) ** 2
+            for a in range(len(signed))
+            for b in range(a + 1, len(signed))
+            if a // 2 != b // 2
+        ]
+    )
+    expected = np.exp(-(distances - distances.min()) / distances.mean())
+    middle = tuple(n // 2 for n in reversed(wide.size))
+    np.testing.assert_allclose(found[(slice(None), *middle)], expected, atol=5e-3)
+
+
+def test_self_similarity_does_not_depend_on_the_grid(wide: ImageDomain) -> None:
+    """Where it is compared: on a grid along the axes, of other spacing, at the same points."""
+    other = replace(
+        wide,
+        size=(45, 41, 45)[: wide.dimension],
+        spacing=(0.7, 0.8, 0.9)[: wide.dimension],
+        origin=tuple((wide.centre - [15, 16, 20][: wide.dimension]).tolist()),
+        direction=tuple(tuple(row) for row in np.eye(wide.dimension).tolist()),
+    )
+
+    def waves(domain: ImageDomain) -> Tensor:
+        points = domain.grid_points() - wide.centre
+        values = np.sin(points[..., 0] / 2) + np.cos(points[..., 1] / 3 + points[..., 0] / 5)
+        return torch.tensor(values, dtype=torch.float32)[None, None]
+
+    points = wide.centre + np.random.default_rng(1).uniform(-5, 5, (200, wide.dimension))
+    found = []
+    for domain in (wide, other):
+        values = self_similarity(waves(domain), None, domain, 1.0, voxel=1.5)
+        sampled = SampledImage(values, domain, domain)
+        coords = torch.tensor(domain.coords_from_points(points), dtype=torch.float32)
+        found.append(sampled(coords)[0])
+    assert found[0].std() > 0.2
+    assert (found[0] - found[1]).abs().mean() < 0.02
+
+
+def test_what_lies_outside_the_mask_does_not_make_self_similarity(wide: ImageDomain) -> None:
+    mask, changed = half_masked(wide)
+    image = noise(wide)
+    expected = self_similarity(image, mask, wide, 0.0)
+    found = self_similarity(changed(image), mask, wide, 0.0)
+    # within the mask and away from where a step between voxels blends both sides
+    inner = slice(0, wide.size[0] // 2 - 3)
+    difference = (found - expected)[..., inner].abs()
+    assert difference.mean() < 0.02
+
+
+def test_intensities_are_rescaled_by_those_inside_the_mask(wide: ImageDomain) -> None:
+    image = noise(wide)
+    mask, changed = half_masked(wide)
+    expected = rescaled(image, mask, wide, 0.0)
+    torch.testing.assert_close(rescaled(changed(image), mask, wide, 0.0) * mask, expected * mask)
+    torch.testing.assert_close(
+        rescaled(7 * image - 900, mask, wide, 0.0), expected, atol=1e-4, rtol=0
+    )
+    assert expected.min() == 0
+    assert expected.max() == 1
+    assert 0.95 < ((expected > 0) & (expected < 1))[mask > 0].float().mean() < 0.999
+
+
+def test_edges_are_the_slope_per_voxel(wide: ImageDomain) -> None:
+    slope = np.array([0.5, -1.0, 2.0][: wide.dimension])
+    image = torch.tensor(wide.grid_points() @ slope, dtype=torch.float32)[None, None]
+    found = edges(image, None, wide, 0.0)
+    expected = np.linalg.norm(slope) * wide.voxel_size / image.std(correction=0)
+    torch.testing.assert_close(found, torch.full_like(found, expected), rtol=1e-3, atol=0)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from itk_nephi.composite import flat_transforms, transform_points
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.optimisation import RegistrationSettings
 from itk_nephi.phantom import Phantom, lung
+from itk_nephi.similarity import SIMILARITIES
 
 IMAGES = ["fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels"]
 RESULTS = {
@@ -171,6 +173,59 @@ def test_settings_and_an_initial_transform_from_a_file_reach_the_registration(
     assert np.array(transform.GetNthTransform(0).GetParameters())[-2:].tolist() == [4.0, -2.5]
 
 
+def test_similarity_channels_and_guide_landmarks_reach_the_registration(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, seen = registration.register, {}
+
+    def watched(fixed: Any, moving: Any, **options: Any) -> Any:
+        seen.update(options, fixed=fixed, moving=moving)
+        return original(fixed, moving, **options)
+
+    monkeypatch.setattr(registration, "register", watched)
+    options = ["--similarity", "ncc", "--channel-weights", "1,0.5,2"]
+    for space in ("fixed", "moving"):
+        for name in ("labels", "mask"):
+            options += [f"--{space}-channel", inputs / f"{space}_{name}.nrrd"]
+    options += ["--guide-landmarks", inputs / "landmarks.csv"]
+    result = register(inputs, tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    assert seen["settings"].similarity == "ncc"
+    assert seen["channel_weights"] == (1.0, 0.5, 2.0)
+    for space in ("fixed", "moving"):
+        for found, name in zip(seen[space], ("", "_labels", "_mask"), strict=True):
+            expected = itk.imread(str(inputs / f"{space}{name}.nrrd"))
+            np.testing.assert_array_equal(found, expected)
+    pairs = np.loadtxt(inputs / "landmarks.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(np.hstack(seen["landmarks"]), pairs)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert "landmark_error_mm" not in metrics
+    assert metrics["inputs"]["guide_landmarks"] == str(inputs / "landmarks.csv")
+    assert metrics["inputs"]["moving_channel_2"] == str(inputs / "moving_mask.nrrd")
+
+
+def test_landmarks_to_judge_by_do_not_guide(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = registration.register
+
+    def watched(*images: Any, **options: Any) -> Any:
+        assert options["landmarks"] is None
+        return original(*images, **options)
+
+    monkeypatch.setattr(registration, "register", watched)
+    result = register(inputs, tmp_path, "--landmarks", inputs / "landmarks.csv")
+    assert result.exit_code == 0, result.output
+    assert "landmark error" in result.stdout
+
+
+def test_warnings_are_one_plain_line(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    run("info", inputs / "fixed.nrrd")
+    found = warnings.formatwarning(UserWarning("mind the gap"), UserWarning, "cli.py", 3)
+    assert found == "itk-nephi: warning: mind the gap\n"
+
+
 def test_the_help_tells_the_defaults() -> None:
     settings = RegistrationSettings()
     text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
@@ -179,6 +234,8 @@ def test_the_help_tells_the_defaults() -> None:
     assert f"each step (default {settings.points})" in text
     assert f"invertible (default {settings.smoothness:g})" in text
     assert f"coarse to fine (default {smoothing})" in text
+    assert f"{settings.similarity} (default)" in text
+    assert all(name in text for name in SIMILARITIES)
 
 
 def test_an_interrupted_registration_keeps_what_was_reached(
@@ -215,6 +272,25 @@ def test_an_interruption_before_the_first_step_writes_nothing(
 
 
 # bad input of register
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        (["--similarity", "ssd"], "expected similarity to be one of local_ncc, "),
+        (["--fixed-channel", "fixed_mask.nrrd"], "as many moving as fixed images, got 1 and 2"),
+        (["--channel-weights", "1,2"], "for each image of a subject, 1 in all"),
+        (["--channel-weights", "half"], "--channel-weights to be numbers separated by commas"),
+        (["--guide-landmarks", "fixed.nrrd"], "expected --guide-landmarks to "),
+    ],
+)
+def test_faulty_options_are_named(
+    inputs: Path, tmp_path: Path, options: list[str], fragment: str
+) -> None:
+    options = [str(inputs / o) if o.endswith("nrrd") else o for o in options]
+    output = tmp_path / "output"
+    assert_fails(register(inputs, output, *options), fragment)
+    assert not output.exists()
 
 
 def changed(inputs: Path, change: Callable[[np.ndarray], None], name: str = "moving") -> Any:

@@ -193,11 +193,25 @@ def test_every_scalar_pixel_type_becomes_float(image: Any, pixel: str) -> None:
 
 @pytest.mark.parametrize("pixel", ["uint8", "int16", "float32"])
 def test_every_scalar_pixel_type_becomes_a_mask_of_0_and_1(image: Any, pixel: str) -> None:
-    values = (3 * np.abs(itk.array_from_image(image))).astype(pixel)
+    values = np.rint(3 * np.abs(itk.array_from_image(image))).astype(pixel)
     mask = image_from_array(values, ImageDomain.of(image))
     checked = checked_mask(mask, "fixed_mask", image, "fixed")
     assert isinstance(checked, itk.Image[itk.UC, values.ndim])
     np.testing.assert_array_equal(checked, values != 0)
+
+
+def test_float_values_below_1_make_a_soft_mask(image: Any) -> None:
+    domain = ImageDomain.of(image)
+    values = np.random.default_rng(2).uniform(size=domain.size[::-1]).astype(np.float32)
+    values[..., 0] = 0
+    expected = checked_image(image_from_array(values, domain), "fixed")
+    checked = checked_mask(image_from_array(values, domain), "fixed_mask", image, "fixed")
+    assert isinstance(checked, itk.Image[itk.F, values.ndim])
+    np.testing.assert_array_equal(checked, expected)
+    for wrong in (1.5, -0.1, np.nan):
+        values.flat[-1] = wrong
+        with pytest.raises(ValueError, match="fixed_mask to be from 0 to 1 where it is soft, got"):
+            checked_mask(image_from_array(values, domain), "fixed_mask", image, "fixed")
 
 
 def test_what_is_no_image_is_refused(image: Any) -> None:

@@ -1,62 +1,27 @@
-import numpy as np
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from itk_nephi.domain import ImageDomain
 from itk_nephi.loss import (
+    LandmarkPairs,
     Sampler,
-    dissimilarity,
+    diffusion_energy,
+    folding_penalty,
     gradient_inverse_consistency,
     latent_prior,
     objective,
 )
 from itk_nephi.model import FieldSettings
+from itk_nephi.similarity import correlation
 from itk_nephi.transform import Deformation
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(7)
-
-
-def test_a_linear_relation_is_perfect_and_an_inverted_one_is_worst(
-    generator: torch.Generator,
-) -> None:
-    values = torch.randn(500, 1, generator=generator, dtype=torch.float64)
-    weights = torch.ones(500, dtype=torch.float64)
-    for other, expected in ((3 * values + 7, 0.0), (5 - 0.2 * values, 2.0)):
-        assert dissimilarity(values, other, weights).item() == pytest.approx(expected, abs=1e-9)
-
-
-def test_it_is_one_minus_the_correlation_of_numpy_averaged_over_channels(
-    generator: torch.Generator,
-) -> None:
-    fixed, noise = torch.randn(2, 300, 2, generator=generator)
-    moving = fixed + torch.tensor([0.5, 2.0]) * noise
-    expected = [np.corrcoef(fixed[:, c], moving[:, c])[0, 1] for c in range(2)]
-    assert 0.3 < expected[1] < expected[0] < 0.95
-    found = dissimilarity(fixed, moving, torch.ones(300))
-    assert found.item() == pytest.approx(1 - np.mean(expected), abs=1e-5)
-
-
-def test_points_without_weight_do_not_count(generator: torch.Generator) -> None:
-    fixed, moving = torch.randn(2, 200, 1, generator=generator)
-    weights = torch.ones(200)
-    weights[50:] = 0
-    expected = dissimilarity(fixed[:50], moving[:50], weights[:50])
-    fixed[50:], moving[50:] = 1000.0, -1000.0
-    torch.testing.assert_close(dissimilarity(fixed, moving, weights), expected)
-
-
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_a_constant_sample_and_one_without_weight_are_finite(weight: float) -> None:
-    fixed = torch.full((20, 2), 3.0)
-    moving = torch.full((20, 2), 4.0, requires_grad=True)
-    found = dissimilarity(fixed, moving, torch.full((20,), weight))
-    assert found.item() == pytest.approx(1)
-    (gradient,) = torch.autograd.grad(found, moving)
-    assert torch.isfinite(gradient).all()
 
 
 def test_an_affine_map_after_its_inverse_is_consistent(
@@ -131,6 +96,7 @@ def terms(
     smoothness: float = 1.0,
     inverse_consistency: float = 1.0,
     prior: float = 1.0,
+    **more: Any,
 ) -> dict[str, Tensor]:
     return objective(
         deformation.field,
@@ -138,11 +104,13 @@ def terms(
         deformation.code,
         (waves(3.0), waves(4.0)),
         coords,
+        dissimilarity=correlation,
         regularizer_points=points,
         voxel=0.1,
         smoothness=smoothness,
         inverse_consistency=inverse_consistency,
         prior=prior,
+        **more,
     )
 
 
@@ -173,7 +141,7 @@ def test_the_terms_are_the_means_of_both_directions(
         moved = inner(coords[here], deformation.code)
         values, weights = images[here](coords[here])
         other_values, other_weights = images[1 - here](moved)
-        dissimilarities.append(dissimilarity(values, other_values, weights * other_weights))
+        dissimilarities.append(correlation(values, other_values, weights * other_weights))
         few = coords[here][:20].clone().requires_grad_()
         round_trip = outer(inner(few, deformation.code), deformation.code)
         rows = [
@@ -198,6 +166,7 @@ def test_the_objective_does_not_prefer_a_direction(
         deformation.code,
         (waves(4.0), waves(3.0)),
         (coords[1], coords[0]),
+        dissimilarity=correlation,
         regularizer_points=20,
         voxel=0.1,
         smoothness=1.0,
@@ -255,6 +224,7 @@ def test_a_point_outside_an_image_leaves_the_dissimilarity_alone(
             deformation.code,
             (only_inside(value), waves(4.0)),
             coords,
+            dissimilarity=correlation,
             regularizer_points=20,
             voxel=0.1,
             smoothness=1.0,
@@ -264,3 +234,91 @@ def test_a_point_outside_an_image_leaves_the_dissimilarity_alone(
         for value in (0.0, 50.0)
     ]
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
+
+
+def test_further_terms_join_the_sum_with_their_weights(
+    deformation: Deformation, coords: tuple[Tensor, Tensor]
+) -> None:
+    landmarks = LandmarkPairs((coords[0][:4], coords[1][:4]), torch.ones(4), 0.2)
+    weights = {"landmark_weight": 0.3, "diffusion": 0.2, "bending": 5.0, "folding": 7.0}
+    found = terms(deformation, coords, landmarks=landmarks, **weights)
+    plain = terms(deformation, coords)
+    assert set(found) - set(plain) == {"landmarks", "diffusion", "bending", "folding"}
+    expected = plain["total"] + 0.3 * found["landmarks"] + 0.2 * found["diffusion"]
+    expected = expected + 5 * found["bending"] + 7 * found["folding"]
+    torch.testing.assert_close(found["total"], expected)
+    for name in plain.keys() - {"total"}:
+        assert torch.equal(found[name], plain[name])
+
+
+def test_weights_of_points_count_in_the_dissimilarity_only(
+    deformation: Deformation, coords: tuple[Tensor, Tensor]
+) -> None:
+    some = torch.ones(60)
+    some[30:] = 0
+    found = terms(deformation, coords, point_weights=(some, some))
+    half = terms(deformation, (coords[0][:30], coords[1][:30]))
+    torch.testing.assert_close(found["dissimilarity"], half["dissimilarity"])
+    plain = terms(deformation, coords)
+    assert found["dissimilarity"] != plain["dissimilarity"]
+    assert torch.equal(found["gradient_inverse_consistency"], plain["gradient_inverse_consistency"])
+
+
+def test_the_misfit_of_landmarks_is_quadratic_near_and_linear_far(dimension: int) -> None:
+    goal = torch.zeros(2, dimension, dtype=torch.float64)
+    pairs = LandmarkPairs((goal, goal), torch.tensor([1.0, 3.0], dtype=torch.float64), 0.5)
+    for distance, expected in ((0.01, 0.01**2 / 0.5), (50.0, 100.0 - 1)):
+        moved = goal.clone()
+        moved[0, -1] = distance
+        # a quarter of the weight lies on the pair that is off
+        assert pairs.misfit(moved, goal).item() == pytest.approx(expected / 4, rel=1e-3)
+
+
+def test_landmarks_count_in_both_directions(
+    deformation: Deformation, coords: tuple[Tensor, Tensor]
+) -> None:
+    code, scale = deformation.code, 0.2
+    landmarks = LandmarkPairs((coords[0][:5], coords[1][:5]), torch.ones(5), scale)
+    found = terms(deformation, coords, landmarks=landmarks, landmark_weight=1.0)["landmarks"]
+    moved = deformation.field(coords[0][:5], code), deformation.inverse_field(coords[1][:5], code)
+    distances = [
+        (there - goal[:5]).norm(dim=1) / scale
+        for there, goal in zip(moved, coords[::-1], strict=True)
+    ]
+    expected = torch.stack([(1 + d.square()).sqrt() - 1 for d in distances]).mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_penalties_of_linear_maps_have_their_closed_forms(
+    dimension: int, generator: torch.Generator
+) -> None:
+    identity = torch.eye(dimension).expand(6, -1, -1)
+    change = 0.1 * torch.randn(dimension, dimension, generator=generator)
+    assert diffusion_energy(identity) == 0
+    torch.testing.assert_close(diffusion_energy(identity + change), change.square().mean())
+    assert folding_penalty(identity) == 0
+    assert folding_penalty(0.5 * identity) == 0
+    mirrored = identity.clone()
+    mirrored[:3, 0, 0] = -0.4
+    # half of the points fall short of 0.1 by half
+    torch.testing.assert_close(folding_penalty(mirrored), torch.tensor(0.5 * 0.5**2))
+
+
+def test_a_linear_map_does_not_bend(
+    domain: ImageDomain,
+    small_field: FieldSettings,
+    deformation: Deformation,
+    coords: tuple[Tensor, Tensor],
+) -> None:
+    unmoved = Deformation.identity(domain, small_field, torch.Generator().manual_seed(1))
+    assert terms(unmoved, coords, bending=1.0)["bending"] == 0
+    code, step = deformation.code, 0.1
+    found = terms(deformation, coords, bending=1.0)["bending"]
+    expected = []
+    for field, points in zip((deformation.field, deformation.inverse_field), coords, strict=True):
+        for n, point in enumerate(points[:20]):
+            further = point.clone()
+            further[n % domain.dimension] += step
+            both = field.with_jacobian(torch.stack([point, further]), code)[1]
+            expected.append((both[1] - both[0]).square().mean())
+    torch.testing.assert_close(found, torch.stack(expected).mean())

@@ -6,17 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from itk_nephi.domain import Array, ImageDomain, image_from_array
 from itk_nephi.image import SpaceMap
 from itk_nephi.model import FieldSettings
-from itk_nephi.optimisation import (
-    RETRIES,
-    ImagePair,
-    Progress,
-    RegistrationSettings,
-    optimise,
-)
+from itk_nephi.optimisation import RETRIES, Progress, RegistrationSettings, optimise
+from itk_nephi.pair import ImagePair
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.transform import Deformation
 
@@ -48,6 +43,12 @@ def settings(**changes: Any) -> RegistrationSettings:
         ),
         ({"smoothness": -0.5}, "smoothness of 0 or more, got -0.5"),
         ({"smoothness": math.nan}, "smoothness of 0 or more, got nan"),
+        ({"similarity": "nmi"}, "similarity to be one of local_ncc, .* or a function, got 'nmi'"),
+        ({"local_windows": ()}, r"local_windows to be numbers of voxels, .* got \(\)"),
+        ({"local_windows": (2.0, 0.0)}, r"local_windows to be .* more than 0, got \(2.0, 0.0\)"),
+        ({"content_sampling": 1.0}, "content_sampling of 0 or more and below 1, got 1.0"),
+        ({"landmark_scale": 0.0}, "landmark_scale of more than 0, got 0.0"),
+        ({"folding": -1.0}, "folding of 0 or more, got -1.0"),
         ({"latent_prior": -1.0}, "latent_prior of 0 or more, got -1.0"),
         ({"weights_learning_rate": math.inf}, "weights_learning_rate of 0 or more, got inf"),
         ({"code_learning_rate": -1.0}, "code_learning_rate of 0 or more, got -1.0"),
@@ -58,115 +59,11 @@ def test_a_setting_out_of_range_is_named(change: dict[str, Any], message: str) -
         RegistrationSettings(**change)
 
 
-def shifted_pair(
-    domain: ImageDomain, *, fixed_mask: Any = None, moving_mask: Any = None, offset: Any = None
-) -> ImagePair:
-    """The same noise twice, the moving one ``offset`` mm further, and an initial map that knows."""
-    offset = np.zeros(domain.dimension) if offset is None else np.array(offset)
-    elsewhere = replace(domain, origin=tuple((domain.origin + offset).tolist()))
-    values = np.random.default_rng(1).normal(size=domain.size[::-1]).astype(np.float32)
-    return ImagePair(
-        fixed=image_from_array(values, domain),
-        moving=image_from_array(values, elsewhere),
-        fixed_mask=None if fixed_mask is None else image_from_array(fixed_mask, domain),
-        moving_mask=None if moving_mask is None else image_from_array(moving_mask, elsewhere),
-        initial=SpaceMap(np.eye(domain.dimension), offset),
-        device=CPU,
-    )
-
-
-def mask_of(domain: ImageDomain, *first_and_last: tuple[int, int]) -> Any:
-    """1 in a box of voxels, given along i, then j, then k."""
-    mask = np.zeros(domain.size[::-1], np.uint8)
-    mask[tuple(slice(low, high) for low, high in reversed(first_and_last))] = 1
-    return mask
-
-
-BOX = [(2, 6), (1, 4), (0, 3)]
-OTHER_BOX = [(4, 9), (2, 6), (1, 4)]
-
-
-def voxel_distance(points: Array, domain: ImageDomain, mask: Any) -> Array:
-    """Return how far points are from the nearest voxel of a mask, along the worst axis, voxels."""
-    index = domain.index_from_points(points)
-    voxels = np.argwhere(mask)[:, ::-1]
-    nearest: Array = np.abs(index[:, None] - voxels).max(axis=-1).min(axis=-1)
-    return nearest
-
-
-def test_points_are_drawn_in_the_masks(domain: ImageDomain) -> None:
-    offset = np.array([200.0, -50.0, 30.0])[: domain.dimension]
-    fixed_mask = mask_of(domain, *BOX[: domain.dimension])
-    moving_mask = mask_of(domain, *OTHER_BOX[: domain.dimension])
-    pair = shifted_pair(domain, fixed_mask=fixed_mask, moving_mask=moving_mask, offset=offset)
-    in_fixed, in_moving = pair.draw(500, torch.Generator().manual_seed(1))
-    points = domain.points_from_coords(in_fixed.numpy())
-    assert voxel_distance(points, domain, fixed_mask).max() < 0.5 + 1e-4
-    # the moving mask's points are seen from the fixed image, through the initial map
-    points = domain.points_from_coords(in_moving.numpy())
-    assert voxel_distance(points, domain, moving_mask).max() < 0.5 + 1e-4
-    for drawn, mask in ((in_fixed, fixed_mask), (in_moving, moving_mask)):
-        index = np.rint(domain.index_from_points(domain.points_from_coords(drawn.numpy())))
-        assert len(np.unique(index, axis=0)) == mask.sum()
-
-
-def test_a_mask_alone_limits_only_its_own_points(domain: ImageDomain) -> None:
-    mask = mask_of(domain, *BOX[: domain.dimension])
-    for name, place in (("fixed_mask", 0), ("moving_mask", 1)):
-        drawn = shifted_pair(domain, **{name: mask}).draw(500, torch.Generator().manual_seed(1))
-        distances = [
-            voxel_distance(domain.points_from_coords(coords.numpy()), domain, mask)
-            for coords in drawn
-        ]
-        assert distances[place].max() < 0.5 + 1e-4
-        assert distances[1 - place].max() > 2
-
-
-def test_without_masks_points_fill_the_domain(domain: ImageDomain) -> None:
-    for coords in shifted_pair(domain).draw(4000, torch.Generator().manual_seed(1)):
-        relative = coords / torch.tensor(domain.bounds)
-        assert relative.abs().max() <= 1
-        quantiles = torch.quantile(relative, torch.tensor([0.1, 0.5, 0.9]), dim=0)
-        expected = torch.tensor([-0.8, 0.0, 0.8])[:, None].expand_as(quantiles)
-        torch.testing.assert_close(quantiles, expected, atol=0.08, rtol=0)
-
-
-def test_both_images_are_prepared_and_found_through_the_initial_map(domain: ImageDomain) -> None:
-    offset = np.array([200.0, -50.0, 30.0])[: domain.dimension]
-    pair = shifted_pair(domain, offset=offset)
-    coords, _ = pair.draw(100, torch.Generator().manual_seed(1))
-    (fixed, in_fixed), (moving, in_moving) = (
-        sampled(0.99 * coords) for sampled in pair.channels(1.0)
-    )
-    assert fixed.shape == (100, 2)
-    assert fixed.std() > 0.1
-    assert in_fixed.all()
-    assert in_moving.all()
-    torch.testing.assert_close(moving, fixed, atol=1e-3, rtol=0)
-
-
-def test_images_and_masks_that_have_nothing_in_common_are_refused(domain: ImageDomain) -> None:
-    values = np.random.default_rng(1).normal(size=domain.size[::-1]).astype(np.float32)
-    far = replace(domain, origin=tuple(x + 500 for x in domain.origin))
-    with pytest.raises(ValueError, match="expected fixed and moving images that overlap after"):
-        ImagePair(
-            fixed=image_from_array(values, domain),
-            moving=image_from_array(values, far),
-            fixed_mask=None,
-            moving_mask=None,
-            initial=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
-            device=CPU,
-        )
-    masks = [mask_of(domain, *[box] * domain.dimension) for box in ((0, 2), (3, 5))]
-    with pytest.raises(ValueError, match="expected fixed and moving masks that overlap after"):
-        shifted_pair(domain, fixed_mask=masks[0], moving_mask=masks[1])
-
-
 def shape_pair(seed: int = 1, size: int = 24) -> ImagePair:
     shape = deformed_shape(2, size=size, motion=2, seed=seed)
     return ImagePair(
-        fixed=shape.fixed,
-        moving=shape.moving,
+        fixed=[shape.fixed],
+        moving=[shape.moving],
         fixed_mask=None,
         moving_mask=None,
         initial=SpaceMap(np.eye(2), np.zeros(2)),
@@ -269,3 +166,54 @@ def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term(
     ):
         optimised(shape_pair(), settings(weights_learning_rate=1e4))
     assert caplog.text.count("again with smaller steps") == RETRIES
+
+
+def test_further_terms_are_recorded_only_where_they_count() -> None:
+    usual = {"dissimilarity", "gradient_inverse_consistency", "inverse_consistency"}
+    usual |= {"latent_prior", "total"}
+    for change in ({}, {"diffusion": 0.2}, {"bending": 0.2}, {"folding": 0.2}):
+        _, history, _ = optimised(shape_pair(), settings(steps=1, **change))
+        assert set(history[0].losses) == usual | set(change)
+
+
+def test_diffusion_and_bending_make_it_smoother() -> None:
+    def roughness(**change: float) -> float:
+        chosen = settings(steps=20, **change)
+        deformation, _, _ = optimised(shape_pair(), chosen)
+        coords = torch.rand(200, 2, generator=torch.Generator().manual_seed(1)) - 0.5
+        with torch.no_grad():
+            _, jacobian = deformation.field.with_jacobian(coords, deformation.code)
+        return float((jacobian - torch.eye(2)).square().mean())
+
+    free = roughness()
+    assert roughness(diffusion=3.0) < 0.5 * free
+    assert roughness(bending=30.0) < 0.5 * free
+
+
+def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
+    seen = []
+
+    def compare(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
+        seen.append((fixed, moving, weights))
+        return (weights[:, None] * (fixed - moving).square()).mean()
+
+    pair = shape_pair()
+    optimised(pair, settings(similarity=compare, smoothing=(0.0,), steps=2))
+    for fixed, moving, weights in seen:
+        assert fixed.shape == moving.shape == (200, 1)
+        assert weights.shape == (200,)
+        # the shapes are drawn with intensities of 0 to 1
+        assert 0 <= fixed.min() < 0.1 < 0.9 < fixed.max() <= 1
+
+
+def test_a_result_worse_than_the_start_is_warned_of() -> None:
+    def opposite(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
+        # alike only while it is not looked at with gradients
+        sign = -1 if moving.requires_grad else 1
+        return sign * 10 * (weights[:, None] * (fixed - moving).square()).mean()
+
+    chosen = settings(similarity=opposite, smoothness=0.1, steps=20)
+    with pytest.warns(
+        UserWarning, match=r"dissimilarity [\d.]+ after the initial .*, [\d.]+ after"
+    ):
+        optimised(shape_pair(), chosen)

@@ -309,6 +309,169 @@ def test_the_inverse_of_the_composite_is_the_other_direction(shape: Phantom) -> 
     np.testing.assert_allclose(transform_points(inverse, points), expected, atol=1e-9)
 
 
+def inverted_and_squared(image: Any) -> Any:
+    values = itk.array_from_image(image).astype(np.float32)
+    values = (values - values.min()) / (values.max() - values.min())
+    return image_from_array((1 - values) ** 2, ImageDomain.of(image))
+
+
+@pytest.mark.parametrize("kind", ["triangle", "chest"])
+def test_another_contrast_is_registered_about_as_well(kind: str) -> None:
+    if kind == "triangle":
+        phantom, masks, margin = deformed_shape(2, size=32, motion=3, seed=1), {}, 0.25
+    else:
+        phantom = lung(3, size=(36, 32, 28), motion=25, noise=5, seed=1)
+        masks = {"fixed_mask": phantom.fixed_mask, "moving_mask": phantom.moving_mask}
+        # a twentieth of a voxel
+        margin = 0.5
+    settings = replace(SMALL, steps=30, points=1000, regularizer_points=200)
+
+    def error(moving: Any, similarity: str) -> tuple[float, float]:
+        registration = register(
+            phantom.fixed,
+            moving,
+            **masks,
+            initial="moments" if masks else None,
+            settings=replace(settings, similarity=similarity),
+        )
+        return tuple(
+            landmark_errors(transform, phantom.fixed_landmarks, phantom.moving_landmarks).mean()
+            for transform in (registration.initial, registration.fixed_to_moving)
+        )
+
+    before, normal = error(phantom.moving, "local_ncc")
+    assert normal < 0.5 * before
+    for similarity in ("mind_ssc", "mutual_information"):
+        _, found = error(inverted_and_squared(phantom.moving), similarity)
+        assert found < normal + margin
+
+
+def nothing(_fixed: torch.Tensor, moving: torch.Tensor, _weights: torch.Tensor) -> torch.Tensor:
+    """A dissimilarity that sees nothing."""
+    return 0 * moving.sum()
+
+
+def test_landmarks_alone_pull_in_both_directions(shape: Phantom) -> None:
+    domain = ImageDomain.of(shape.fixed)
+    offset = np.array([150.0, -80.0])
+    elsewhere = replace(domain, origin=tuple((domain.origin + offset).tolist()))
+    moving = image_from_array(itk.array_from_image(shape.moving), elsewhere)
+    initial = itk.TranslationTransform[itk.D, 2].New()
+    initial.SetOffset(offset.tolist())
+    fixed_points, moving_points = shape.fixed_landmarks, shape.moving_landmarks + offset
+    wrong = moving_points.copy()
+    wrong[:5] += 6
+    settings = replace(
+        SMALL, similarity=nothing, points=300, landmark_weight=1.0, landmark_scale=0.5
+    )
+    registration = register(
+        shape.fixed,
+        moving,
+        initial=initial,
+        landmarks=(fixed_points, wrong, [0.0] * 5 + [1.0] * (len(wrong) - 5)),
+        settings=settings,
+    )
+    assert "landmarks" in registration.history[0].losses
+    forth, back = registration.fixed_to_moving, registration.moving_to_fixed
+    before = landmark_errors(initial, fixed_points, moving_points).mean()
+    assert landmark_errors(forth, fixed_points, moving_points).mean() < 0.35 * before
+    assert landmark_errors(back, moving_points, fixed_points).mean() < 0.35 * before
+
+
+def test_landmarks_without_weight_are_not_looked_at(shape: Phantom) -> None:
+    settings = replace(HASTY, landmark_weight=0.0)
+    points = shape.fixed_landmarks, shape.moving_landmarks
+    registration = register(shape.fixed, shape.moving, landmarks=points, settings=settings)
+    assert same_bits(registration, register(shape.fixed, shape.moving, settings=settings))
+    assert "landmarks" not in registration.history[0].losses
+
+
+def test_a_second_image_helps_where_the_first_tells_nothing(shape: Phantom) -> None:
+    def noise(seed: int) -> Any:
+        values = np.random.default_rng(seed).normal(size=(24, 24)).astype(np.float32)
+        return image_from_array(values, ImageDomain.of(shape.fixed))
+
+    settings = replace(SMALL, points=500, regularizer_points=100)
+    registration = register(
+        [noise(1), shape.fixed],
+        (noise(2), shape.moving),
+        channel_weights=[0.02, 1.0],
+        initial=None,
+        settings=settings,
+    )
+    assert_recovered(registration, shape, mean=0.3)
+
+
+def test_a_soft_mask_that_is_one_or_about_nothing_is_as_good_as_a_binary_one(
+    section: Phantom,
+) -> None:
+    softened = {}
+    for name in ("fixed_mask", "moving_mask"):
+        mask = getattr(section, name)
+        values = np.where(itk.array_from_image(mask) > 0, 1, 1e-6).astype(np.float32)
+        softened[name] = image_from_array(values, ImageDomain.of(mask))
+    registration = register(section.fixed, section.moving, **softened, settings=SMALL)
+    assert_recovered(registration, section, mean=2.0)
+
+
+def test_points_drawn_to_the_content_find_the_same(section: Phantom) -> None:
+    registration = register(
+        section.fixed,
+        section.moving,
+        fixed_mask=section.fixed_mask,
+        moving_mask=section.moving_mask,
+        settings=replace(SMALL, content_sampling=0.5),
+    )
+    assert_recovered(registration, section, mean=2.0)
+
+
+def test_a_warm_start_goes_on_from_an_earlier_result(shape: Phantom) -> None:
+    settings = replace(SMALL, points=500, regularizer_points=100)
+    first = register(shape.fixed, shape.moving, initial=None, settings=settings)
+    tiny = {"weights_learning_rate": 1e-6, "code_learning_rate": 1e-6}
+    short = replace(settings, smoothing=(1.0,), steps=1, **tiny)
+    nephi = itk.down_cast(first.fixed_to_moving.GetBackTransform())
+    cold = register(shape.fixed, shape.moving, initial=None, settings=short)
+    for start in (first, nephi):
+        warm = register(shape.fixed, shape.moving, initial=None, settings=short, warm_start=start)
+        errors = [
+            landmark_errors(
+                found.fixed_to_moving, shape.fixed_landmarks, shape.moving_landmarks
+            ).mean()
+            for found in (first, warm, cold)
+        ]
+        assert errors[1] == pytest.approx(errors[0], abs=1e-3)
+        assert errors[1] < 0.5 * errors[2]
+
+
+def test_a_warm_start_that_does_not_fit_is_refused(shape: Phantom) -> None:
+    first = register(shape.fixed, shape.moving, settings=HASTY)
+    with pytest.raises(ValueError, match=r"warm_start with the sizes of settings, .* got Field"):
+        register(shape.fixed, shape.moving, warm_start=first, settings=SMALL)
+    other = deformed_shape(2, size=20, motion=2)
+    with pytest.raises(ValueError, match=r"warm_start on the grid of fixed, got .*\(24, 24\)"):
+        register(other.fixed, other.moving, warm_start=first, settings=HASTY)
+    with pytest.raises(TypeError, match=r"warm_start to be a Regist.* 2 dimensions, got str"):
+        register(shape.fixed, shape.moving, warm_start="first.h5", settings=HASTY)
+    with pytest.raises(TypeError, match="got itkAffineTransformD2"):
+        register(shape.fixed, shape.moving, warm_start=first.initial, settings=HASTY)
+
+
+def test_images_in_other_units_are_warned_of(shape: Phantom) -> None:
+    domain = ImageDomain.of(shape.moving)
+    metres = replace(
+        domain,
+        spacing=tuple(s / 1000 for s in domain.spacing),
+        origin=tuple((domain.centre - np.array(domain.half_extent) / 1000).tolist()),
+    )
+    moving = image_from_array(itk.array_from_image(shape.moving), metres)
+    with (
+        pytest.warns(UserWarning, match=r"23 x 23 mm and 0.023 x 0.023 mm"),
+        pytest.raises(ValueError, match=r"images that overlap .* got 0.00% of the fixed one"),
+    ):
+        register(shape.fixed, moving, initial=None, settings=HASTY)
+
+
 def test_images_of_different_dimension_are_refused(shape: Phantom) -> None:
     solid = deformed_shape(3, size=16, motion=1)
     with pytest.raises(ValueError, match="fixed and moving of the same dimension, got 2 and 3"):
