@@ -1,12 +1,12 @@
 """Register the lung pair of ../shared/data with the command's defaults, and check what it leaves.
 
-    python benchmark/lung.py -o OUT
+    python benchmark/lung.py -o OUT [--readme]
 
 With both masks, with both masks again, without masks, and with both masks where axes are stored in
 another order and direction and space is turned by 20 degrees. Prints a table, then whether a
 process that imports only itk finds the same landmarks and the same warped image, whether both runs
-with masks have the same parameters to the bit, and how far the map of the turned pair is from
-theirs.
+with masks have the same parameters to the bit, how far the map of the turned pair is from theirs,
+and how far points come back there and back, by the inverse field and by the exact inverse.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from pathlib import Path
 
 import itk
 import numpy as np
+from tables import table, write_to_readme
 
 from itk_nephi.composite import transform_points
 from itk_nephi.domain import ImageDomain, image_from_array
+from itk_nephi.inverse import invert_points
 
 LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
 
@@ -77,6 +79,29 @@ def largest_difference(plain: Path, turned: Path, mask: Path) -> float:
     return float(np.linalg.norm(found - expected, axis=1).max())
 
 
+def round_trips(folder: Path, mask: Path) -> str:
+    """Say by how much points inside the mask come back to another place."""
+    there, back = (
+        itk.transformread(folder / f"{name}.h5")[0]
+        for name in ("fixed_to_moving", "moving_to_fixed")
+    )
+    image = itk.imread(mask)
+    voxels = np.flatnonzero(np.asarray(image))
+    chosen = np.random.default_rng(0).choice(voxels, 20_000, replace=False)
+    points = ImageDomain.of(image).voxel_points(chosen)
+    moved = transform_points(there, points)
+    exact = invert_points(there, moved, guess=back)
+    errors = {"inverse field": transform_points(back, moved), "exact inverse": exact.points}
+    parts = [
+        f"{name} {np.quantile(np.linalg.norm(found - points, axis=1), 0.95):.2g} mm"
+        for name, found in errors.items()
+    ]
+    return (
+        f"there and back, 95th percentile: {', '.join(parts)}; "
+        f"{np.count_nonzero(~exact.converged)} of {len(points)} points did not converge"
+    )
+
+
 def run(lung: Path, folder: Path, *, masks: bool) -> dict[str, float]:
     """Register with the command line; return the figures that the table shows."""
     options = ["--landmarks", lung / "landmarks51.csv", "-o", folder]
@@ -110,7 +135,9 @@ def main() -> None:
     """Run it all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
-    output = parser.parse_args().output.resolve()
+    parser.add_argument("--readme", action="store_true", help="write the table into the README")
+    arguments = parser.parse_args()
+    output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     write_turned(LUNG, output / "turned-input")
     pairs = dict.fromkeys(("masks", "masks-again", "no-masks"), LUNG)
@@ -118,11 +145,11 @@ def main() -> None:
     rows = {
         name: run(lung, output / name, masks=name != "no-masks") for name, lung in pairs.items()
     }
-    lines = ["| run | " + " | ".join(rows["masks"]) + " |", "| --- " * 9 + "|"]
-    lines += [
-        f"| {name} | " + " | ".join(f"{value:.4g}" for value in row.values()) + " |"
-        for name, row in rows.items()
-    ]
+    table_of_runs = table(
+        ["run", *rows["masks"]],
+        [[name, *(f"{value:.4g}" for value in row.values())] for name, row in rows.items()],
+    )
+    lines = [table_of_runs]
     digests = {}
     for name, row in rows.items():
         mean, without_outlier, same, digests[name], ours = read_back(pairs[name], output / name)
@@ -134,7 +161,10 @@ def main() -> None:
     lines.append(f"same bits twice: {digests['masks'] == digests['masks-again']}")
     difference = largest_difference(output / "masks", output / "turned", LUNG / "fixed_mask.mha")
     lines.append(f"largest difference of the map of the turned pair: {difference:.6f} mm")
+    lines.append(round_trips(output / "masks", LUNG / "fixed_mask.mha"))
     sys.stdout.write("\n".join(lines) + "\n")
+    if arguments.readme:
+        write_to_readme("lung", table_of_runs)
 
 
 if __name__ == "__main__":
