@@ -638,3 +638,13 @@ def test_thousands_of_transforms_leave_no_memory_behind(
     make(1000)
     size = 8 * transform.GetNumberOfParameters()
     assert resident_bytes() - before < 1000 * size / 4
+
+
+@pytest.mark.xfail(reason="ITK adds the step to the parameters before they are checked")
+def test_a_refused_step_changes_nothing(transform: Any) -> None:
+    parameters = np.array(transform.GetParameters())
+    step = itk.Array[itk.D](parameters.size)
+    step.Fill(np.nan)
+    with pytest.raises(RuntimeError, match="Expected finite parameters"):
+        transform.UpdateTransformParameters(step, 1.0)
+    np.testing.assert_array_equal(np.array(transform.GetParameters()), parameters)
