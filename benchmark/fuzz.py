@@ -337,15 +337,16 @@ def run(target: str, cases: int, seed: int) -> int:
     accepted = Counter()
     for outcome, number in summary["outcomes"].items():
         accepted[outcome.split(";")[0].endswith("accepted")] += number
+    distinct, peak = len(summary["outcomes"]), summary["peak"] / 2**20
     write(
-        f"{target}: {accepted.total()} cases, {accepted[True]} accepted, "
-        f"{len(summary['outcomes'])} distinct outcomes, {summary['reached']} places of code, {len(summary['failures'])} failures, "
-        f"0 crashes, {summary['peak'] / 2**20:.0f} MiB, {time.monotonic() - start:.0f} s"
+        f"{target}: {accepted.total()} cases, {accepted[True]} accepted, {distinct} distinct "
+        f"outcomes, {summary['reached']} places of code, {failures.total()} failures, 0 crashes, "
+        f"{peak:.0f} MiB, {time.monotonic() - start:.0f} s"
     )
     examples = dict(reversed(summary["failures"]))
     for failure, count in failures.most_common():
         write(f"  {count} x {failure}\n    {examples[failure]}")
-    return len(summary["failures"])
+    return failures.total()
 
 
 def main() -> int:
