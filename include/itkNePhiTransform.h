@@ -69,6 +69,7 @@ public:
 
   static constexpr unsigned int FileFormatVersion = 1;
 
+  using typename Superclass::DerivativeType;
   using typename Superclass::FixedParametersType;
   using typename Superclass::FixedParametersValueType;
   using typename Superclass::InputPointType;
@@ -103,6 +104,10 @@ public:
 
   void
   SetFixedParameters(const FixedParametersType & fixedParameters) override;
+
+  /** As the superclass, but changes nothing when it throws. */
+  void
+  UpdateTransformParameters(const DerivativeType & update, ParametersValueType factor = 1.0) override;
 
   /** Make the given transform the approximate inverse: the same with the roles of the two fields exchanged. */
   bool

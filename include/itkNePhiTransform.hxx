@@ -196,11 +196,14 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
     itkExceptionMacro("Expected " << expected << " parameters for the sizes in the fixed parameters, got "
                                   << parameters.Size());
   }
+  // Larger ones would overflow in single precision.
+  constexpr ParametersValueType largest = 1e30F;
   for (SizeValueType n = 0; n < expected; ++n)
   {
-    if (!std::isfinite(parameters[n]))
+    if (!(std::abs(parameters[n]) <= largest))
     {
-      itkExceptionMacro("Expected finite parameters, got " << parameters[n] << " as number " << n);
+      itkExceptionMacro("Expected finite parameters of at most " << largest << ", got " << parameters[n]
+                                                                 << " as number " << n);
     }
   }
   this->Adopt(m_Layout, this->m_FixedParameters, parameters);
@@ -209,15 +212,35 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
+NePhiTransform<TParametersValueType, VDimension>::UpdateTransformParameters(const DerivativeType & update,
+                                                                            ParametersValueType    factor)
+{
+  if (update.Size() != this->m_Parameters.Size())
+  {
+    itkExceptionMacro("Expected an update of " << this->m_Parameters.Size() << " parameters, got " << update.Size());
+  }
+  ParametersType parameters = this->m_Parameters;
+  for (SizeValueType n = 0; n < update.Size(); ++n)
+  {
+    parameters[n] += factor * update[n];
+  }
+  this->SetParameters(parameters);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
 NePhiTransform<TParametersValueType, VDimension>::SetFixedParameters(const FixedParametersType & fixedParameters)
 {
-  const LayoutType layout = this->ParseFixedParameters(fixedParameters);
-  ParametersType   parameters = this->m_Parameters;
-  if (!(layout.Shape == m_Layout.Shape) || parameters.Size() != CountParameters(layout.Shape))
+  const LayoutType    layout = this->ParseFixedParameters(fixedParameters);
+  const SizeValueType count = CountParameters(layout.Shape);
+  if (layout.Shape == m_Layout.Shape && this->m_Parameters.Size() == count)
   {
-    parameters.SetSize(CountParameters(layout.Shape));
-    parameters.Fill(ParametersValueType{});
+    this->Adopt(layout, fixedParameters, this->m_Parameters);
+    return;
   }
+  ParametersType parameters(count);
+  parameters.Fill(ParametersValueType{});
   this->Adopt(layout, fixedParameters, parameters);
 }
 
@@ -235,15 +258,12 @@ NePhiTransform<TParametersValueType, VDimension>::Adopt(const LayoutType &      
     torchField =
       std::make_unique<TorchFieldType>(MakeField<TorchFieldType>(layout, fixedParameters, parameters, m_Device));
   }
+  // New vectors that are exchanged, because an assignment leaves a broken vector behind when memory runs out.
+  FixedParametersType newFixedParameters = fixedParameters;
+  ParametersType      newParameters = parameters;
   m_Layout = layout;
-  if (&fixedParameters != &this->m_FixedParameters)
-  {
-    this->m_FixedParameters = fixedParameters;
-  }
-  if (&parameters != &this->m_Parameters)
-  {
-    this->m_Parameters = parameters;
-  }
+  this->m_FixedParameters.swap(newFixedParameters);
+  this->m_Parameters.swap(newParameters);
   m_Field = std::move(field);
   m_TorchField = std::move(torchField);
   this->RenewFieldNumber();
@@ -379,7 +399,7 @@ auto
 NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
   const FixedParametersType & fixedParameters) const -> LayoutType
 {
-  constexpr double        largestCount = 268435456.0; // 2^28
+  constexpr double        largestCount = 16777216.0; // 2^24
   constexpr SizeValueType leastSize = 6 + 4 * VDimension + VDimension * VDimension + 2 * VDimension;
   const SizeValueType     size = fixedParameters.Size();
 
@@ -434,7 +454,7 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
   }
 
   // In floating point, because damaged sizes overflow integers.
-  const double width = static_cast<double>(shape.Width);
+  const double width = static_cast<double>(NePhiAffineLayer<float>::Pad(shape.Width));
   const double embedding = 2.0 * static_cast<double>(shape.Frequencies);
   double       codeSize = static_cast<double>(shape.LocalCodeChannels);
   for (const auto gridSize : shape.LocalCodeGrid)

@@ -29,6 +29,26 @@ def _require_torch(device):
         raise RuntimeError(
             f"expected device to be cpu, or cuda where torch finds a GPU, got {device!r}: {reason}"
         ) from None
+
+
+def _moved_point_set(points, transform_points):
+    import itk
+
+    moved = type(points).New()
+    moved.Graft(points)
+    container = points.GetPoints()
+    if container.Size() == 0:
+        moved.SetPoints(type(container).New())
+    else:
+        array = itk.array_from_vector_container(container)
+        mapped = transform_points(array).astype(array.dtype)
+        moved.SetPoints(itk.vector_container_from_array(mapped.ravel()))
+    return moved
+
+
+def _moved_tensor(points, transform_points):
+    points = points if points.is_floating_point() else points.double()
+    return points.new_tensor(transform_points(points.double().cpu().numpy()))
 %}
 
 %{
@@ -185,7 +205,16 @@ public:
         self._SetBackend(backend, device)
 
     def TransformPoints(self, points):
-        """Map points, shape (N, D), mm, on all threads; returns an array of the same shape."""
+        """Map points, mm, on all threads; returns what is like the points given.
+
+        Points are an array or a torch tensor of shape (N, D), an itk.PointSet or an itk.Mesh. An array comes back in
+        double precision, a tensor in its own type on its own device; torch refuses one that requires a gradient. What
+        a point set or a mesh has besides points, as cells and data, is shared with the result.
+        """
+        if hasattr(points, "GetPoints"):
+            return _moved_point_set(points, self.TransformPoints)
+        if hasattr(points, "new_tensor"):
+            return _moved_tensor(points, self.TransformPoints)
         points = _points_from(points, VDimension)
         mapped = numpy.empty_like(points)
         self._TransformPoints(points, mapped)
