@@ -18,7 +18,7 @@ from itk_nephi.domain import ImageDomain
 ChannelMap = Callable[[Tensor, Tensor | None, ImageDomain, float], Tensor]
 """From an image, its mask, their grid and the smoothing to channels, as :func:`channels`."""
 
-WINDOWS = (2.0,)
+WINDOWS = (2.0, 4.0)
 """Standard deviations of the local windows, voxels."""
 QUANTILES = (0.005, 0.995)
 """The shares of the voxels at or below the intensities that become 0 and 1."""

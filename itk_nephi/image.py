@@ -52,8 +52,10 @@ class _Grid:
         to_unit = np.array(grid.direction).T / grid.half_extent[:, None]
         to_points = domain.scale * np.array(domain.direction)
         self.values = values
-        self.matrix = values.new_tensor(to_unit @ matrix @ to_points)
-        self.offset = values.new_tensor(to_unit @ (matrix @ domain.centre + offset - grid.centre))
+        offset = matrix @ domain.centre + offset - grid.centre
+        # rounded, so that where the images lie in space leaves no trace in single precision
+        self.matrix = values.new_tensor(np.round(to_unit @ matrix @ to_points, 10))
+        self.offset = values.new_tensor(np.round(to_unit @ offset, 10))
 
     def place(self, coords: Tensor) -> Tensor:
         return torch.addmm(self.offset, coords, self.matrix.T)

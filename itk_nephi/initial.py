@@ -122,10 +122,17 @@ def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mas
 
 
 def _turned(image: Any, rotation: Array) -> Any:
-    """Return an image turned about the physical origin."""
-    return image_from_array(
-        itk.array_view_from_image(image), ImageDomain.of(image).turned(rotation)
+    """Return an image turned about the physical origin, its geometry rounded.
+
+    The optimiser amplifies rounding errors, which a turn of space would leave behind.
+    """
+    domain = ImageDomain.of(image).turned(rotation)
+    exact = replace(
+        domain,
+        origin=tuple(round(x, 6) for x in domain.origin),
+        direction=tuple(tuple(round(x, 12) for x in row) for row in domain.direction),
     )
+    return image_from_array(itk.array_view_from_image(image), exact)
 
 
 def _overlap(one: ImageDomain, other: ImageDomain, offset: Array) -> float:
