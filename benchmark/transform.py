@@ -12,11 +12,11 @@ memory against the size of the image. Each figure is the best of several runs.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import itk
@@ -127,7 +127,7 @@ def measure(
         name,
         f"{compiled / 1e3:,.0f}",
         f"{compiled / by_torch:.2f}",
-        f"{compiled / by_spline:.2f} ({error:.2f} mm)",
+        f"{compiled / by_spline:.2f} ({error:.1g} mm)",
         f"{compiled * identity / count:.3f}",
         f"{100 * compiled * operations(settings) / largest:.0f} %",
         f"{at_once / 1e3:,.0f}",
@@ -182,11 +182,16 @@ def measure_size(side: int) -> None:
     transform = transform_from_deformation(deformation(NETWORKS["default"], domain))
     image = image_from_array(np.zeros((side,) * 3, np.float32), domain)
     resample(image_from_array(np.zeros((8,) * 3, np.float32), cube(8)), transform)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+    before = _resident_mib("VmRSS")
     seconds = best(lambda: resample(image, transform), 1)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     output = 4 * side**3 / 2**20
-    sys.stdout.write(f"{seconds} {(after - before) / 2**10 - output}")
+    sys.stdout.write(f"{seconds} {_resident_mib('VmHWM') - before - output}")
+
+
+def _resident_mib(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 2**10
 
 
 def sizes() -> str:
