@@ -202,7 +202,7 @@ def sizes() -> str:
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         seconds, memory = map(float, printed.split())
         rows.append(
-            [f"{side}^3", f"{seconds:.2f}", f"{1e6 * seconds / side**3:.2f}", f"{memory:.0f}"]
+            [f"{side}^3", f"{seconds:.2f}", f"{1e6 * seconds / side**3:.2f}", f"{round(memory)}"]
         )
     header = ["image", "seconds", "us a point", "MiB beyond the output"]
     return table(header, rows)
