@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.channels import channels, smoothed
+from itk_nephi.channels import WINDOWS, channels, smoothed
 from itk_nephi.domain import Array, ImageDomain, image_from_array
 from itk_nephi.image import SpaceMap
 from itk_nephi.pair import ImagePair
@@ -93,7 +93,7 @@ def test_both_images_are_prepared_and_found_through_the_initial_map(domain: Imag
     (fixed, in_fixed), (moving, in_moving) = (
         sampled(0.99 * coords) for sampled in pair.channels(1.0, channels)
     )
-    assert fixed.shape == (100, 2)
+    assert fixed.shape == (100, 1 + len(WINDOWS))
     assert fixed.std() > 0.1
     assert in_fixed.all()
     assert in_moving.all()

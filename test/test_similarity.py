@@ -175,9 +175,9 @@ def test_every_similarity_is_best_where_the_images_are_one(
 
 def test_local_ncc_takes_several_windows(domain: ImageDomain, generator: torch.Generator) -> None:
     image = torch.rand(1, 1, *reversed(domain.size), generator=generator)
-    one = Similarity.of("local_ncc", voxel=1.0).channels(image, None, domain, 1.0)
-    two = Similarity.of("local_ncc", voxel=1.0, windows=(2.0, 4.0)).channels(
-        image, None, domain, 1.0
+    one, two = (
+        Similarity.of("local_ncc", voxel=1.0, windows=windows).channels(image, None, domain, 1.0)
+        for windows in ((2.0,), (2.0, 4.0))
     )
     assert one.shape[1] == 2
     assert torch.equal(two[:, :2], one)
