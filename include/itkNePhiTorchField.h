@@ -325,6 +325,7 @@ public:
                   const TSource *     globalCode,
                   const TSource *     localCode)
     : m_Device(m_Torch.GetDevice(device))
+    , m_PointsTogether(device == "cpu" ? 4096 : 262144)
     , m_Shape(shape)
     , m_Extent(extent)
   {
@@ -382,7 +383,7 @@ public:
   std::size_t
   GetPointsTogether() const
   {
-    return m_Device.Kind == m_Torch.GetDevice("cpu").Kind ? 4096 : 262144;
+    return m_PointsTogether;
   }
 
   /** As NePhiField::Evaluate(). */
@@ -529,6 +530,7 @@ private:
 
   NePhiTorch &           m_Torch{ NePhiTorch::Get() };
   NePhiTorch::DeviceType m_Device{};
+  std::size_t            m_PointsTogether{};
   ShapeType              m_Shape{};
   CoordsType             m_Extent{};
   Tensor                 m_Turns{};

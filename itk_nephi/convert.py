@@ -20,6 +20,7 @@ __all__ = [
     "to_bspline_transform",
     "to_displacement_field",
     "to_displacement_field_transform",
+    "vector_image",
 ]
 
 
@@ -73,7 +74,7 @@ def displacement_field_transform(field: Any) -> Any:
     """Make an ``itk.DisplacementFieldTransform`` of a displacement field image, mm."""
     transform = itk.DisplacementFieldTransform[itk.D, field.GetImageDimension()].New()
     values = np.asarray(itk.array_view_from_image(field))
-    transform.SetDisplacementField(_vector_image(values, field, itk.D))
+    transform.SetDisplacementField(vector_image(values, field, itk.D))
     return transform
 
 
@@ -104,7 +105,7 @@ def inverse_displacement_field(
     points = ImageDomain.of(reference).voxel_points(np.arange(np.prod(size)))
     inverted = invert_points(transform, points, guess=guess, tolerance=tolerance)
     displacement = (inverted.points - points).reshape(*size[::-1], len(size))
-    return _vector_image(displacement, reference, itk.F), inverted
+    return vector_image(displacement, reference, itk.F), inverted
 
 
 def to_bspline_transform(
@@ -212,8 +213,11 @@ def _largest_difference(values: Array, field: Any) -> float:
     return float(np.sqrt(np.square(difference).sum(axis=-1).max()))
 
 
-def _vector_image(values: Array, reference: Any, component: Any) -> Any:
-    """Return an image of vectors, shape (k, j, i, D), on the grid of another image."""
+def vector_image(values: Array, reference: Any, component: Any) -> Any:
+    """Return an image of vectors, shape (k, j, i, D), on the grid of another image.
+
+    ``component`` is ITK's name of their type, ``itk.F`` or ``itk.D``.
+    """
     dimension = reference.GetImageDimension()
     image = itk.Image[itk.Vector[component, dimension], dimension].New()
     image.SetRegions(reference.GetLargestPossibleRegion())

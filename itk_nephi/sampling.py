@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from itk_nephi.composite import flat_transforms, matrix_and_offset
+from itk_nephi.convert import displacement_field_transform, to_displacement_field, vector_image
 from itk_nephi.domain import Array, ImageDomain, image_from_array
 from itk_nephi.image import SampledImage, SpaceMap
 
@@ -84,15 +85,13 @@ def _joined(one: ImageDomain, other: ImageDomain) -> ImageDomain:
 
 def _sampled_displacement(transform: Any, grid: ImageDomain) -> Array:
     """Return what a transform adds to the points of a grid, mm, shape (k, j, i, D)."""
-    vector = itk.Vector[itk.F, grid.dimension]
-    sampler = itk.TransformToDisplacementFieldFilter[itk.Image[vector, grid.dimension], itk.D].New(
-        transform=transform,
-        reference_image=image_from_array(np.zeros(grid.size[::-1], np.uint8), grid),
-        use_reference_image=True,
-    )
-    sampler.Update()
-    displacement: Array = itk.array_from_image(sampler.GetOutput()).astype(np.float64)
+    field = to_displacement_field(transform, _blank(grid))
+    displacement: Array = itk.array_from_image(field).astype(np.float64)
     return displacement
+
+
+def _blank(grid: ImageDomain) -> Any:
+    return image_from_array(np.zeros(grid.size[::-1], np.uint8), grid)
 
 
 def _sampled_inverse(transform: Any, grid: ImageDomain) -> Any:
@@ -104,18 +103,10 @@ def _sampled_inverse(transform: Any, grid: ImageDomain) -> Any:
     inverse = np.zeros_like(points)
     for _ in range(INVERSE_ITERATIONS):
         inverse = -sampled(torch.from_numpy(grid.coords_from_points(points + inverse)))[0].numpy()
-    result = itk.DisplacementFieldTransform[itk.D, grid.dimension].New()
-    result.SetDisplacementField(_displacement_field(inverse.reshape(displacement.shape), grid))
-    result.SetInverseDisplacementField(_displacement_field(displacement, grid))
+    fields = [
+        vector_image(values, _blank(grid), itk.D)
+        for values in (inverse.reshape(displacement.shape), displacement)
+    ]
+    result = displacement_field_transform(fields[0])
+    result.SetInverseDisplacementField(fields[1])
     return result
-
-
-def _displacement_field(displacement: Array, grid: ImageDomain) -> Any:
-    field = itk.Image[itk.Vector[itk.D, grid.dimension], grid.dimension].New()
-    field.SetRegions(grid.size)
-    field.SetSpacing(grid.spacing)
-    field.SetOrigin(grid.origin)
-    field.SetDirection(np.array(grid.direction))
-    field.Allocate()
-    itk.array_view_from_image(field)[:] = displacement
-    return field
