@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from itk_nephi.fused import can_fuse, moved_by
 from itk_nephi.interpolation import sample_grid, sample_grid_with_derivatives
 
 SINE_FREQUENCY = 30.0
@@ -231,6 +232,8 @@ class DeformationField(nn.Module):
         Tensor, shape (N, D)
             Coords of the domain.
         """
+        if self._is_fused(coords, code):
+            return self._fused(coords, code, derivatives=False)[0]
         return coords + self._displacement(coords, code, derivatives=False).value
 
     def with_jacobian(self, coords: Tensor, code: LatentCode) -> tuple[Tensor, Tensor]:
@@ -243,10 +246,24 @@ class DeformationField(nn.Module):
         jacobian : Tensor, shape (N, D, D)
             ``jacobian[n, i, j]`` is the derivative of ``moved[n, i]`` by ``coords[n, j]``.
         """
+        if self._is_fused(coords, code):
+            return self._fused(coords, code, derivatives=True)
         displacement = self._displacement(coords, code, derivatives=True)
         inside = (coords.detach().abs() <= self.bounds).to(coords.dtype)
         jacobian = displacement.derivatives.permute(1, 2, 0) * inside[:, None, :]
         return coords + displacement.value, jacobian + torch.eye(coords.shape[1]).to(coords)
+
+    def _is_fused(self, coords: Tensor, code: LatentCode) -> bool:
+        return can_fuse(coords, self.bounds, code.local_code)
+
+    def _fused(
+        self, coords: Tensor, code: LatentCode, *, derivatives: bool
+    ) -> tuple[Tensor, Tensor]:
+        codes = code.global_code, code.local_code
+        weights = list(self.parameters())
+        return moved_by(
+            coords, self.bounds, self.embedding, codes, weights, derivatives=derivatives
+        )
 
     def _displacement(self, coords: Tensor, code: LatentCode, *, derivatives: bool) -> Jet:
         coords = torch.maximum(torch.minimum(coords, self.bounds), -self.bounds)

@@ -1,0 +1,511 @@
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
+#ifndef itkNePhiFieldTraining_h
+#define itkNePhiFieldTraining_h
+
+#include "itkNePhiField.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace itk
+{
+/** How many points are on their way together: as many as fill 48 rows with so many columns for each. */
+template <unsigned int VColumns>
+constexpr std::size_t NePhiTrainingPoints = 48 / VColumns;
+
+/** Memory where no register straddles two cache lines. */
+struct alignas(64) NePhiCacheLine
+{
+  float Numbers[16];
+};
+
+/** The matrix and bias of a layer, or of a part of its inputs, with sizes padded by zeros to whole registers. */
+struct NePhiTrainingMatrix
+{
+  std::size_t                 Inputs;
+  std::size_t                 Outputs;
+  std::size_t                 UsedOutputs;
+  std::size_t                 SumsOffset;
+  std::vector<NePhiCacheLine> Storage;
+  std::vector<float>          Bias;
+
+  /** The matrix [input][output]. */
+  const float *
+  GetForth() const
+  {
+    return Storage.data()->Numbers;
+  }
+
+  /** The matrix [output][input]. */
+  const float *
+  GetBack() const
+  {
+    return Storage.data()->Numbers + Inputs * Outputs;
+  }
+};
+
+template <unsigned int VDimension>
+struct NePhiPlace;
+
+/** A field as its training kernels read it. */
+template <unsigned int VDimension>
+struct NePhiTrainingField
+{
+  std::array<float, VDimension>       Extent{};
+  std::array<std::size_t, VDimension> Grid{};
+  std::size_t                         Channels{ 0 };
+  std::size_t                         Depth{ 0 };
+  const float *                       LocalCode{ nullptr };
+  std::vector<float>                  Frequencies{};
+  NePhiTrainingMatrix                 First{};
+  NePhiTrainingMatrix                 FirstGate{};
+  NePhiTrainingMatrix                 FirstGateByLocal{};
+  NePhiTrainingMatrix                 Output{};
+  std::vector<NePhiTrainingMatrix>    Synthesis{};
+  std::vector<NePhiTrainingMatrix>    Modulation{};
+};
+
+/** Where a point lies in the grid of the local code. */
+template <unsigned int VDimension>
+struct NePhiPlace
+{
+  static constexpr unsigned int Vertices = 1u << VDimension;
+
+  float       Coords[VDimension];
+  bool        IsInside[VDimension];
+  std::size_t Corner;
+  float       Weights[VDimension][2];
+  float       Slopes[VDimension][2];
+
+  /** Looks up coords, clamped to the box. */
+  void
+  Find(const NePhiTrainingField<VDimension> & field, const float * coords)
+  {
+    std::size_t step = field.Channels;
+    Corner = 0;
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      const float x = coords[d];
+      const float extent = field.Extent[d];
+      Coords[d] = x > -extent ? (x < extent ? x : extent) : -extent;
+      IsInside[d] = x >= -extent && x <= extent;
+      const double      cells = static_cast<double>(field.Grid[d] - 1);
+      const double      position = (static_cast<double>(Coords[d]) / extent + 1.0) / 2.0 * cells;
+      const std::size_t cell = std::min(static_cast<std::size_t>(position), field.Grid[d] - 2);
+      Weights[d][1] = static_cast<float>(position - static_cast<double>(cell));
+      Weights[d][0] = 1.0F - Weights[d][1];
+      Slopes[d][1] = static_cast<float>(cells / (2.0 * extent));
+      Slopes[d][0] = -Slopes[d][1];
+      Corner += cell * step;
+      step *= field.Grid[d];
+    }
+  }
+
+  /** Where the code of a vertex of the cell begins. */
+  std::size_t
+  GetOffset(const NePhiTrainingField<VDimension> & field, unsigned int vertex) const
+  {
+    std::size_t offset = Corner;
+    std::size_t step = field.Channels;
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      offset += ((vertex >> d) & 1u) * step;
+      step *= field.Grid[d];
+    }
+    return offset;
+  }
+
+  /** The share of a vertex in the code, differentiated by up to two coordinates: from 1, 0 for none. */
+  float
+  GetFactor(unsigned int vertex, unsigned int one, unsigned int other) const
+  {
+    float factor = one != 0 && one == other ? 0.0F : 1.0F;
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      const auto & factors = one == d + 1 || other == d + 1 ? Slopes[d] : Weights[d];
+      factor *= factors[(vertex >> d) & 1u];
+    }
+    return factor;
+  }
+};
+} // namespace itk
+
+// The kernels, once for each instruction set.
+#define ITK_NEPHI_TARGET Portable
+#define ITK_NEPHI_VECTOR_BYTES 16
+#include "itkNePhiFieldTrainingKernel.h"
+#undef ITK_NEPHI_TARGET
+#undef ITK_NEPHI_VECTOR_BYTES
+
+#ifdef ITK_NEPHI_X86_DISPATCH
+#  pragma GCC push_options
+#  pragma GCC target("avx2,fma")
+#  define ITK_NEPHI_TARGET AVX2
+#  define ITK_NEPHI_VECTOR_BYTES 32
+#  include "itkNePhiFieldTrainingKernel.h"
+#  undef ITK_NEPHI_TARGET
+#  undef ITK_NEPHI_VECTOR_BYTES
+#  pragma GCC pop_options
+
+#  pragma GCC push_options
+#  pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
+#  define ITK_NEPHI_TARGET AVX512
+#  define ITK_NEPHI_VECTOR_BYTES 64
+#  include "itkNePhiFieldTrainingKernel.h"
+#  undef ITK_NEPHI_TARGET
+#  undef ITK_NEPHI_VECTOR_BYTES
+#  pragma GCC pop_options
+#endif
+
+namespace itk
+{
+/** The training kernels for one instruction set, without and with Jacobians. */
+template <unsigned int VDimension>
+struct NePhiTrainingKernelSet
+{
+  using FieldType = NePhiTrainingField<VDimension>;
+  using ForwardType = void (*)(const FieldType &, std::size_t, std::size_t, const float *, float *, float *);
+  using BackwardType = void (*)(const FieldType &,
+                                std::size_t,
+                                std::size_t,
+                                const float *,
+                                const float *,
+                                const float *,
+                                float *,
+                                float *,
+                                float *);
+
+  std::size_t  Lanes;
+  ForwardType  Forward[2];
+  BackwardType Backward[2];
+
+  /** Those that this processor can run, the fastest last: the same as of NePhiKernelSet. */
+  static const std::vector<NePhiTrainingKernelSet> &
+  GetAll()
+  {
+    static const std::vector<NePhiTrainingKernelSet> all = [] {
+      constexpr unsigned int              columns = 1 + VDimension;
+      std::vector<NePhiTrainingKernelSet> sets{ { 4,
+                                                  { NePhiKernels::Portable::TrainForward<VDimension, 1>,
+                                                    NePhiKernels::Portable::TrainForward<VDimension, columns> },
+                                                  { NePhiKernels::Portable::TrainBackward<VDimension, 1>,
+                                                    NePhiKernels::Portable::TrainBackward<VDimension, columns> } } };
+#ifdef ITK_NEPHI_X86_DISPATCH
+      const std::size_t count = NePhiKernelSet<float, VDimension>::GetAll().size();
+      if (count > 1)
+      {
+        sets.push_back(
+          { 8,
+            { NePhiKernels::AVX2::TrainForward<VDimension, 1>, NePhiKernels::AVX2::TrainForward<VDimension, columns> },
+            { NePhiKernels::AVX2::TrainBackward<VDimension, 1>,
+              NePhiKernels::AVX2::TrainBackward<VDimension, columns> } });
+      }
+      if (count > 2)
+      {
+        sets.push_back({ 16,
+                         { NePhiKernels::AVX512::TrainForward<VDimension, 1>,
+                           NePhiKernels::AVX512::TrainForward<VDimension, columns> },
+                         { NePhiKernels::AVX512::TrainBackward<VDimension, 1>,
+                           NePhiKernels::AVX512::TrainBackward<VDimension, columns> } });
+      }
+#endif
+      return sets;
+    }();
+    return all;
+  }
+};
+
+/** \class NePhiFieldTraining
+ * \brief Moves coords by a neural deformation field and differentiates the result, in single precision, on threads.
+ *
+ * For the formula see NePhiField. Parameters, and the derivatives by them, are arrays in this order: the global code,
+ * the local code, and the weights, each matrix and each bias by itself.
+ *
+ * Work is split into blocks that do not depend on the number of threads, and summed in their order: results are the
+ * same bits on any number of threads. The way back computes the way forth again, so that nothing has to be kept.
+ *
+ * Threads come from the caller: parallelize(count, function) has to call function(n) for all n below count.
+ *
+ * \ingroup NePhi
+ */
+template <unsigned int VDimension>
+class NePhiFieldTraining
+{
+public:
+  using ShapeType = NePhiFieldShape<VDimension>;
+  using KernelsType = NePhiTrainingKernelSet<VDimension>;
+
+  NePhiFieldTraining(const NePhiFieldTraining &) = delete;
+  NePhiFieldTraining &
+  operator=(const NePhiFieldTraining &) = delete;
+
+  /** The parameters have to outlive this object. */
+  NePhiFieldTraining(const ShapeType &     shape,
+                     const float *         extent,
+                     const float *         frequencies,
+                     const float * const * parameters,
+                     const KernelsType &   kernels = KernelsType::GetAll().back())
+    : m_Shape(shape)
+    , m_Kernels(kernels)
+    , m_Parameters(parameters)
+  {
+    std::copy_n(extent, VDimension, m_Field.Extent.begin());
+    m_Field.Grid = shape.LocalCodeGrid;
+    m_Field.Channels = shape.LocalCodeChannels;
+    m_Field.Depth = shape.Depth;
+    m_Field.LocalCode = parameters[1];
+    const std::size_t half = this->Pad(shape.Frequencies);
+    m_Field.Frequencies.assign(VDimension * half, 0.0F);
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      std::copy_n(frequencies + d * shape.Frequencies, shape.Frequencies, m_Field.Frequencies.begin() + d * half);
+    }
+    m_Field.Synthesis.resize(shape.Depth);
+    m_Field.Modulation.resize(shape.Depth);
+
+    constexpr float   omega = 30.0F;
+    const std::size_t width = shape.Width;
+    const std::size_t embedding = 2 * shape.Frequencies;
+    const std::size_t codes = shape.GlobalCodeSize + shape.LocalCodeChannels;
+    const std::size_t gateRow = codes + embedding;
+    const std::size_t output = 4 + 2 * shape.Depth;
+    const std::size_t gate = output + 2;
+    m_Parts = { { &m_Field.First, 2, 1.0F, width, embedding, 0, shape.Frequencies, 2 },
+                { &m_Field.Output, output, 1.0F, VDimension, width, 0, width, 1 },
+                { &m_Field.FirstGate, gate, omega, width, gateRow, codes, shape.Frequencies, 2 },
+                { &m_Field.FirstGateByLocal, gate, omega, width, gateRow, shape.GlobalCodeSize, m_Field.Channels, 1 } };
+    for (std::size_t k = 0; k < shape.Depth; ++k)
+    {
+      m_Parts.push_back({ &m_Field.Synthesis[k], 4 + 2 * k, omega, width, width, 0, width, 1 });
+      m_Parts.push_back({ &m_Field.Modulation[k], gate + 2 + 2 * k, omega, width, width, 0, width, 1 });
+    }
+    for (const Part & part : m_Parts)
+    {
+      this->Pack(part);
+    }
+  }
+
+  /** Writes where coords, [point][D], are moved to, and their Jacobians, [point][D][D], unless there is no place. */
+  template <typename TParallelize>
+  void
+  Forward(std::size_t count, const float * coords, float * moved, float * jacobians, const TParallelize & parallelize)
+    const
+  {
+    const bool        hasJacobians = jacobians != nullptr;
+    const std::size_t tile = GetTile(hasJacobians);
+    const std::size_t blocks = GetBlocks(count, tile);
+    parallelize(blocks, [&](std::size_t block) {
+      m_Kernels.Forward[hasJacobians](m_Field,
+                                      GetBegin(block, blocks, count, tile),
+                                      GetBegin(block + 1, blocks, count, tile),
+                                      coords,
+                                      moved,
+                                      jacobians);
+    });
+  }
+
+  /** Differentiates the sum of what Forward() writes, times the numbers given for it; none stand for zeros.
+   *
+   * Writes the derivatives by the parameters, and those by the coords, [point][D], unless there is no place.
+   */
+  template <typename TParallelize>
+  void
+  Backward(std::size_t          count,
+           const float *        coords,
+           const float *        byMoved,
+           const float *        byJacobians,
+           float * const *      byParameters,
+           float *              byCoords,
+           const TParallelize & parallelize) const
+  {
+    const bool                  hasJacobians = byJacobians != nullptr;
+    const std::size_t           tile = GetTile(hasJacobians);
+    const std::size_t           blocks = GetBlocks(count, tile);
+    const std::size_t           columns = hasJacobians ? 1 + VDimension : 1;
+    const std::size_t           lines = m_SumsSize / LineSize;
+    std::vector<NePhiCacheLine> sums(std::max<std::size_t>(blocks, 1) * lines);
+    std::vector<float>          byLocal(count * columns * m_Field.Channels);
+    parallelize(blocks, [&](std::size_t block) {
+      m_Kernels.Backward[hasJacobians](m_Field,
+                                       GetBegin(block, blocks, count, tile),
+                                       GetBegin(block + 1, blocks, count, tile),
+                                       coords,
+                                       byMoved,
+                                       byJacobians,
+                                       sums[block * lines].Numbers,
+                                       byLocal.data(),
+                                       byCoords);
+    });
+    for (std::size_t block = 1; block < blocks; ++block)
+    {
+      for (std::size_t i = 0; i < lines; ++i)
+      {
+        for (std::size_t n = 0; n < LineSize; ++n)
+        {
+          sums[i].Numbers[n] += sums[block * lines + i].Numbers[n];
+        }
+      }
+    }
+    for (const Part & part : m_Parts)
+    {
+      this->Unpack(part, sums.data()->Numbers, byParameters);
+    }
+    this->Scatter(count, columns, coords, byLocal.data(), byParameters[1]);
+  }
+
+private:
+  static constexpr std::size_t LineSize = sizeof(NePhiCacheLine) / sizeof(float);
+
+  /** Some inputs of a layer: which columns of its weights, in how many pieces, each padded by itself. */
+  struct Part
+  {
+    NePhiTrainingMatrix * Matrix;
+    std::size_t           Parameter;
+    float                 Scale;
+    std::size_t           Outputs;
+    std::size_t           RowSize;
+    std::size_t           FirstColumn;
+    std::size_t           PieceSize;
+    std::size_t           Pieces;
+  };
+
+  std::size_t
+  Pad(std::size_t size) const
+  {
+    return (size + m_Kernels.Lanes - 1) / m_Kernels.Lanes * m_Kernels.Lanes;
+  }
+
+  static std::size_t
+  GetTile(bool hasJacobians)
+  {
+    return hasJacobians ? NePhiTrainingPoints<1 + VDimension> : NePhiTrainingPoints<1>;
+  }
+
+  static std::size_t
+  GetBlocks(std::size_t count, std::size_t tile)
+  {
+    constexpr std::size_t most = 16;
+    return std::min(most, (count + tile - 1) / tile);
+  }
+
+  static std::size_t
+  GetBegin(std::size_t block, std::size_t blocks, std::size_t count, std::size_t tile)
+  {
+    const std::size_t tiles = (count + tile - 1) / tile;
+    return std::min(count, block * tiles / blocks * tile);
+  }
+
+  void
+  Pack(const Part & part)
+  {
+    NePhiTrainingMatrix & matrix = *part.Matrix;
+    matrix.Inputs = part.Pieces * this->Pad(part.PieceSize);
+    matrix.Outputs = this->Pad(part.Outputs);
+    matrix.UsedOutputs = part.Outputs;
+    matrix.SumsOffset = m_SumsSize;
+    m_SumsSize += (matrix.Outputs * (matrix.Inputs + 1) + LineSize - 1) / LineSize * LineSize;
+    matrix.Storage.resize((2 * matrix.Inputs * matrix.Outputs + LineSize - 1) / LineSize);
+    matrix.Bias.assign(matrix.Outputs, 0.0F);
+    float * const forth = matrix.Storage.data()->Numbers;
+    float * const back = forth + matrix.Inputs * matrix.Outputs;
+    const float * weights = m_Parameters[part.Parameter];
+    for (std::size_t o = 0; o < part.Outputs; ++o, weights += part.RowSize)
+    {
+      for (std::size_t n = 0; n < part.Pieces * part.PieceSize; ++n)
+      {
+        const std::size_t i = this->GetInput(part, n);
+        const float       weight = part.Scale * weights[part.FirstColumn + n];
+        forth[i * matrix.Outputs + o] = weight;
+        back[o * matrix.Inputs + i] = weight;
+      }
+      // the global code is the same everywhere: it only shifts the bias
+      float bias = m_Parameters[part.Parameter + 1][o];
+      for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Shape.GlobalCodeSize; ++g)
+      {
+        bias += weights[g] * m_Parameters[0][g];
+      }
+      matrix.Bias[o] = part.Scale * bias;
+    }
+  }
+
+  /** Writes the derivatives by the weights, and those by the global code. */
+  void
+  Unpack(const Part & part, const float * sums, float * const * byParameters) const
+  {
+    const NePhiTrainingMatrix & matrix = *part.Matrix;
+    const float *               bySum = sums + matrix.SumsOffset;
+    const float *               byBias = bySum + matrix.Outputs * matrix.Inputs;
+    const float *               weights = m_Parameters[part.Parameter];
+    float *                     byWeights = byParameters[part.Parameter];
+    for (std::size_t o = 0; o < part.Outputs; ++o, bySum += matrix.Inputs)
+    {
+      for (std::size_t n = 0; n < part.Pieces * part.PieceSize; ++n)
+      {
+        byWeights[o * part.RowSize + part.FirstColumn + n] = part.Scale * bySum[this->GetInput(part, n)];
+      }
+      byParameters[part.Parameter + 1][o] = part.Scale * byBias[o];
+      for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Shape.GlobalCodeSize; ++g)
+      {
+        byWeights[o * part.RowSize + g] = part.Scale * byBias[o] * m_Parameters[0][g];
+        byParameters[0][g] =
+          (o == 0 ? 0.0F : byParameters[0][g]) + part.Scale * byBias[o] * weights[o * part.RowSize + g];
+      }
+    }
+  }
+
+  /** Where the n-th column of a part's weights is among the inputs of its matrix. */
+  std::size_t
+  GetInput(const Part & part, std::size_t n) const
+  {
+    return n / part.PieceSize * this->Pad(part.PieceSize) + n % part.PieceSize;
+  }
+
+  /** Shares out the derivatives by the local code at the points, [point][column][channel], among the vertices. */
+  void
+  Scatter(std::size_t count, std::size_t columns, const float * coords, const float * byLocal, float * byVertices) const
+  {
+    std::fill_n(byVertices, m_Shape.GetLocalCodeSize(), 0.0F);
+    for (std::size_t p = 0; p < count; ++p)
+    {
+      NePhiPlace<VDimension> place;
+      place.Find(m_Field, coords + p * VDimension);
+      for (unsigned int vertex = 0; vertex < place.Vertices; ++vertex)
+      {
+        float * const byVertex = byVertices + place.GetOffset(m_Field, vertex);
+        for (unsigned int c = 0; c < columns; ++c)
+        {
+          const float         factor = place.GetFactor(vertex, c, 0);
+          const float * const by = byLocal + (p * columns + c) * m_Field.Channels;
+          for (std::size_t i = 0; i < m_Field.Channels; ++i)
+          {
+            byVertex[i] += factor * by[i];
+          }
+        }
+      }
+    }
+  }
+
+  ShapeType                      m_Shape;
+  const KernelsType &            m_Kernels;
+  const float * const *          m_Parameters;
+  NePhiTrainingField<VDimension> m_Field{};
+  std::vector<Part>              m_Parts{};
+  std::size_t                    m_SumsSize{ 0 };
+};
+
+} // namespace itk
+#endif
