@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.metadata import version
@@ -75,6 +76,8 @@ class Checkpoint:
         if not self._path.exists():
             return None
         try:
+            if not zipfile.is_zipfile(self._path):
+                raise ValueError("expected an archive of torch")
             found = torch.load(self._path, map_location=device, weights_only=True)
             run, state = dict(found["run"]), dict(found["state"])
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError):

@@ -83,7 +83,7 @@ def planned_chunk(
     similarity = Similarity.of(
         settings.similarity, voxel=small.voxel_size, windows=settings.local_windows
     )
-    with _Allocations(device) as allocations:
+    with Allocations(device) as allocations:
         pair = ImagePair(
             fixed=[image] * len(fixed),
             moving=[image] * len(moving),
@@ -140,7 +140,7 @@ def _like(mask: Any, domain: ImageDomain) -> Any:
     return image_from_array(values, domain)
 
 
-class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of a device's tensors that are alive and were seen under it.
 
     Parameters

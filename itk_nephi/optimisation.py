@@ -167,7 +167,7 @@ def optimise(
                         }
                     )
             if number == levels:
-                _warn_if_worse(deformation, pair, images, compare, settings)
+                _warn_if_worse(deformation, pair, images, compare, settings, chunk)
     except (KeyboardInterrupt, StopIteration):
         return history, True
     return history, False
@@ -236,6 +236,7 @@ def _warn_if_worse(
     images: tuple[SampledImage, SampledImage],
     compare: Dissimilarity,
     settings: RegistrationSettings,
+    chunk: int | None,
 ) -> None:
     """Warn when the images were more alike with the initial transform alone, at the same points."""
     fixed, moving = images
@@ -243,7 +244,8 @@ def _warn_if_worse(
     values, counts = fixed(coords)
     counts = counts if weights is None else counts * weights
     with torch.no_grad():
-        moved = deformation.field(coords, deformation.code)
+        parts = torch.split(coords, chunk or len(coords))
+        moved = torch.cat([deformation.field(part, deformation.code) for part in parts])
         before, after = (
             float(compare(values, other, counts * in_moving))
             for other, in_moving in (moving(coords), moving(moved))
