@@ -16,6 +16,9 @@ focus, pair               the points at which an image pair is compared, and its
 settings, schedule        how a pair is registered, in how many steps and how large ones
 optimisation              the deformation of one pair that minimises the objective
 checkpoint, memory        the state of a run in a file; what a run needs, found beforehand
+encoder                   where a model of many pairs gets a pair's latent code from
+nephi, model_file         that model: it predicts a pair's deformation; its file
+refinement                how ``register()`` refines what such a model predicts
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 inverse                   the exact inverse of any transform, by Newton's method
@@ -49,19 +52,38 @@ except ModuleNotFoundError as error:
 require_supported_itk()
 
 if TYPE_CHECKING:
+    from itk_nephi.encoder import EncoderSettings
     from itk_nephi.model import FieldSettings
+    from itk_nephi.model_file import load_model, save_model
+    from itk_nephi.nephi import ModelSettings, NePhi
     from itk_nephi.optimisation import Progress
     from itk_nephi.registration import Registration, register
     from itk_nephi.settings import RegistrationSettings
 
-__all__ = ["FieldSettings", "Progress", "Registration", "RegistrationSettings", "register"]
+__all__ = [
+    "EncoderSettings",
+    "FieldSettings",
+    "ModelSettings",
+    "NePhi",
+    "Progress",
+    "Registration",
+    "RegistrationSettings",
+    "load_model",
+    "register",
+    "save_model",
+]
 
 _HOMES = {
+    "EncoderSettings": "encoder",
     "FieldSettings": "model",
+    "ModelSettings": "nephi",
+    "NePhi": "nephi",
     "Progress": "optimisation",
     "RegistrationSettings": "settings",
     "Registration": "registration",
+    "load_model": "model_file",
     "register": "registration",
+    "save_model": "model_file",
 }
 
 

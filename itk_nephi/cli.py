@@ -59,6 +59,13 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from None
 
 
+class Refine(StrEnum):
+    """What the steps after a prediction change."""
+
+    code = "code"
+    all = "all"
+
+
 class Interpolation(StrEnum):
     """How values between voxels are found."""
 
@@ -186,6 +193,17 @@ def register(
     memory_limit: MemoryLimit = None,
     checkpoint: CheckpointFile = None,
     warm_start: WarmStart = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model file that predicts the deformation, instead of finding it."),
+    ] = None,
+    refine_steps: Annotated[
+        int, typer.Option(help="Optimiser steps after the prediction of --model.")
+    ] = 0,
+    refine: Annotated[
+        Refine,
+        typer.Option(help="What they change: the latent code, or code and weights of the fields."),
+    ] = Refine.code,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
@@ -198,6 +216,8 @@ def register(
         from itk_nephi import registration
         from itk_nephi.initial import KINDS
 
+        if model is not None and steps is not None:
+            raise ValueError("expected --refine-steps with --model, got --steps")
         settings = chosen_settings(
             preset,
             similarity=similarity,
@@ -233,6 +253,9 @@ def register(
                 landmarks=case.guide_landmarks,
                 initial=kind,
                 warm_start=warm_start and warm_start_transform(warm_start, case.dimension),
+                model=model,
+                refine_steps=refine_steps,
+                refine="code" if refine is Refine.code else "code_and_weights",
                 settings=settings,
                 device=device,
                 seed=seed,
@@ -246,6 +269,8 @@ def register(
                 "reached so far (Ctrl-C again writes nothing)",
                 err=True,
             )
+        if model is not None:
+            case.paths["model"] = str(model)
         metrics = results.write(
             stage, case, result, seconds=seconds, device=device, initial=initial
         )

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from itk_nephi.model import DeformationField, LatentCode
+from itk_nephi.model import Code, DeformationField
 from itk_nephi.similarity import Dissimilarity
 
 Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -55,7 +55,7 @@ class LandmarkPairs:
 def objective(
     field: DeformationField,
     inverse_field: DeformationField,
-    code: LatentCode,
+    code: Code,
     images: tuple[Sampler, Sampler],
     coords: tuple[Tensor, Tensor],
     *,
@@ -82,7 +82,7 @@ def objective(
     ----------
     field, inverse_field : DeformationField
         From fixed to moving coords, and back.
-    code : LatentCode
+    code : Code
         The pair's.
     images : pair of Sampler
         Of the fixed and of the moving image.
@@ -200,7 +200,7 @@ def folding_penalty(jacobian: Tensor) -> Tensor:
     return F.relu(SAFE_DETERMINANT - determinants).square().mean()
 
 
-def latent_prior(code: LatentCode) -> Tensor:
+def latent_prior(code: Code) -> Tensor:
     """Return the norm of the global code plus the mean norm of the local codes, dimensionless."""
     epsilon = 1e-8
     return (code.global_code.square().sum() + epsilon).sqrt() + (

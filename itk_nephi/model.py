@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -102,6 +102,18 @@ class LatentCode(nn.Module):
             nn.init.normal_(code, std=max(1, code.shape[-1]) ** -0.5, generator=generator)
         self.global_code = nn.Parameter(global_code)
         self.local_code = nn.Parameter(local_code)
+
+
+class Code(Protocol):
+    """A latent code as the fields take it: a :class:`LatentCode`, or one that was predicted."""
+
+    @property
+    def global_code(self) -> Tensor:
+        """The global vector, shape (K,)."""
+
+    @property
+    def local_code(self) -> Tensor:
+        """The local grid, shape (k, j, i, C)."""
 
 
 class Jet:
@@ -217,14 +229,14 @@ class DeformationField(nn.Module):
         self.modulation = nn.ModuleList([layer(codes + embedded, width, 1 / (codes + embedded))])
         self.modulation += [layer(width, width, hidden_limit) for _ in range(settings.depth)]
 
-    def forward(self, coords: Tensor, code: LatentCode) -> Tensor:
+    def forward(self, coords: Tensor, code: Code) -> Tensor:
         """Move coords.
 
         Parameters
         ----------
         coords : Tensor, shape (N, D)
             Coords of the domain.
-        code : LatentCode
+        code : Code
             The pair's latent code.
 
         Returns
@@ -236,7 +248,7 @@ class DeformationField(nn.Module):
             return self._fused(coords, code, derivatives=False)[0]
         return coords + self._displacement(coords, code, derivatives=False).value
 
-    def with_jacobian(self, coords: Tensor, code: LatentCode) -> tuple[Tensor, Tensor]:
+    def with_jacobian(self, coords: Tensor, code: Code) -> tuple[Tensor, Tensor]:
         """Move coords and differentiate by them, exactly, in forward mode.
 
         Returns
@@ -253,19 +265,17 @@ class DeformationField(nn.Module):
         jacobian = displacement.derivatives.permute(1, 2, 0) * inside[:, None, :]
         return coords + displacement.value, jacobian + torch.eye(coords.shape[1]).to(coords)
 
-    def _is_fused(self, coords: Tensor, code: LatentCode) -> bool:
+    def _is_fused(self, coords: Tensor, code: Code) -> bool:
         return can_fuse(coords, self.bounds, code.local_code)
 
-    def _fused(
-        self, coords: Tensor, code: LatentCode, *, derivatives: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _fused(self, coords: Tensor, code: Code, *, derivatives: bool) -> tuple[Tensor, Tensor]:
         codes = code.global_code, code.local_code
         weights = list(self.parameters())
         return moved_by(
             coords, self.bounds, self.embedding, codes, weights, derivatives=derivatives
         )
 
-    def _displacement(self, coords: Tensor, code: LatentCode, *, derivatives: bool) -> Jet:
+    def _displacement(self, coords: Tensor, code: Code, *, derivatives: bool) -> Jet:
         coords = torch.maximum(torch.minimum(coords, self.bounds), -self.bounds)
         embedded = self._embed(coords, derivatives=derivatives)
         local = self._interpolate(coords, code.local_code, derivatives=derivatives)
