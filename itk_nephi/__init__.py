@@ -25,6 +25,7 @@ cli, transform_commands   the ``itk-nephi`` command
 progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
+table                     tables of image pairs, checked
 description, overview     its text and its picture
 ========================  =====================================================================
 

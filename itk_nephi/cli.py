@@ -24,6 +24,7 @@ from itk_nephi import files, results, transform_commands
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
 from itk_nephi.progress import shown_progress
+from itk_nephi.table import TableError
 from itk_nephi.transform_commands import File
 
 ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
@@ -45,7 +46,8 @@ class _Commands(TyperGroup):
         except ERRORS as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            typer.echo(f"itk-nephi: error: {files.plain_words(error)}", err=True)
+            words = str(error) if isinstance(error, TableError) else files.plain_words(error)
+            typer.echo(f"itk-nephi: error: {words}", err=True)
             raise typer.Exit(2) from None
 
 
