@@ -25,7 +25,8 @@ cli, transform_commands   the ``itk-nephi`` command
 progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
-table                     tables of image pairs, checked
+table, batch, summary     tables of image pairs, checked; many pairs; how they went
+options, batch_command    options that commands share; ``itk-nephi batch``
 description, overview     its text and its picture
 ========================  =====================================================================
 

@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 import warnings
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +19,21 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi import files, results, transform_commands
+from itk_nephi import batch_command, files, results, transform_commands
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
+from itk_nephi.options import (
+    Device,
+    Folder,
+    Points,
+    Seed,
+    Similarity,
+    Smoothing,
+    Smoothness,
+    Steps,
+    numbers,
+    registration_settings,
+)
 from itk_nephi.progress import shown_progress
 from itk_nephi.table import TableError
 from itk_nephi.transform_commands import File
@@ -67,14 +78,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Register images with neural deformation fields (NePhi); the results are ITK transforms.",
 )
-
-Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
-Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Steps = Annotated[
-    int | None,
-    typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
-]
 
 
 @app.callback()
@@ -145,33 +148,13 @@ def register(
             metavar="FIXED MOVING",
         ),
     ] = None,
-    similarity: Annotated[
-        str | None,
-        typer.Option(
-            help="local_ncc (default), ncc, mean_squares, or between modalities mind_ssc or "
-            "mutual_information.",
-            show_default=False,
-        ),
-    ] = None,
+    similarity: Similarity = None,
     device: Device = "cpu",
     seed: Seed = 0,
     steps: Steps = None,
-    points: Annotated[
-        int | None,
-        typer.Option(help="Random points of each step (default 5000).", show_default=False),
-    ] = None,
-    smoothness: Annotated[
-        float | None,
-        typer.Option(
-            help="Larger is smoother and closer to invertible (default 0.5).", show_default=False
-        ),
-    ] = None,
-    smoothing: Annotated[
-        str | None,
-        typer.Option(
-            help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
-        ),
-    ] = None,
+    points: Points = None,
+    smoothness: Smoothness = None,
+    smoothing: Smoothing = None,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
@@ -183,19 +166,14 @@ def register(
     with files.staged(output, "--output") as stage:
         from itk_nephi import registration
         from itk_nephi.initial import KINDS
-        from itk_nephi.optimisation import RegistrationSettings
 
-        given: dict[str, Any] = {
-            "similarity": similarity,
-            "steps": steps,
-            "points": points,
-            "smoothness": smoothness,
-            "smoothing": None if smoothing is None else _numbers(smoothing, "--smoothing"),
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
-        if points is not None:
-            changes["regularizer_points"] = min(points, RegistrationSettings().regularizer_points)
-        settings = replace(RegistrationSettings(), **changes)
+        settings = registration_settings(
+            similarity=similarity,
+            steps=steps,
+            points=points,
+            smoothness=smoothness,
+            smoothing=smoothing,
+        )
         case = Case.read(
             fixed,
             moving,
@@ -207,7 +185,7 @@ def register(
             moving_channels=moving_channel or [],
             guide_landmarks=guide_landmarks,
         )
-        weights = channel_weights and _numbers(channel_weights, "--channel-weights")
+        weights = channel_weights and numbers(channel_weights, "--channel-weights")
         kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
         seconds = {"read": time.perf_counter() - start}
         with shown_progress() as report:
@@ -284,6 +262,7 @@ for command in (
     transform_commands.convert,
     transform_commands.invert,
     transform_commands.jacobian,
+    batch_command.batch,
 ):
     app.command()(command)
 
@@ -340,15 +319,6 @@ def demo(
 def main() -> None:
     """Run the command line."""
     app(prog_name="itk-nephi")
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"expected {option} to be numbers separated by commas, got {text!r}"
-        ) from None
 
 
 def _initial_transform(name: str, dimension: int) -> Any:
