@@ -47,6 +47,7 @@ def batch(
     points: options.Points = None,
     smoothness: options.Smoothness = None,
     smoothing: options.Smoothing = None,
+    elastix_parameters: options.ElastixParameters = None,
 ) -> None:
     """Register many pairs, each into a folder of its own, and write a summary.
 
@@ -69,6 +70,7 @@ def batch(
             points=points,
             smoothness=smoothness,
             smoothing=smoothing,
+            elastix_parameters=elastix_parameters,
         ),
         initial=initial,
         device=device,

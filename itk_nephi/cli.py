@@ -24,6 +24,7 @@ from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
 from itk_nephi.options import (
     Device,
+    ElastixParameters,
     Folder,
     Points,
     Seed,
@@ -155,6 +156,7 @@ def register(
     points: Points = None,
     smoothness: Smoothness = None,
     smoothing: Smoothing = None,
+    elastix_parameters: ElastixParameters = None,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
@@ -173,6 +175,7 @@ def register(
             points=points,
             smoothness=smoothness,
             smoothing=smoothing,
+            elastix_parameters=elastix_parameters,
         )
         case = Case.read(
             fixed,

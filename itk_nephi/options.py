@@ -59,12 +59,17 @@ def registration_settings(
     points: int | None,
     smoothness: float | None,
     smoothing: str | None,
-    start: RegistrationSettings | None = None,
+    elastix_parameters: list[Path] | None,
 ) -> RegistrationSettings:
-    """Return settings with what the user gave; None leaves what is in ``start``."""
+    """Return settings with what the user gave, and tell what elastix's parameters became."""
+    from itk_nephi.elastix import translated
     from itk_nephi.optimisation import RegistrationSettings
 
-    start = start or RegistrationSettings()
+    start = RegistrationSettings()
+    if elastix_parameters:
+        translation = translated(elastix_parameters)
+        typer.echo(str(translation), err=True)
+        start = translation.settings
     given: dict[str, Any] = {
         "similarity": similarity,
         "steps": steps,
