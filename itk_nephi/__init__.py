@@ -31,6 +31,9 @@ options                   those of registrations that say how long it takes, wha
 progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
+table, batch, summary     tables of image pairs, checked; many pairs; how they went
+options, batch_command    options that commands share; ``itk-nephi batch``
+elastix                   elastix parameter files as settings
 description, overview     its text and its picture
 ========================  =====================================================================
 

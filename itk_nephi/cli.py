@@ -19,21 +19,11 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi import files, results, transform_commands
+from itk_nephi import batch_command, files, options, results, transform_commands
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
-from itk_nephi.options import (
-    CheckpointFile,
-    EarlyStop,
-    MaxTime,
-    MemoryLimit,
-    Preset,
-    PresetOption,
-    WarmStart,
-    chosen_settings,
-    warm_start_transform,
-)
 from itk_nephi.progress import shown_progress
+from itk_nephi.table import TableError
 from itk_nephi.transform_commands import File
 
 ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
@@ -55,7 +45,8 @@ class _Commands(TyperGroup):
         except ERRORS as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            typer.echo(f"itk-nephi: error: {files.plain_words(error)}", err=True)
+            words = str(error) if isinstance(error, TableError) else files.plain_words(error)
+            typer.echo(f"itk-nephi: error: {words}", err=True)
             raise typer.Exit(2) from None
 
 
@@ -83,14 +74,6 @@ app = typer.Typer(
     help="Register images with neural deformation fields (NePhi); the results are ITK transforms.",
 )
 
-Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
-Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Steps = Annotated[
-    int | None,
-    typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
-]
-
 
 @app.callback()
 def _options(
@@ -111,7 +94,7 @@ def register(
     moving: Annotated[
         Path, typer.Argument(metavar="MOVING", help="Image to bring onto the fixed image.")
     ],
-    output: Folder,
+    output: options.Folder,
     fixed_mask: Annotated[
         Path | None,
         typer.Option(
@@ -160,39 +143,20 @@ def register(
             metavar="FIXED MOVING",
         ),
     ] = None,
-    similarity: Annotated[
-        str | None,
-        typer.Option(
-            help="local_ncc (default), ncc, mean_squares, or between modalities mind_ssc or "
-            "mutual_information.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Device = "cpu",
-    seed: Seed = 0,
-    preset: PresetOption = Preset.default,
-    steps: Steps = None,
-    points: Annotated[
-        int | None,
-        typer.Option(help="Random points of each step (default 5000).", show_default=False),
-    ] = None,
-    smoothness: Annotated[
-        float | None,
-        typer.Option(
-            help="Larger is smoother and closer to invertible (default 0.5).", show_default=False
-        ),
-    ] = None,
-    smoothing: Annotated[
-        str | None,
-        typer.Option(
-            help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
-        ),
-    ] = None,
-    early_stop: EarlyStop = False,
-    max_time: MaxTime = None,
-    memory_limit: MemoryLimit = None,
-    checkpoint: CheckpointFile = None,
-    warm_start: WarmStart = None,
+    similarity: options.Similarity = None,
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    preset: options.PresetOption = options.Preset.default,
+    steps: options.Steps = None,
+    points: options.Points = None,
+    smoothness: options.Smoothness = None,
+    smoothing: options.Smoothing = None,
+    elastix_parameters: options.ElastixParameters = None,
+    early_stop: options.EarlyStop = False,
+    max_time: options.MaxTime = None,
+    memory_limit: options.MemoryLimit = None,
+    checkpoint: options.CheckpointFile = None,
+    warm_start: options.WarmStart = None,
     model: Annotated[
         Path | None,
         typer.Option(help="Model file that predicts the deformation, instead of finding it."),
@@ -218,13 +182,14 @@ def register(
 
         if model is not None and steps is not None:
             raise ValueError("expected --refine-steps with --model, got --steps")
-        settings = chosen_settings(
+        settings = options.registration_settings(
             preset,
             similarity=similarity,
             steps=steps,
             points=points,
             smoothness=smoothness,
-            smoothing=None if smoothing is None else _numbers(smoothing, "--smoothing"),
+            smoothing=smoothing,
+            elastix_parameters=elastix_parameters,
             early_stop=early_stop,
             max_time=max_time,
             memory_limit=memory_limit,
@@ -240,7 +205,7 @@ def register(
             moving_channels=moving_channel or [],
             guide_landmarks=guide_landmarks,
         )
-        weights = channel_weights and _numbers(channel_weights, "--channel-weights")
+        weights = channel_weights and options.numbers(channel_weights, "--channel-weights")
         kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
         seconds = {"read": time.perf_counter() - start}
         with shown_progress() as report:
@@ -252,7 +217,7 @@ def register(
                 channel_weights=weights or None,
                 landmarks=case.guide_landmarks,
                 initial=kind,
-                warm_start=warm_start and warm_start_transform(warm_start, case.dimension),
+                warm_start=warm_start and options.warm_start_transform(warm_start, case.dimension),
                 model=model,
                 refine_steps=refine_steps,
                 refine="code" if refine is Refine.code else "code_and_weights",
@@ -324,6 +289,7 @@ for command in (
     transform_commands.convert,
     transform_commands.invert,
     transform_commands.jacobian,
+    batch_command.batch,
 ):
     app.command()(command)
 
@@ -336,10 +302,10 @@ def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="Transform or
 
 @app.command()
 def demo(
-    output: Folder,
-    device: Device = "cpu",
-    seed: Seed = 0,
-    steps: Steps = None,
+    output: options.Folder,
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the fixed image.")] = (
         96,
         80,
@@ -380,15 +346,6 @@ def demo(
 def main() -> None:
     """Run the command line."""
     app(prog_name="itk-nephi")
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"expected {option} to be numbers separated by commas, got {text!r}"
-        ) from None
 
 
 def _initial_transform(name: str, dimension: int) -> Any:

@@ -272,8 +272,8 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str) -> Any:
     expected = ImageDomain.of(image)
     if domain.dimension != expected.dimension or not domain.matches(expected):
         raise ValueError(
-            f"expected {name} to lie on the grid of {image_name}, {_described(expected)}; "
-            f"got {_described(domain)}"
+            f"expected {name} to lie on the grid of {image_name}, {described(expected)}; "
+            f"got {described(domain)}"
         )
     values = np.asarray(itk.array_view_from_image(mask))
     inside = values != 0
@@ -302,7 +302,8 @@ def _checked_domain(image: Any, name: str) -> ImageDomain:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _described(domain: ImageDomain) -> str:
+def described(domain: ImageDomain) -> str:
+    """Return a grid's size, spacing and origin in words."""
     origin = ", ".join(f"{x:.2f}" for x in domain.origin)
     spacing = " x ".join(f"{s:.3g}" for s in domain.spacing)
     return f"{' x '.join(map(str, domain.size))} voxels of {spacing} mm from ({origin})"

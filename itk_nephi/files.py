@@ -20,7 +20,7 @@ from typing import Any
 import itk
 import numpy as np
 
-from itk_nephi.domain import Array
+from itk_nephi.domain import Array, ImageDomain
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ _PIXEL_TYPES = {
 }
 """Component types read as they are (or one size up); all others become double."""
 
+_COLOURS = ("rgb", "rgba")
+
 
 @dataclass(frozen=True)
 class ImageHeader:
@@ -49,6 +51,12 @@ class ImageHeader:
     pixel: str
     component: str
     components: int
+
+    @property
+    def domain(self) -> ImageDomain:
+        """The voxel grid in physical space."""
+        directions = zip(*self.direction, strict=True)
+        return ImageDomain(self.size, self.spacing, self.origin, tuple(directions))
 
 
 def read_image_header(path: Path, argument: str) -> ImageHeader:
@@ -84,6 +92,31 @@ def read_image_header(path: Path, argument: str) -> ImageHeader:
         )
 
 
+def read_scalar_header(path: Path, argument: str) -> ImageHeader:
+    """Read what the file of a scalar or colour image in 2 or 3 dimensions says of its voxels.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such an image; ``argument`` is what the message calls it.
+    """
+    header = read_image_header(path, argument)
+    got = f"got {path} of size {' x '.join(map(str, header.size))}"
+    if len(header.size) not in (2, 3):
+        raise ValueError(f"expected {argument} to be an image in 2 or 3 dimensions, {got}")
+    if min(header.size) < 2:
+        raise ValueError(
+            f"expected {argument} to have at least two voxels on every axis, {got}; "
+            "save a single slice as a 2D image"
+        )
+    if header.components != 1 and header.pixel not in _COLOURS:
+        raise ValueError(
+            f"expected {argument} to have one value a voxel (or RGB), "
+            f"got {path} with {header.components}"
+        )
+    return header
+
+
 def read_image(path: Path, argument: str) -> Any:
     """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; colour becomes luminance.
 
@@ -99,22 +132,9 @@ def read_image(path: Path, argument: str) -> Any:
     ValueError
         If the file cannot be read, or is not such an image.
     """
-    header = read_image_header(path, argument)
-    got = f"got {path} of size {' x '.join(map(str, header.size))}"
-    if len(header.size) not in (2, 3):
-        raise ValueError(f"expected {argument} to be an image in 2 or 3 dimensions, {got}")
-    if min(header.size) < 2:
-        raise ValueError(
-            f"expected {argument} to have at least two voxels on every axis, {got}; "
-            "save a single slice as a 2D image"
-        )
-    if header.pixel in ("rgb", "rgba"):
+    header = read_scalar_header(path, argument)
+    if header.pixel in _COLOURS:
         logger.warning("%s: colour converted to luminance", path)
-    elif header.components != 1:
-        raise ValueError(
-            f"expected {argument} to have one value a voxel (or RGB), "
-            f"got {path} with {header.components}"
-        )
     with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
         return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
 
@@ -146,6 +166,29 @@ def read_transform(path: Path, argument: str, dimension: int | None = None) -> A
     return transform
 
 
+def read_csv(path: Path, argument: str) -> list[list[str]]:
+    """Read the lines of a CSV file that are not empty, the header first, its names stripped.
+
+    The separator is the comma, semicolon or tab that the header has most of.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file; ``argument`` is what the message calls it.
+    """
+    require_file(path, argument)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            lines = [line for line in csv.reader(file, delimiter=separator) if line]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"expected {argument} to be a CSV file, got {path}: {error}") from error
+    if not lines:
+        raise ValueError(f"expected {argument} to be a CSV file with a header, got {path}, empty")
+    return [[name.strip() for name in lines[0]], *lines[1:]]
+
+
 @dataclass(frozen=True)
 class Table:
     """A CSV file: its columns' names and its rows, as text."""
@@ -164,26 +207,14 @@ class Table:
         ValueError
             If it is no such file; ``argument`` is what the message calls it.
         """
-        require_file(path, argument)
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                lines = [line for line in csv.reader(file) if line]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"expected {argument} to be a CSV file, got {path}: {error}"
-            ) from error
-        if not lines:
-            raise ValueError(
-                f"expected {argument} to be a CSV file with a header, got {path}, empty"
-            )
-        header = [name.strip() for name in lines[0]]
-        for number, line in enumerate(lines[1:], start=1):
-            if len(line) != len(header):
+        header, *rows = read_csv(path, argument)
+        for number, row in enumerate(rows, start=1):
+            if len(row) != len(header):
                 raise ValueError(
                     f"expected {len(header)} columns in every row of {argument}, "
-                    f"got {len(line)} in row {number} of {path}"
+                    f"got {len(row)} in row {number} of {path}"
                 )
-        return cls(path, argument, header, lines[1:])
+        return cls(path, argument, header, rows)
 
     def points(self, columns: list[str]) -> Array:
         """Return the numbers of some columns, shape (rows, columns).

@@ -268,9 +268,9 @@ class DeformationField(nn.Module):
     def _is_fused(self, coords: Tensor, code: Code) -> bool:
         return can_fuse(coords, self.bounds, code.local_code)
 
-    def _fused(self, coords: Tensor, code: Code, *, derivatives: bool) -> tuple[Tensor, Tensor]:
+    def _fused(self, coords: Tensor, code: Code, *, derivatives: bool) -> Any:
         codes = code.global_code, code.local_code
-        weights = list(self.parameters())
+        weights: list[Tensor] = list(self.parameters())
         return moved_by(
             coords, self.bounds, self.embedding, codes, weights, derivatives=derivatives
         )

@@ -1,4 +1,4 @@
-"""Options of `itk-nephi register` that say how long it may take, and what it needs."""
+"""The options that several commands share, and the settings that they make."""
 
 from __future__ import annotations
 
@@ -69,10 +69,68 @@ WarmStart = Annotated[
         metavar="TRANSFORM",
     ),
 ]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
+Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
+]
+Similarity = Annotated[
+    str | None,
+    typer.Option(
+        help="local_ncc (default), ncc, mean_squares, or between modalities mind_ssc or "
+        "mutual_information.",
+        show_default=False,
+    ),
+]
+Points = Annotated[
+    int | None,
+    typer.Option(help="Random points of each step (default 5000).", show_default=False),
+]
+Smoothness = Annotated[
+    float | None,
+    typer.Option(
+        help="Larger is smoother and closer to invertible (default 0.5).", show_default=False
+    ),
+]
+Smoothing = Annotated[
+    str | None,
+    typer.Option(
+        help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
+    ),
+]
+ElastixParameters = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="elastix parameter file whose translatable parameters become settings; repeat for "
+        "more, in elastix's order. Options given beside it win.",
+        metavar="FILE",
+    ),
+]
 
 
-def chosen_settings(preset: Preset, **changes: Any) -> RegistrationSettings:
-    """Return the settings of a preset, changed where an option is not None."""
+def registration_settings(
+    preset: Preset,
+    *,
+    smoothing: str | None,
+    elastix_parameters: list[Path] | None,
+    **changes: Any,
+) -> RegistrationSettings:
+    """Return the settings of a preset, or those that elastix's parameters become, changed.
+
+    Parameters
+    ----------
+    preset : Preset
+        Where to start from.
+    smoothing : str or None
+        Numbers separated by commas.
+    elastix_parameters : list of Path or None
+        Files whose translation is told.
+    **changes
+        Settings by name; those of None stay as they are.
+    """
+    from itk_nephi.elastix import translated
     from itk_nephi.settings import RegistrationSettings
 
     presets = {
@@ -81,10 +139,28 @@ def chosen_settings(preset: Preset, **changes: Any) -> RegistrationSettings:
         Preset.accurate: RegistrationSettings.accurate,
     }
     settings = presets[preset]()
+    if elastix_parameters:
+        if preset is not Preset.default:
+            raise ValueError(f"expected --preset or --elastix-parameters, got both, {preset}")
+        translation = translated(elastix_parameters)
+        typer.echo(str(translation), err=True)
+        settings = translation.settings
+    if smoothing is not None:
+        changes["smoothing"] = numbers(smoothing, "--smoothing")
     changes = {name: value for name, value in changes.items() if value is not None}
     points = changes.get("points", settings.points)
     changes["regularizer_points"] = min(points, settings.regularizer_points)
     return replace(settings, **changes)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Return numbers separated by commas, or say that ``option`` has none."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"expected {option} to be numbers separated by commas, got {text!r}"
+        ) from None
 
 
 def warm_start_transform(path: Path, dimension: int) -> Any:

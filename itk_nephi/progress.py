@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from itk_nephi.batch import Outcome
     from itk_nephi.optimisation import Progress
 
 
@@ -50,3 +52,25 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
             )
 
         yield show
+
+
+def pair_progress(total: int) -> Callable[[Outcome], None]:
+    """Return what tells, in one line each, how pairs of a batch ended and the time left."""
+    start = time.perf_counter()
+    earlier = computed = 0
+
+    def tell(outcome: Outcome) -> None:
+        nonlocal earlier, computed
+        earlier += outcome.earlier
+        computed += not outcome.earlier
+        ended = earlier + computed
+        line = f"{ended} of {total}: {outcome.pair.name} "
+        if outcome.earlier:
+            line += "was done before"
+        else:
+            line += f"failed: {outcome.reason}" if outcome.reason else "done"
+            left = (time.perf_counter() - start) / computed * (total - ended)
+            line += f", {outcome.seconds:.0f} s; about {timedelta(seconds=round(left))} left"
+        typer.echo(line, err=True)
+
+    return tell

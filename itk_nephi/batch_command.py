@@ -1,0 +1,103 @@
+"""The command `itk-nephi batch`: many pairs with the same settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from itk_nephi import options
+from itk_nephi.initial import KINDS
+from itk_nephi.progress import pair_progress
+from itk_nephi.table import read_pairs
+
+if TYPE_CHECKING:
+    from itk_nephi.batch import Outcome
+
+
+def batch(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE",
+            help="CSV with columns fixed, moving, and if you like name, fixed_mask, moving_mask, "
+            "fixed_labels, moving_labels, landmarks, initial; files relative to its folder.",
+        ),
+    ],
+    output: options.Folder,
+    jobs: Annotated[
+        int, typer.Option(help="Pairs at a time, each in a process of its own if several.")
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(help="Threads of each pair; another number changes the last bits.")
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Compute on the workers of this Dask scheduler.", metavar="ADDRESS"),
+    ] = None,
+    initial: Annotated[
+        str, typer.Option(help="identity, geometry, moments or affine, where TABLE names none.")
+    ] = "affine",
+    preset: options.PresetOption = options.Preset.default,
+    similarity: options.Similarity = None,
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
+    points: options.Points = None,
+    smoothness: options.Smoothness = None,
+    smoothing: options.Smoothing = None,
+    elastix_parameters: options.ElastixParameters = None,
+) -> None:
+    """Register many pairs, each into a folder of its own, and write a summary.
+
+    The whole table is checked first. A run that was killed goes on where it
+    was when started again: folders appear when they are complete, and are
+    done anew if settings, files or versions have changed. Failed pairs are
+    rows of summary.csv and summary.html with the reason, and tried again by
+    the next run.
+    """
+    if initial not in KINDS:
+        raise ValueError(f"expected --initial to be one of {', '.join(KINDS)}, got {initial!r}")
+    pairs = read_pairs(table)
+    from itk_nephi.batch import BatchSettings, run_batch
+    from itk_nephi.summary import write_summary
+
+    settings = BatchSettings(
+        registration=options.registration_settings(
+            preset,
+            similarity=similarity,
+            steps=steps,
+            points=points,
+            smoothness=smoothness,
+            smoothing=smoothing,
+            elastix_parameters=elastix_parameters,
+        ),
+        initial=initial,
+        device=device,
+        seed=seed,
+        threads=threads,
+    )
+    cores = len(os.sched_getaffinity(0))
+    if dask is None and jobs * threads < min(len(pairs), cores):
+        typer.echo(
+            f"--jobs computes several pairs at a time on this machine's {cores} cores", err=True
+        )
+    tell = pair_progress(len(pairs))
+    outcomes: list[Outcome] = []
+    try:
+        for outcome in run_batch(pairs, output, settings, jobs=jobs, dask=dask):
+            outcomes.append(outcome)
+            tell(outcome)
+    except KeyboardInterrupt:
+        typer.echo("itk-nephi: interrupted: the same command goes on from here", err=True)
+    if outcomes:
+        write_summary(output, outcomes)
+    failed = sum(bool(outcome.reason) for outcome in outcomes)
+    done = len(outcomes) - failed
+    typer.echo(f"{done} of {len(pairs)} pairs done, {failed} failed: {output / 'summary.html'}")
+    if len(outcomes) < len(pairs):
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)
