@@ -181,7 +181,7 @@ def overview(
         section.show(axes, board, cmap="gray", vmin=0, vmax=1)
     _draw_grid(panels[1, 2], section, brightness["fixed"](target), fixed_to_moving, initial)
     _draw_log_jacobian(panels[1, 3], section, fixed_to_moving, outline)
-    _draw_losses(panels[0, 3], history)
+    draw_losses(panels[0, 3], history)
     for axes in panels.flat[4:]:
         axes.set_xlabel("mm", fontsize=8)
     for axes in panels[:, 0]:
@@ -272,7 +272,8 @@ def _colour_bar(axes: Axes, mappable: Any, label: str) -> None:
         bar.ax.tick_params(labelsize=7)
 
 
-def _draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
+def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
+    """Draw the terms of the objective, with a line where a level ends."""
     axes.set_title("losses (dimensionless)")
     axes.set_xlabel("step", fontsize=8)
     axes.tick_params(labelsize=7)
