@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import itk
@@ -29,6 +29,7 @@ CURVES = {
     "inverse_consistency": "#cc79a7",
     "latent_prior": "#009e73",
 }
+STYLES = ("-", "--", "-.", ":")
 NOTHING = "#8c510a"
 TILES = 8
 LINES = 28
@@ -278,9 +279,10 @@ def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
     axes.set_xlabel("step", fontsize=8)
     axes.tick_params(labelsize=7)
     steps = np.arange(1, len(history) + 1)
-    for name in history[0].losses if history else ():
+    for name, style in zip(history[0].losses if history else (), cycle(STYLES), strict=False):
         values = [progress.losses[name] for progress in history]
-        axes.plot(steps, values, label=name.replace("_", " "), color=CURVES.get(name), lw=1.1)
+        label, colour = name.replace("_", " "), CURVES.get(name)
+        axes.plot(steps, values, style, label=label, color=colour, lw=1.1)
     for number, (one, other) in enumerate(pairwise(history), start=1):
         if one.level != other.level:
             axes.axvline(number + 0.5, color="0.6", lw=0.8, ls="--")

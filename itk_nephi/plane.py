@@ -41,7 +41,7 @@ class Plane:
 
     @classmethod
     def all_of(cls, domain: ImageDomain) -> list[Plane]:
-        """Return the axial, coronal and sagittal plane of a canonical domain, in 2D the only one."""
+        """Return the axial, coronal and sagittal plane of a canonical domain, or the one of 2D."""
         return [cls(domain, across) for across in ((2, 1, 0) if domain.dimension == 3 else (None,))]
 
     @property
@@ -84,7 +84,8 @@ class Plane:
         if self.across is None:
             return [0]
         count = self.domain.size[self.across]
-        return np.unique(np.rint(np.linspace(0, count - 1, min(count, SLICES)))).astype(int).tolist()
+        shown = np.linspace(0, count - 1, min(count, SLICES))
+        return [int(index) for index in np.rint(shown)]
 
     @property
     def letters(self) -> dict[str, str]:
@@ -96,6 +97,13 @@ class Plane:
             second = -second
         directions = {"left": -first, "right": first, "top": -second, "bottom": second}
         return {edge: _letters(direction) for edge, direction in directions.items()}
+
+    def position(self, index: int) -> str:
+        """Say how far a slice is from the first one; nothing in 2D."""
+        if self.across is None:
+            return ""
+        backwards = -np.array(self.domain.direction)[:, self.across]
+        return f"{index * self.domain.spacing[self.across]:.1f} mm from {_letters(backwards)}"
 
     def cut(self, values: npt.NDArray[Any], index: int) -> npt.NDArray[Any]:
         """Return one slice of an array in canonical order, its first row at the top."""

@@ -25,7 +25,7 @@ MARKERS = "^soDvPX*"
 
 def losses(history: Sequence[Progress]) -> str:
     """Draw the terms of the objective at each step."""
-    figure, axes = _figure(9, 4)
+    figure, axes = _figure(9, 4.2)
     draw_losses(axes, history)
     return _address(figure)
 
@@ -40,10 +40,10 @@ def landmark_errors(errors: Mapping[str, Array]) -> str:
     """
     figure, axes = _figure(9, 4.2)
     order = np.argsort(list(errors.values())[-1], kind="stable")
-    ranks = np.arange(1, len(order) + 1)
+    ranks, size = np.arange(1, len(order) + 1), 6 if len(order) < 200 else 3
     for (name, values), colour, marker in zip(errors.items(), COLOURS, MARKERS, strict=False):
         label = f"{name}, mean {values.mean():.2f} mm"
-        axes.plot(ranks, values[order], marker, ms=5, color=colour, label=label, mec="w", mew=0.5)
+        axes.plot(ranks, values[order], marker, ms=size, color=colour, label=label)
     axes.set(xlabel="landmark, smallest error first", ylabel="error, mm")
     axes.set_yscale("symlog", linthresh=1, linscale=0.6)
     axes.yaxis.set_major_formatter("{x:g}")

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from itk_nephi import metrics, plots, slices
-from itk_nephi.results import statistics
 from itk_nephi.case import Case
 from itk_nephi.composite import transform_points
 from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.plane import Plane
+from itk_nephi.results import statistics
 
 if TYPE_CHECKING:
     from itk_nephi.optimisation import Progress
@@ -146,7 +146,7 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
                 grey = slices.picture(plane, plane.cut(image, index), draw)
                 pictures.append(grey if outside is None else slices.shaded(grey, outside[number]))
             entry: dict[str, Any] = {
-                "position": "" if plane.across is None else _position(plane, index),
+                "position": plane.position(index),
                 "grid": grid.paths(number, farthest),
                 "volume": None,
                 "consistency": None,
@@ -174,6 +174,7 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
         "farthest": farthest,
         "consistency": consistency,
         "volume": float(np.exp(volume)),
+        "volume_word": "Volume" if domain.dimension == 3 else "Area",
         "has_volume": determinants is not None,
         "has_consistency": maps[0].consistency is not None,
         "has_outline": mask is not None,
@@ -185,9 +186,7 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
 class _Maps:
     """What transforms say at coarse points of all slices of a plane, and at the landmarks."""
 
-    def __init__(
-        self, plane: Plane, pixels: int, case: Case, shown: Sequence[Outcome]
-    ) -> None:
+    def __init__(self, plane: Plane, pixels: int, case: Case, shown: Sequence[Outcome]) -> None:
         first = shown[1]
         sampling = slices.Sampling(plane, pixels)
         points = sampling.points()
@@ -233,15 +232,6 @@ def _described(
     }
 
 
-def _position(plane: Plane, index: int) -> str:
-    """Say where a slice lies, along its normal."""
-    assert plane.across is not None
-    place = np.zeros(3)
-    place[plane.across] = index
-    origin, point = plane.domain.points_from_index(np.array([np.zeros(3), place]))
-    return f"{np.linalg.norm(point - origin):.1f} mm"
-
-
 def _log_limit(determinants: npt.NDArray[Any]) -> float:
     positive = determinants[determinants > 0]
     log = np.log(positive[:: max(1, positive.size // 500_000)])
@@ -249,11 +239,9 @@ def _log_limit(determinants: npt.NDArray[Any]) -> float:
 
 
 def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
-    """Return a round number, mm, below which nearly all values are."""
-    if not parts:
-        return 1.0
-    largest = np.percentile(np.concatenate([part.ravel() for part in parts]), 99.5)
-    return min((bar for bar in SCALE_BARS if bar >= largest), default=float(largest))
+    """Return what nearly all values are below, more than 0."""
+    values = np.concatenate([part.ravel() for part in parts] or [np.zeros(1)])
+    return max(float(np.percentile(values, 99)), 1e-6)
 
 
 def _warnings(findings: dict[str, Any]) -> list[str]:
@@ -270,9 +258,8 @@ def _warnings(findings: dict[str, Any]) -> list[str]:
     if errors and errors["after"]["mean"] > errors["before"]["mean"]:
         found.append("Landmarks are farther apart than with the initial transform alone.")
     similarity = findings.get("similarity")
-    if similarity and None not in similarity.values():
-        if similarity["after"] < similarity["before"]:
-            found.append("The images are less alike than with the initial transform alone.")
+    if similarity and similarity["after"] < similarity["before"]:
+        found.append("The images are less alike than with the initial transform alone.")
     return found
 
 
@@ -289,4 +276,4 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _number(value: Any, decimals: int = 2) -> str:
-    return "–" if value is None or value != value else f"{value:,.{decimals}f}"
+    return "-" if value is None or value != value else f"{value:,.{decimals}f}"

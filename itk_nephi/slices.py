@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -130,16 +131,14 @@ def outline(plane: Plane, mask: npt.NDArray[Any]) -> str:
     across = (np.arange(-1, columns + 1) + 0.5) * horizontal / columns
     down = (np.arange(-1, rows + 1) + 0.5) * vertical / rows
     contour = contour_generator(across, down, np.pad(mask != 0, 1).astype(float))
-    return "".join(path(line) for line in contour.lines(0.5))
+    return "".join(path(np.asarray(line)) for line in contour.lines(0.5))
 
 
 def path(line: Array) -> str:
-    """Return places, shape (N, 2), as an SVG path with one decimal."""
+    """Return places, shape (N, 2), as an SVG path in tenths of pixels."""
     tenths = np.rint(line * 10).astype(int)
-    steps = np.diff(tenths, axis=0)
-    steps = steps[np.any(steps != 0, axis=1)]
-    start = f"M{_tenth(tenths[0, 0])} {_tenth(tenths[0, 1])}"
-    return start + "l" + " ".join(f"{_tenth(x)} {_tenth(y)}" for x, y in steps) if len(steps) else ""
+    (x, y), steps = tenths[0], np.diff(tenths, axis=0)
+    return f"M{x} {y}l{' '.join(map(str, steps.ravel().tolist()))}"
 
 
 class Grid:
@@ -173,8 +172,8 @@ class Grid:
 
     @property
     def largest(self) -> float:
-        """The largest displacement, mm."""
-        return float(self._distances.max())
+        """What nearly all displacements are below, mm."""
+        return float(np.percentile(self._distances, 99))
 
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
@@ -183,18 +182,16 @@ class Grid:
             middle = (distances[1:] + distances[:-1]) / 2
             bins = np.minimum((middle / (largest or 1) * SHADES).astype(int), SHADES - 1)
             edges = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(bins)]
-            for start, end in zip(edges[:-1], edges[1:], strict=True):
+            for start, end in pairwise(edges):
                 shades[bins[start]] += path(line[start : end + 1])
         return shades
 
 
 def marks(fixed: Array, back: Array) -> str:
     """Return crosses at places of landmarks, and lines to where their counterparts come back."""
-    cross = "m-4 0l8 0m-4 -4l0 8"
-    return "".join(
-        f"M{x:.1f} {y:.1f}L{u:.1f} {v:.1f}M{x:.1f} {y:.1f}{cross}"
-        for (x, y), (u, v) in zip(fixed, back, strict=True)
-    )
+    cross = "m-25 0l50 0m-25 -25l0 50"
+    lines = np.rint(np.stack([fixed, back], axis=1) * 10).astype(int)
+    return "".join(f"M{x} {y}{cross}M{x} {y}L{u} {v}" for (x, y), (u, v) in lines.tolist())
 
 
 def colour_bar(name: str) -> str:
@@ -205,8 +202,8 @@ def colour_bar(name: str) -> str:
 
 
 def shades(name: str) -> list[str]:
-    """Return the colours of the displacements in a grid."""
-    rgb: Iterable[Bytes] = coloured((np.arange(SHADES) + 0.5) / SHADES, name)
+    """Return the colours of the displacements in a grid, light enough for a dark image."""
+    rgb: Iterable[Bytes] = coloured(np.linspace(0.4, 1, SHADES), name)
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
 
 
@@ -219,7 +216,3 @@ def _webp(pixels: Bytes, quality: int) -> bytes:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=2)
     return content.getvalue()
-
-
-def _tenth(value: int) -> str:
-    return f"{value / 10:g}"

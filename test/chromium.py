@@ -45,8 +45,11 @@ class Page:
         # the browser reads commands from descriptor 3 and answers on 4
         command = f'exec "$@" 3<&{reads} 4>&{writes}'
         self._process = subprocess.Popen(
-            ["bash", "-c", command, "bash", folder / "chromium", *FLAGS]
-            + [f"--user-data-dir={profile}", "about:blank"],
+            [
+                *("bash", "-c", command, "bash", folder / "chromium"),
+                *FLAGS,
+                f"--user-data-dir={profile}",
+            ],
             env=os.environ
             | {
                 "LD_LIBRARY_PATH": str(folder / "lib"),
@@ -122,7 +125,7 @@ class Page:
             )
 
     def mouse(self, kind: str, x: float, y: float) -> None:
-        """``mousePressed``, ``mouseMoved`` or ``mouseReleased`` at a place in the window, pixels."""
+        """``mousePressed``, ``mouseMoved`` or ``mouseReleased`` at a place in the window."""
         self.call(
             "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
         )

@@ -69,6 +69,7 @@ function showAll() {
   document.documentElement.style.setProperty("--swipe", `${controls.elements.swipe.value}%`);
   for (const legend of document.querySelectorAll(".legend")) legend.hidden = legend.dataset.mode !== mode;
   controls.querySelector(".swipe").hidden = mode !== "swipe";
+  controls.querySelector(".moving").hidden = !["swipe", "checkerboard", "difference"].includes(mode);
   figures.forEach(show);
 }
 
