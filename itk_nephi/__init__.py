@@ -26,6 +26,9 @@ progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
 description, overview     its text and its picture
+report                    its page: what registered, how well, with which settings
+plane, slices             the pictures of that page: which slices, and what is drawn on them
+plots, notebook           its plots, and a short form for notebooks
 ========================  =====================================================================
 
 torch is imported with the first name that needs it, so that transforms can be read and applied

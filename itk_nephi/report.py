@@ -170,7 +170,7 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
     return {
         "planes": result,
         "names": [one.name for one in shown],
-        "shades": slices.shades("cividis"),
+        "shades": slices.shades(),
         "farthest": farthest,
         "consistency": consistency,
         "volume": float(np.exp(volume)),

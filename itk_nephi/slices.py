@@ -153,9 +153,18 @@ class Grid:
         The slices.
     fixed_to_moving, initial : itk.Transform
         The transform, and the initial one.
+    indices : sequence of int, optional
+        Which slices, if not all that the plane shows.
     """
 
-    def __init__(self, plane: Plane, fixed_to_moving: Any, initial: Any) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        fixed_to_moving: Any,
+        initial: Any,
+        indices: Sequence[int] | None = None,
+    ) -> None:
+        indices = plane.indices if indices is None else indices
         width, height = plane.size
         gap = max(width, height) / LINES
         across, down = ((np.arange(length // gap) + 0.5) * gap for length in (width, height))
@@ -163,10 +172,10 @@ class Grid:
         lines = [np.stack([along, np.full_like(along, y)], axis=-1) for y in down]
         lines += [np.stack([np.full_like(side, x), side], axis=-1) for x in across]
         places = np.concatenate(lines)
-        points = np.concatenate([plane.points(index, places) for index in plane.indices])
+        points = np.concatenate([plane.points(index, places) for index in indices])
         residual = transform_points(fixed_to_moving, points) - transform_points(initial, points)
         displacement = np.linalg.solve(jacobians(initial, points), residual[..., None])[..., 0]
-        shape = (len(plane.indices), len(lines), -1)
+        shape = (len(indices), len(lines), -1)
         self._places = plane.places(points + displacement).reshape(*shape, 2)
         self._distances = np.linalg.norm(displacement, axis=1).reshape(shape)
 
@@ -201,9 +210,9 @@ def colour_bar(name: str) -> str:
     return data_uri(content.getvalue(), "image/png")
 
 
-def shades(name: str) -> list[str]:
+def shades() -> list[str]:
     """Return the colours of the displacements in a grid, light enough for a dark image."""
-    rgb: Iterable[Bytes] = coloured(np.linspace(0.4, 1, SHADES), name)
+    rgb: Iterable[Bytes] = coloured(np.linspace(0.4, 1, SHADES), "cividis")
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
 
 
