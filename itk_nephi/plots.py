@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -27,24 +28,32 @@ def losses(history: Sequence[Progress]) -> str:
     """Draw the terms of the objective at each step."""
     figure, axes = _figure(9, 4.2)
     draw_losses(axes, history)
+    axes.set(title="", ylabel="loss, dimensionless")
+    axes.set_xlabel("step", fontsize=10)
+    axes.tick_params(labelsize=10)
+    axes.legend(fontsize=10, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return _address(figure)
 
 
-def landmark_errors(errors: Mapping[str, Array]) -> str:
-    """Draw the error of each landmark, mm, in the order of the last stage's.
+def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
+    """Draw the error of each landmark, mm.
 
     Parameters
     ----------
     errors : mapping of str to array, shape (N,)
         The errors after each stage.
+    order_by : str
+        The stage whose smallest error comes first.
     """
     figure, axes = _figure(9, 4.2)
-    order = np.argsort(list(errors.values())[-1], kind="stable")
+    order = np.argsort(errors[order_by], kind="stable")
     ranks, size = np.arange(1, len(order) + 1), 6 if len(order) < 200 else 3
-    for (name, values), colour, marker in zip(errors.items(), COLOURS, MARKERS, strict=False):
+    for (name, values), colour, marker in zip(
+        errors.items(), cycle(COLOURS), cycle(MARKERS), strict=False
+    ):
         label = f"{name}, mean {values.mean():.2f} mm"
         axes.plot(ranks, values[order], marker, ms=size, color=colour, label=label)
-    axes.set(xlabel="landmark, smallest error first", ylabel="error, mm")
+    axes.set(xlabel=f"landmark, smallest error of {order_by} first", ylabel="error, mm")
     axes.set_yscale("symlog", linthresh=1, linscale=0.6)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylim(bottom=0)
@@ -56,7 +65,7 @@ def landmark_errors(errors: Mapping[str, Array]) -> str:
 def methods(rows: Sequence[Mapping[str, Any]]) -> str:
     """Draw landmark errors and times of the methods that did not fail."""
     done = [row for row in rows if not row.get("error")]
-    figure = Figure(figsize=(9, 1.1 + 0.5 * max(1, len(done))), layout="constrained")
+    figure = Figure(figsize=(9, 1.3 + 0.5 * max(1, len(done))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     heights = np.arange(len(done))
     for statistic, marker, colour in (
@@ -71,7 +80,7 @@ def methods(rows: Sequence[Mapping[str, Any]]) -> str:
     left.set_yticklabels([str(row["name"]) for row in done])
     left.invert_yaxis()
     left.margins(y=0.2)
-    left.legend(fontsize=8)
+    left.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     seconds = [row.get("seconds") or np.nan for row in done]
     right.barh(heights, seconds, color="0.75", edgecolor="k", height=0.5)
     right.set(xlabel="time, s")

@@ -109,7 +109,7 @@ def report(
         findings=findings,
         errors=errors,
         statistics={name: statistics(values) for name, values in errors.items()},
-        landmark_plot=plots.landmark_errors(errors) if errors else None,
+        landmark_plot=plots.landmark_errors(errors, first.name) if errors else None,
         loss_plot=plots.losses(history) if history else None,
         methods=rows,
         method_plot=plots.methods(rows) if rows else None,
@@ -123,10 +123,12 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
     first, shown = outcomes[0], [before, *outcomes]
     domain = ImageDomain.of(case.fixed).canonical()
     planes = Plane.all_of(domain)
-    mask = None if case.fixed_mask is None else slices.ordered(case.fixed_mask)
+    mask = None if case.fixed_mask is None else slices.ordered(case.fixed_mask) != 0
     middle = (np.array(domain.size) - 1) / 2
     if mask is not None and mask.any():
-        middle = np.argwhere(mask).mean(axis=0)[::-1]
+        axes = range(domain.dimension)
+        counts = [mask.sum(axis=tuple({*axes} - {axis})) for axis in reversed(axes)]
+        middle = np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
     pixels = sum(len(plane.indices) * plane.size[0] * plane.size[1] for plane in planes)
     maps = [_Maps(plane, pixels, case, shown) for plane in planes]
     grids = [slices.Grid(plane, first.fixed_to_moving, before.fixed_to_moving) for plane in planes]
@@ -157,16 +159,18 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
             if determinants is not None:
                 cut = plane.cut(determinants, index)
                 entry["folds"] = int((~(cut > 0)).sum())
-                entry["volume"] = slices.encoded([slices.volume_picture(plane, cut, volume)])[0]
+                pictures.append(slices.volume_picture(plane, cut, volume))
             if map_.consistency is not None:
                 colours = slices.coloured(map_.consistency[number] / consistency, "cividis")
-                entry["consistency"] = slices.encoded([colours])[0]
+                entry["consistency"] = slices.exact(colours)
             entries.append(entry)
         result.append(_described(plane, entries, middle))
     addresses = iter(slices.encoded(pictures))
     for described in result:
         for entry in described["slices"]:
             entry["pictures"] = [next(addresses) for _ in images]
+            if determinants is not None:
+                entry["volume"] = next(addresses)
     return {
         "planes": result,
         "names": [one.name for one in shown],
@@ -233,8 +237,8 @@ def _described(
 
 
 def _log_limit(determinants: npt.NDArray[Any]) -> float:
-    positive = determinants[determinants > 0]
-    log = np.log(positive[:: max(1, positive.size // 500_000)])
+    some = determinants.reshape(-1)[:: max(1, determinants.size // 500_000)]
+    log = np.log(some[some > 0])
     return max(float(np.percentile(np.abs(log), 99.5)), 0.05) if log.size else 0.05
 
 
