@@ -4,7 +4,7 @@ WHEEL_DIR ?= dist
 VENV := .venv/bin
 SOURCES := CMakeLists.txt pyproject.toml setup.py constraints.txt $(wildcard include/* src/* wrapping/* scripts/*)
 
-.PHONY: setup demo test lint wheel clean
+.PHONY: setup demo test browser-test lint wheel clean
 
 setup: .venv/.installed
 
@@ -21,6 +21,13 @@ demo: setup
 
 test: setup
 	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/python -m pytest && echo "make test: $$(($$(date +%s) - start)) s"
+
+# The report in headless Chromium, which is fetched from npm first (130 MB, no system libraries).
+browser-test: setup build/chromium/chromium
+	PYTHONPATH=. $(VENV)/python -m pytest test/browser.py
+
+build/chromium/chromium:
+	PYTHON=$(PYTHON) scripts/fetch_chromium.sh build/chromium
 
 lint: setup
 	$(VENV)/ruff format --check .

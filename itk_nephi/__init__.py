@@ -35,6 +35,9 @@ table, batch, summary     tables of image pairs, checked; many pairs; how they w
 options, batch_command    options that commands share; ``itk-nephi batch``
 elastix                   elastix parameter files as settings
 description, overview     its text and its picture
+report                    its page: what registered, how well, with which settings
+plane, slices             the pictures of that page: which slices, and what is drawn on them
+plots, notebook           its plots, and a short form for notebooks
 ========================  =====================================================================
 
 torch is imported with the first name that needs it, so that transforms can be read and applied

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import itk
 import torch
@@ -29,6 +29,9 @@ from itk_nephi.transform import (
     deformation_from_transform,
     transform_from_deformation,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,18 @@ class Registration:
     settings: RegistrationSettings
     seed: int
     interrupted: bool
+
+    def plot(self, fixed: Any, moving: Any, fixed_mask: Any = None) -> Figure:
+        """Draw it as a matplotlib figure, see :func:`itk_nephi.overview.overview`."""
+        from itk_nephi.overview import overview
+
+        transforms = self.fixed_to_moving, self.initial
+        return overview(fixed, moving, *transforms, self.history, fixed_mask=fixed_mask)
+
+    def _repr_html_(self) -> str:
+        from itk_nephi.notebook import summary
+
+        return summary(self)
 
 
 def register(

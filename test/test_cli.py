@@ -31,6 +31,7 @@ RESULTS = {
     "jacobian_determinant.nii.gz",
     "metrics.json",
     "overview.png",
+    "report.html",
 }
 QUICK = ["--steps", "2", "--points", "100", "--smoothing", "2,1", "--initial", "geometry"]
 
