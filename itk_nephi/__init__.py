@@ -13,6 +13,8 @@ initial                   the initial transform, by ITK's own registration
 sampling                  ITK transforms on grids: as maps for torch, and inverted
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 focus, pair               the points at which an image pair is compared, and its channels
+encoder                   where a model of many pairs gets a pair's latent code from
+nephi, model_file         that model: it predicts a pair's deformation; its file
 optimisation              the deformation of one pair that minimises the objective
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
@@ -47,18 +49,37 @@ except ModuleNotFoundError as error:
 require_supported_itk()
 
 if TYPE_CHECKING:
+    from itk_nephi.encoder import EncoderSettings
     from itk_nephi.model import FieldSettings
+    from itk_nephi.model_file import load_model, save_model
+    from itk_nephi.nephi import ModelSettings, NePhi
     from itk_nephi.optimisation import Progress, RegistrationSettings
     from itk_nephi.registration import Registration, register
 
-__all__ = ["FieldSettings", "Progress", "Registration", "RegistrationSettings", "register"]
+__all__ = [
+    "EncoderSettings",
+    "FieldSettings",
+    "ModelSettings",
+    "NePhi",
+    "Progress",
+    "Registration",
+    "RegistrationSettings",
+    "load_model",
+    "register",
+    "save_model",
+]
 
 _HOMES = {
+    "EncoderSettings": "encoder",
     "FieldSettings": "model",
+    "ModelSettings": "nephi",
+    "NePhi": "nephi",
     "Progress": "optimisation",
     "RegistrationSettings": "optimisation",
     "Registration": "registration",
+    "load_model": "model_file",
     "register": "registration",
+    "save_model": "model_file",
 }
 
 

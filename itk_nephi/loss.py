@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from itk_nephi.model import DeformationField, LatentCode
+from itk_nephi.model import Code, DeformationField
 from itk_nephi.similarity import Dissimilarity
 
 Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -54,7 +54,7 @@ class LandmarkPairs:
 def objective(
     field: DeformationField,
     inverse_field: DeformationField,
-    code: LatentCode,
+    code: Code,
     images: tuple[Sampler, Sampler],
     coords: tuple[Tensor, Tensor],
     *,
@@ -80,7 +80,7 @@ def objective(
     ----------
     field, inverse_field : DeformationField
         From fixed to moving coords, and back.
-    code : LatentCode
+    code : Code
         The pair's.
     images : pair of Sampler
         Of the fixed and of the moving image.
@@ -188,7 +188,7 @@ def folding_penalty(jacobian: Tensor) -> Tensor:
     return F.relu(SAFE_DETERMINANT - determinants).square().mean()
 
 
-def latent_prior(code: LatentCode) -> Tensor:
+def latent_prior(code: Code) -> Tensor:
     """Return the norm of the global code plus the mean norm of the local codes, dimensionless."""
     epsilon = 1e-8
     return (code.global_code.square().sum() + epsilon).sqrt() + (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -101,6 +101,18 @@ class LatentCode(nn.Module):
             nn.init.normal_(code, std=max(1, code.shape[-1]) ** -0.5, generator=generator)
         self.global_code = nn.Parameter(global_code)
         self.local_code = nn.Parameter(local_code)
+
+
+class Code(Protocol):
+    """A latent code as the fields take it: a :class:`LatentCode`, or one that was predicted."""
+
+    @property
+    def global_code(self) -> Tensor:
+        """The global vector, shape (K,)."""
+
+    @property
+    def local_code(self) -> Tensor:
+        """The local grid, shape (k, j, i, C)."""
 
 
 class Jet:
@@ -216,14 +228,14 @@ class DeformationField(nn.Module):
         self.modulation = nn.ModuleList([layer(codes + embedded, width, 1 / (codes + embedded))])
         self.modulation += [layer(width, width, hidden_limit) for _ in range(settings.depth)]
 
-    def forward(self, coords: Tensor, code: LatentCode) -> Tensor:
+    def forward(self, coords: Tensor, code: Code) -> Tensor:
         """Move coords.
 
         Parameters
         ----------
         coords : Tensor, shape (N, D)
             Coords of the domain.
-        code : LatentCode
+        code : Code
             The pair's latent code.
 
         Returns
@@ -233,7 +245,7 @@ class DeformationField(nn.Module):
         """
         return coords + self._displacement(coords, code, derivatives=False).value
 
-    def with_jacobian(self, coords: Tensor, code: LatentCode) -> tuple[Tensor, Tensor]:
+    def with_jacobian(self, coords: Tensor, code: Code) -> tuple[Tensor, Tensor]:
         """Move coords and differentiate by them, exactly, in forward mode.
 
         Returns
@@ -248,7 +260,7 @@ class DeformationField(nn.Module):
         jacobian = displacement.derivatives.permute(1, 2, 0) * inside[:, None, :]
         return coords + displacement.value, jacobian + torch.eye(coords.shape[1]).to(coords)
 
-    def _displacement(self, coords: Tensor, code: LatentCode, *, derivatives: bool) -> Jet:
+    def _displacement(self, coords: Tensor, code: Code, *, derivatives: bool) -> Jet:
         coords = torch.maximum(torch.minimum(coords, self.bounds), -self.bounds)
         embedded = self._embed(coords, derivatives=derivatives)
         local = self._interpolate(coords, code.local_code, derivatives=derivatives)
