@@ -113,6 +113,7 @@ class Case:
 
 
 def read_landmarks(path: Path, argument: str, dimension: int) -> tuple[Array, Array]:
+    """Read the fixed and the moving points of a CSV file, mm; ``argument`` is its name."""
     both = Table.read(path, argument).points(landmark_columns(dimension))
     return both[:, :dimension], both[:, dimension:]
 

@@ -20,7 +20,7 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi import files, results, transform_commands
+from itk_nephi import files, results, training_command, transform_commands
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
 from itk_nephi.progress import shown_progress
@@ -284,6 +284,7 @@ for command in (
     transform_commands.convert,
     transform_commands.invert,
     transform_commands.jacobian,
+    training_command.train,
 ):
     app.command()(command)
 

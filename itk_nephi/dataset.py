@@ -70,6 +70,7 @@ class Cache:
         self._room = limit
 
     def __call__(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
+        """Return what was kept under a key, or make it; ``size`` tells its bytes."""
         if key in self._kept:
             return self._kept[key]
         made = make()
@@ -86,7 +87,9 @@ class _Reader:
         self._cache = Cache()
 
     def image(self, path: Path) -> Any:
-        return self._once(path, lambda: checked_image(read_image(path, "image"), str(path)))
+        return self._once(
+            ("image", path), lambda: checked_image(read_image(path, "image"), str(path))
+        )
 
     def mask(self, path: Path | None, image: Path) -> Any:
         def read() -> Any:
@@ -97,10 +100,10 @@ class _Reader:
                 str(image),
             )
 
-        return None if path is None else self._once(path, read)
+        return None if path is None else self._once(("mask", path), read)
 
     def labels(self, path: Path) -> Any:
-        return self._once(path, lambda: read_image(path, "labels"))
+        return self._once(("labels", path), lambda: read_image(path, "labels"))
 
     def initial(self, name: str, pair: Hashable, *images: Any) -> Any:
         def make() -> Any:
@@ -110,8 +113,8 @@ class _Reader:
 
         return self._cache((name, pair), make, lambda _: 0)
 
-    def _once(self, path: Path, read: Callable[[], Any]) -> Any:
-        return self._cache(path, read, lambda image: itk.array_view_from_image(image).nbytes)
+    def _once(self, key: Hashable, read: Callable[[], Any]) -> Any:
+        return self._cache(key, read, lambda image: itk.array_view_from_image(image).nbytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,7 +313,7 @@ class PhantomPairs:
             moving=pair.moving,
             labels=(pair.fixed_labels, pair.moving_labels),
             landmarks=(pair.fixed_landmarks, pair.moving_landmarks) if known else None,
-            initial=initial_transform("identity", pair.fixed, pair.moving),
+            initial=itk.TranslationTransform[itk.D, self.dimension].New(),
         )
 
 

@@ -2,127 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
-import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from itk_nephi.channels import WINDOWS
-from itk_nephi.dataset import PairSource, Sample, Samples
-from itk_nephi.encoder import LatentCodeTable, PairCode
-from itk_nephi.image import SampledImage
-from itk_nephi.loss import Sampler, objective
+from itk_nephi.augmentation import Augmentation, Sample, Samples
+from itk_nephi.batch_loss import PairsObjective
+from itk_nephi.dataset import PairSource
+from itk_nephi.encoder import LatentCodeTable
+from itk_nephi.files import require_file, staged
 from itk_nephi.model_file import save_model
 from itk_nephi.nephi import ModelSettings, NePhi
-from itk_nephi.similarity import Similarity
+from itk_nephi.training_settings import TrainingSettings
 from itk_nephi.validation import Scores, validate
 
-logger = logging.getLogger(__name__)
-
-CHECKPOINT = "checkpoint.pt"
-BEST, LAST = "best.safetensors", "last.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """How a model is trained.
-
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps.
-    batch : int
-        Pairs of each pass, on each device.
-    accumulate : int
-        Passes of each step.
-    auto_decoder : bool
-        Give each pair a free code of its own in place of the encoder's. Needs pairs that are not
-        changed at random.
-    similarity : str
-        How the images are compared, see :class:`itk_nephi.RegistrationSettings`.
-    local_windows : tuple of float
-        Standard deviations of the windows of ``"local_ncc"``, voxels.
-    smoothing : float
-        Standard deviation of the images' Gaussian smoothing, voxels.
-    points, regularizer_points : int
-        Random points of each direction, pair and step at which images are compared, and how many
-        of these also serve the regulariser.
-    smoothness, inverse_consistency, latent_prior, diffusion, bending, folding : float
-        Weights of the objective's terms, see :class:`itk_nephi.RegistrationSettings`.
-    weights_learning_rate, code_learning_rate : float
-        Step sizes of Adam, of the fields, and of the encoder or the auto-decoder's codes.
-    warm_up : int
-        Steps during which these rise from 0; then they fall to 0 along a cosine.
-    mixed_precision : bool
-        Run the encoder in bfloat16; fields and objective stay in single precision.
-    validate_every : int
-        Steps between validations; a checkpoint is written at each, and at the end.
-    devices, nodes : int
-        How many CPU processes or GPUs train together on each of how many computers.
-    seed : int
-        Of all random numbers.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    steps: int = 10_000
-    batch: int = 8
-    accumulate: int = 1
-    auto_decoder: bool = False
-    similarity: str = "ncc"
-    local_windows: tuple[float, ...] = WINDOWS
-    smoothing: float = 0.0
-    points: int = 1_000
-    regularizer_points: int = 100
-    smoothness: float = 0.5
-    inverse_consistency: float = 0.1
-    latent_prior: float = 0.005
-    diffusion: float = 0.0
-    bending: float = 0.0
-    folding: float = 0.0
-    weights_learning_rate: float = 3e-4
-    code_learning_rate: float = 1e-3
-    warm_up: int = 100
-    mixed_precision: bool = False
-    validate_every: int = 1_000
-    devices: int = 1
-    nodes: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "points", "regularizer_points", "devices"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        for name in ("nodes", "validate_every", "warm_up"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not 0 <= value < math.inf:
-                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
-        if self.regularizer_points > self.points:
-            raise ValueError(
-                f"expected regularizer_points of at most points, {self.points}, got "
-                f"{self.regularizer_points}"
-            )
-        Similarity.of(self.similarity, voxel=1.0)
-
-    def learning_rate(self, step: int) -> float:
-        """Return the share of the learning rates that a step, counted from 0, takes."""
-        rising = min(1.0, (step + 1) / self.warm_up)
-        return rising * (1 + math.cos(math.pi * step / self.steps)) / 2
+CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
 
 
 @dataclass(frozen=True)
@@ -146,91 +49,6 @@ class TrainingProgress:
     scores: Scores | None
 
 
-class _Objective(nn.Module):
-    """The losses of a batch, averaged over its pairs: what all devices differentiate together."""
-
-    def __init__(self, model: NePhi, codes: LatentCodeTable | None, settings: TrainingSettings):
-        super().__init__()
-        self.model, self.codes, self.settings = model, codes, settings
-        self.domain = model.settings.reference_box
-        self.similarity = Similarity.of(
-            settings.similarity, voxel=self.domain.voxel_size, windows=settings.local_windows
-        )
-
-    def forward(self, sample: Sample, pairs: Tensor, coords: Tensor) -> dict[str, Tensor]:
-        """Return the terms of the objective and their weighted sum, shape ().
-
-        ``coords``, shape (B, 2, N, D), are the points in the fixed and in the moving image.
-        """
-        settings = self.settings
-        kind = sample.fixed.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=settings.mixed_precision):
-            if self.codes is not None:
-                codes = self.codes(pairs)
-            else:
-                codes = self.model.encoder(sample.fixed, sample.moving)
-        images = [
-            torch.stack(
-                [
-                    self.similarity.channels(image, weights, self.domain, settings.smoothing)[0]
-                    for image, weights in zip(values[:, None], inside[:, None], strict=True)
-                ]
-            )
-            for values, inside in (
-                (sample.fixed, sample.fixed_weights),
-                (sample.moving, sample.moving_weights),
-            )
-        ]
-        # one pair's objective, for all pairs at once
-        losses: dict[str, Tensor] = torch.func.vmap(self._losses)(
-            [code.float() for code in codes], images, sample, coords
-        )
-        return {name: values.mean() for name, values in losses.items()}
-
-    def _losses(
-        self, code: Sequence[Tensor], images: Sequence[Tensor], sample: Sample, coords: Tensor
-    ) -> dict[str, Tensor]:
-        settings = self.settings
-        weights = [
-            self._sampled(values)(points)[0][:, 0]
-            for values, points in zip(
-                (sample.fixed_weights, sample.moving_weights), coords, strict=True
-            )
-        ]
-        return objective(
-            self.model.field,
-            self.model.inverse_field,
-            PairCode(*code),
-            (
-                self._supported(images[0], sample.fixed_support),
-                self._supported(images[1], sample.moving_support),
-            ),
-            (coords[0], coords[1]),
-            dissimilarity=self.similarity.dissimilarity,
-            point_weights=(weights[0], weights[1]),
-            regularizer_points=settings.regularizer_points,
-            voxel=self.domain.voxel_size / self.domain.scale,
-            smoothness=settings.smoothness,
-            inverse_consistency=settings.inverse_consistency,
-            prior=settings.latent_prior,
-            diffusion=settings.diffusion,
-            bending=settings.bending,
-            folding=settings.folding,
-        )
-
-    def _sampled(self, values: Tensor) -> SampledImage:
-        return SampledImage(values[None], self.domain, self.domain)
-
-    def _supported(self, channels: Tensor, support: Tensor) -> Sampler:
-        image, inside = self._sampled(channels), self._sampled(support)
-
-        def sampler(coords: Tensor) -> tuple[Tensor, Tensor]:
-            values, in_box = image(coords)
-            return values, in_box * inside(coords.detach())[0][:, 0]
-
-        return sampler
-
-
 def train(
     pairs: PairSource,
     validation_pairs: PairSource,
@@ -243,4 +61,251 @@ def train(
     device: str = "cpu",
     report: Callable[[TrainingProgress], None] | None = None,
 ) -> bool:
-    ...
+    """Train a model on pairs, and leave the best, the last and a checkpoint in a folder.
+
+    The same settings and seed give the same model to the bit on a CPU, also when it was interrupted
+    and resumed. Several devices or nodes run the script that called this function again, once each,
+    as PyTorch's distributed data parallel training does, and share each step's pairs.
+
+    Parameters
+    ----------
+    pairs, validation_pairs : PairSource
+        What to train on, and what to judge the model by.
+    model_settings : ModelSettings
+        What the model is. Without an encoder each pair gets a free code of its own (an
+        auto-decoder).
+    settings : TrainingSettings
+        How it is trained.
+    output : Path
+        A folder for ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt`` and what
+        TensorBoard shows. Each file is written whole or not at all.
+    augmentation : Augmentation, optional
+        Random changes of the images; none when left out.
+    resume : bool
+        Go on from the folder's checkpoint.
+    device : str
+        ``"cpu"``, or ``"cuda"``.
+    report : callable, optional
+        Called after every step, on the first device; may raise StopIteration to end it early.
+
+    Returns
+    -------
+    bool
+        Whether it was ended early, by Ctrl-C or ``report``; then it can be resumed.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is missing, in the way, or was made with other settings.
+    RuntimeError
+        If the objective is no longer finite.
+    ImportError
+        If what ``pip install 'itk-nephi[train]'`` brings is missing.
+
+    References
+    ----------
+    Tian et al., NePhi, arXiv:2309.07322: the objective and Adam. Warm-up, decay, and separate
+    learning rates are ours.
+    """
+    augmentation = augmentation or Augmentation()
+    if model_settings.encoder is None and not augmentation.changes_nothing:
+        raise ValueError("expected no augmentation of pairs with codes of their own, got some")
+    fabric, writer_class = _engine(settings, device)
+    run = _Run(fabric, pairs, model_settings, settings, augmentation)
+    checkpoint = output / CHECKPOINT
+    if resume:
+        run.restore(checkpoint)
+    elif checkpoint.exists():
+        raise ValueError(f"expected a folder without {CHECKPOINT}, or to resume, got {output}")
+    fabric.barrier()
+    writer = writer_class(str(output), purge_step=run.done) if fabric.global_rank == 0 else None
+    stopped = False
+    with _interruptible() as stop:
+        while run.done < settings.steps and not stopped:
+            losses = run.take_step()
+            due = run.done % settings.validate_every == 0 or run.done == settings.steps
+            if writer is not None:
+                scores = None
+                if due:
+                    every = (validation_pairs[n] for n in range(len(validation_pairs)))
+                    scores = validate(run.model, every, fabric.device)
+                    if scores.merit > run.best:
+                        run.best = scores.merit
+                        save_model(output / BEST, run.model)
+                _write_scalars(writer, run.done, losses, scores)
+                try:
+                    if report is not None:
+                        report(TrainingProgress(run.done, settings.steps, losses, scores))
+                except StopIteration:
+                    stop.set()
+            told = torch.tensor(float(stop.is_set()))
+            stopped = bool(fabric.all_reduce(told, reduce_op="sum") > 0)
+            if writer is not None and (due or stopped):
+                save_model(output / LAST, run.model)
+                run.save(checkpoint)
+    if writer is not None:
+        writer.close()
+    return stopped
+
+
+class _Run:
+    """A training between two steps, which a checkpoint holds."""
+
+    def __init__(
+        self,
+        fabric: Any,
+        pairs: PairSource,
+        model_settings: ModelSettings,
+        settings: TrainingSettings,
+        augmentation: Augmentation,
+    ) -> None:
+        generator = torch.Generator().manual_seed(settings.seed)
+        self.model = NePhi(model_settings, generator)
+        codes = None
+        if model_settings.encoder is None:
+            codes = LatentCodeTable(
+                len(pairs), model_settings.field, model_settings.bounds, generator
+            )
+        self.objective = PairsObjective(self.model, codes, settings)
+        weights = [*self.model.field.parameters(), *self.model.inverse_field.parameters()]
+        rest = {id(weight) for weight in weights}
+        others = [values for values in self.objective.parameters() if id(values) not in rest]
+        self.optimizer = torch.optim.Adam([{"params": weights}, {"params": others}])
+        self.rates = (settings.weights_learning_rate, settings.code_learning_rate)
+        self.done, self.best = 0, -math.inf
+        self._fabric, self._settings = fabric, settings
+        self._samples = Samples(pairs, model_settings, augmentation, settings.seed)
+        self._objective_of_all, self._optimizer_of_all = fabric.setup(
+            self.objective, self.optimizer
+        )
+        described = {"model": model_settings, "pairs": pairs, "augmentation": augmentation}
+        self._what = {name: repr(value) for name, value in (described | asdict(settings)).items()}
+
+    def take_step(self) -> dict[str, float]:
+        """Take a step, and return the losses before it, averaged over the pairs of all devices."""
+        settings, fabric = self._settings, self._fabric
+        self.objective.train()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * settings.learning_rate(self.done)
+        found = []
+        for part in range(settings.accumulate):
+            turn = self.done * settings.accumulate + part
+            batch = self._batch(turn * fabric.world_size + fabric.global_rank)
+            last = part == settings.accumulate - 1
+            with fabric.no_backward_sync(self._objective_of_all, enabled=not last):
+                losses = self._objective_of_all(*batch)
+                fabric.backward(losses["total"] / settings.accumulate)
+            found.append(torch.stack(list(losses.values())).detach())
+        values = fabric.all_reduce(torch.stack(found).mean(dim=0), reduce_op="mean")
+        told = dict(zip(losses, values.tolist(), strict=True))
+        for name, value in told.items():
+            if not math.isfinite(value):
+                raise RuntimeError(
+                    f"the training diverged at step {self.done + 1}, where {name} is {value}; try "
+                    "smaller learning rates or a larger smoothness"
+                )
+        self._optimizer_of_all.step()
+        self._optimizer_of_all.zero_grad()
+        self.done += 1
+        return told
+
+    def _batch(self, number: int) -> tuple[Sample, Tensor, Tensor]:
+        """Return a batch: its images, the numbers of its pairs, and its points."""
+        settings, bounds = self._settings, torch.tensor(self.model.settings.bounds)
+        every = range(number * settings.batch, (number + 1) * settings.batch)
+        shape = (2, settings.points, len(bounds))
+        coords = []
+        for index in every:
+            state = np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(state[0]))
+            coords.append((2 * torch.rand(shape, generator=generator) - 1) * bounds)
+        images = zip(*(self._samples[index] for index in every), strict=True)
+        device = self._fabric.device
+        return (
+            Sample(*(torch.stack(values).to(device) for values in images)),
+            torch.tensor([self._samples.number_of_pair(index) for index in every], device=device),
+            torch.stack(coords).to(device),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {
+            "what": self._what,
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+            "best": self.best,
+        }
+        with staged(path.parent, "output") as stage:
+            torch.save(state, stage / path.name)
+
+    def restore(self, path: Path) -> None:
+        """Go back to where a checkpoint was written."""
+        require_file(path, "the checkpoint")
+        try:
+            state = torch.load(path, map_location=self._fabric.device, weights_only=True)
+            what = state["what"]
+        except Exception as error:  # torch raises what its unpickler and archive reader do
+            raise ValueError(f"expected a checkpoint of a training, got {path}: {error}") from error
+        changed = [name for name, value in self._what.items() if what.get(name) != value]
+        if changed:
+            raise ValueError(
+                f"expected the settings of the checkpoint {path}, got other {', '.join(changed)}"
+            )
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.best = state["done"], state["best"]
+
+
+def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:
+    """Return what runs the steps on all devices, and the class that writes for TensorBoard."""
+    try:
+        from lightning_fabric import Fabric
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            f"training needs what `pip install 'itk-nephi[train]'` brings: {error}"
+        ) from error
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"expected device to be cpu or cuda, got {device!r}")
+    if device == "cuda" and torch.cuda.device_count() < settings.devices:
+        raise ValueError(
+            f"expected {settings.devices} GPUs, got {torch.cuda.device_count()} that torch finds"
+        )
+    several = settings.devices * settings.nodes > 1
+    fabric = Fabric(
+        accelerator=device,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy="ddp" if several else "auto",
+    )
+    fabric.launch()
+    return fabric, SummaryWriter
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that a step is taken whole; the second interrupts."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    usual = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _write_scalars(writer: Any, step: int, losses: dict[str, float], scores: Scores | None) -> None:
+    for name, value in losses.items():
+        writer.add_scalar(f"loss/{name}", value, step)
+    for name, value in (asdict(scores) if scores else {}).items():
+        if value is not None:
+            writer.add_scalar(f"validation/{name}", value, step)
