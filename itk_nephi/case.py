@@ -88,7 +88,7 @@ class Case:
         tables = {"--guide-landmarks": guide_landmarks, "--landmarks": landmarks}
         arguments |= {name: path for name, path in tables.items() if path}
         pairs = {
-            name: _read_landmarks(path, name, dimension) for name, path in tables.items() if path
+            name: read_landmarks(path, name, dimension) for name, path in tables.items() if path
         }
         return cls(
             fixed=images["FIXED"],
@@ -112,7 +112,8 @@ class Case:
         return int(self.fixed.GetImageDimension())
 
 
-def _read_landmarks(path: Path, argument: str, dimension: int) -> tuple[Array, Array]:
+def read_landmarks(path: Path, argument: str, dimension: int) -> tuple[Array, Array]:
+    """Read the fixed and the moving points of a CSV file, mm; ``argument`` is its name."""
     both = Table.read(path, argument).points(landmark_columns(dimension))
     return both[:, :dimension], both[:, dimension:]
 

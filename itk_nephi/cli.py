@@ -19,7 +19,14 @@ import numpy as np
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi import batch_command, files, options, results, transform_commands
+from itk_nephi import (
+    batch_command,
+    files,
+    options,
+    results,
+    training_command,
+    transform_commands,
+)
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
 from itk_nephi.progress import shown_progress
@@ -290,6 +297,7 @@ for command in (
     transform_commands.invert,
     transform_commands.jacobian,
     batch_command.batch,
+    training_command.train,
 ):
     app.command()(command)
 

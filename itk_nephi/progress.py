@@ -1,4 +1,4 @@
-"""What a registration tells while it runs."""
+"""What a registration and a training tell while they run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from itk_nephi.batch import Outcome
     from itk_nephi.optimisation import Progress
+    from itk_nephi.training import TrainingProgress
 
 
 @contextmanager
@@ -74,3 +76,36 @@ def pair_progress(total: int) -> Callable[[Outcome], None]:
         typer.echo(line, err=True)
 
     return tell
+
+
+@contextmanager
+def shown_training() -> Iterator[Callable[[TrainingProgress], None]]:
+    """Tell of each validation, and on a terminal show a bar with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True, highlight=False)
+    text = TextColumn("dissimilarity {task.fields[dissimilarity]:.3f}")
+    columns = (MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), text)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=None, dissimilarity=1.0)
+
+        def show(progress: TrainingProgress) -> None:
+            dissimilarity = progress.losses["dissimilarity"]
+            bar.update(
+                task, total=progress.total, completed=progress.done, dissimilarity=dissimilarity
+            )
+            if progress.scores is not None:
+                told = ", ".join(
+                    f"{name.replace('_', ' ')} {value:.4g}"
+                    for name, value in asdict(progress.scores).items()
+                    if value is not None
+                )
+                bar.console.print(
+                    f"step {progress.done} of {progress.total}: dissimilarity "
+                    f"{dissimilarity:.4f}; validation: {told}",
+                    soft_wrap=True,
+                )
+
+        yield show
