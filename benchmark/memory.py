@@ -31,16 +31,17 @@ from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images
 from itk_nephi.interpolation import sample_grid_with_derivatives
 from itk_nephi.model import FieldSettings, LatentCode
-from itk_nephi.optimisation import RegistrationSettings, optimise
+from itk_nephi.optimisation import optimise
 from itk_nephi.pair import ImagePair
 from itk_nephi.phantom import lung
 from itk_nephi.registration import register
 from itk_nephi.sampling import space_map
+from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import Deformation
 
 SIDES = (64, 128, 192, 256, 384, 512)
 METHODS = {
-    "fast": RegistrationSettings(steps=60, points=3_000),
+    "fast": RegistrationSettings.fast(),
     "default": RegistrationSettings(),
     "voxels": RegistrationSettings(steps=2),
 }

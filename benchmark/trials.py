@@ -51,7 +51,7 @@ def shortened(method: Method) -> Method:
     """Return a method that takes only a few steps."""
     options = dict(method["options"])
     if method["method"] == "nephi":
-        options["settings"] = options["settings"] | {"steps": 3, "points": 500}
+        options["settings"] = options["settings"] | {"steps": 3}
     else:
         options["iterations"] = 3
     return method | {"options": options}
