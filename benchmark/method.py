@@ -20,13 +20,14 @@ import itk
 import numpy as np
 
 from itk_nephi.case import landmark_columns
-from itk_nephi.composite import composite
 from itk_nephi.convert import to_displacement_field
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.metrics import dice, landmark_errors
 
 SLAB = 16
 """How many planes of a displacement field are differentiated together."""
+ELASTIX_SEED = 121212
+"""What elastix takes by default."""
 
 Images = dict[str, Any]
 
@@ -56,14 +57,14 @@ def prepared_nephi(
 
 
 def prepared_elastix(
-    images: Images, _seed: int, grid_spacing: float, iterations: int | None
+    images: Images, seed: int, grid_spacing: float, iterations: int | None
 ) -> Callable[[], Any]:
     """Return elastix's registration: its default affine, then B-spline, with masks if any."""
     stages = (("affine", {}), ("bspline", {"fixed_mask", "moving_mask"}))
     itk.ElastixRegistrationMethod  # noqa: B018, loads elastix
 
     def registration() -> Any:
-        found, before = [], None
+        before = None
         for kind, masks in stages:
             parameters = itk.ParameterObject.New()
             values = parameters.GetDefaultParameterMap(kind, 4, grid_spacing)
@@ -72,6 +73,7 @@ def prepared_elastix(
                 values["RequiredRatioOfValidSamples"] = ["0.05"]
             if iterations is not None:
                 values["MaximumNumberOfIterations"] = [str(iterations)]
+            values["RandomSeed"] = [str(ELASTIX_SEED + seed)]
             values["WriteResultImage"] = ["false"]
             parameters.AddParameterMap(values)
             fixed, moving = images["fixed"], images["moving"]
@@ -82,11 +84,10 @@ def prepared_elastix(
             if "moving_mask" in masks & images.keys():
                 elastix.SetMovingMask(images["moving_mask"])
             if before is not None:
-                elastix.SetExternalInitialTransform(before)
+                elastix.SetInitialTransformParameterObject(before)
             elastix.UpdateLargestPossibleRegion()
-            before = elastix.ConvertToItkTransform(elastix.GetNthTransform(0))
-            found.append(before)
-        return composite(found)
+            before = elastix.GetTransformParameterObject()
+        return elastix.ConvertToItkTransform(elastix.GetCombinationTransform())
 
     return registration
 
