@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import Deformation
 
 SIDES = (64, 128, 192, 256, 384, 512)
+PRESETS = ("fast", "default")
 METHODS = {
     "fast": RegistrationSettings.fast(),
     "default": RegistrationSettings(),
@@ -127,8 +129,10 @@ def measure(method: str, folder: Path, device: str, steps: int | None) -> dict[s
     """Register in this process; return seconds, and memory in MiB."""
     settings = METHODS[method]
     settings = settings if steps is None else replace(settings, steps=steps)
-    if device != "cpu":
-        torch.zeros(1, device=device)
+    if device == "cpu":
+        # rather an error than a machine out of memory
+        available = _kib("/proc/meminfo", "MemAvailable") + _kib("/proc/self/status", "VmSize")
+        resource.setrlimit(resource.RLIMIT_AS, (1024 * available,) * 2)
     fixed, moving = (itk.imread(folder / f"{name}.mha") for name in ("fixed", "moving"))
     start = time.perf_counter()
     if method == "voxels":
@@ -136,11 +140,9 @@ def measure(method: str, folder: Path, device: str, steps: int | None) -> dict[s
     else:
         register(fixed, moving, settings=settings, device=device)
     seconds = time.perf_counter() - start
-    images = sum(4 * np.asarray(image).size for image in (fixed, moving)) / 2**20
     figures = {
         "seconds": seconds,
-        "peak_mib": _mib("VmHWM"),
-        "images_mib": images,
+        "peak_mib": _kib("/proc/self/status", "VmHWM") / 2**10,
         "steps": settings.steps,
     }
     if device != "cpu":
@@ -148,9 +150,9 @@ def measure(method: str, folder: Path, device: str, steps: int | None) -> dict[s
     return figures
 
 
-def _mib(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 2**10
+def _kib(file: str, name: str) -> int:
+    lines = Path(file).read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def apart(method: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -175,15 +177,14 @@ def table_of(results: dict[int, dict[str, dict[str, Any]]], device: str) -> str:
     """Return the table: beyond the images, and in total."""
     kind = "peak_mib" if device == "cpu" else "peak_gpu_mib"
     header = ["image", "both images, MiB"]
-    header += [f"{name}, MiB beyond them" for name in METHODS] + ["fast, s", "default, s"]
+    header += [f"{name}, MiB beyond them" for name in METHODS]
+    header += [f"{name}, s" for name in PRESETS]
     rows = []
     for side, figures in results.items():
-        images = next(f["images_mib"] for f in figures.values() if "error" not in f)
-        rows.append(
-            [f"{side}^3", f"{images:.0f}"]
-            + [f"{f[kind] - images:.0f}" if kind in f else f["error"] for f in figures.values()]
-            + [f"{figures[n]['seconds']:.1f}" for n in ("fast", "default")]
-        )
+        images = 2 * 4 * side**3 / 2**20
+        rows.append([f"{side}^3", f"{images:.0f}"])
+        rows[-1] += [f.get("error") or f"{f[kind] - images:.0f}" for f in figures.values()]
+        rows[-1] += [f"{figures[name].get('seconds', np.nan):.1f}" for name in PRESETS]
     return table(header, rows)
 
 
@@ -199,7 +200,7 @@ def draw(results: dict[int, dict[str, dict[str, Any]]], device: str, path: Path)
     names = {"fast": "NePhi, fast", "default": "NePhi, default", "voxels": "displacement of voxels"}
     for method, label in names.items():
         found = [
-            (side, (f[method][kind] - f[method]["images_mib"]) / 2**10)
+            (side, f[method][kind] / 2**10 - 2 * 4 * side**3 / 2**30)
             for side, f in results.items()
             if kind in f[method]
         ]

@@ -59,7 +59,7 @@ def register_pairs(
             **keeping,
         )
         path = folder / "fixed_to_moving.tfm"
-        itk.transformwrite(found.fixed_to_moving, path)
+        itk.transformwrite(found.fixed_to_moving, str(path))
         sys.stdout.write(hashlib.sha256(path.read_bytes()).hexdigest() + "\n")
 
 
@@ -74,10 +74,14 @@ def digests(
     environment = {**os.environ, **threaded}
     start = time.perf_counter()
     if killed:
-        command += ["--checkpoint", str(folder / "checkpoint")]
+        checkpoint = folder / "checkpoint"
+        command += ["--checkpoint", str(checkpoint)]
         first = subprocess.run([*command, "--kill"], check=False, env=environment)
-        if first.returncode != -signal.SIGKILL:
-            raise RuntimeError(f"expected a run killed half-way, got exit {first.returncode}")
+        if first.returncode != -signal.SIGKILL or not checkpoint.exists():
+            raise RuntimeError(
+                f"expected a run killed half-way and its checkpoint, got exit status "
+                f"{first.returncode}"
+            )
     done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
     return {"digests": done.stdout.split(), "seconds": time.perf_counter() - start}
 
