@@ -1,0 +1,274 @@
+"""Compare instance optimisation with elastix: errors, overlap, folding, time and memory.
+
+    python benchmark/instance.py {lung,similarities,phantoms,hippocampus,histology} ... -o OUT
+        [--quick] [--readme]
+
+Each registration runs in a process of its own, the methods by turns. elastix has its default
+parameter maps, affine then B-spline; its affine registration starts with the grids' centres brought
+together and has no masks. A trial that is in OUT is not made again.
+
+lung
+    The pair of ../shared/data, with masks five times with other seeds, without masks three times.
+similarities
+    The same pair with each similarity; the last two also after the moving image's intensities were
+    inverted and squared.
+phantoms
+    The breathing chest with a motion of 30 mm; ten pairs of triangles and circles.
+hippocampus
+    Fifty pairs of different subjects. NePhi starts with the grids' centres brought together.
+histology
+    Two pairs of differently stained sections, converted to grey. A pixel is taken for a mm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+from tables import table, write_to_readme
+from trials import (
+    DATA,
+    LUNG,
+    LUNG_PAIR,
+    OUTLIER,
+    Pair,
+    chosen,
+    elastix,
+    failures,
+    mean_interval,
+    nephi,
+    results_of,
+    spread,
+    subfolder,
+)
+
+from itk_nephi.case import landmark_columns
+from itk_nephi.domain import ImageDomain, image_from_array, image_like
+from itk_nephi.phantom import ImagePair, Phantom, lung, triangles_and_circles
+
+PRESETS = ("fast", "default", "accurate")
+
+
+def lung_row(trials: list[dict[str, Any]]) -> list[str]:
+    """Return the columns of ``LUNG_HEADER``."""
+    errors = [np.array(f["landmark_errors"]) for f in trials]
+    return [
+        spread([np.delete(e, OUTLIER).mean() for e in errors]),
+        spread([e.mean() for e in errors]),
+        spread([np.median(e) for e in errors]),
+        spread([np.percentile(e, 95) for e in errors]),
+        f"{max((f['folding_fine'] for f in trials), default=np.nan):.2g}",
+        spread([f["sd_log_jacobian"] for f in trials]),
+        spread([f["seconds"] for f in trials], 1),
+        spread([f["process_seconds"] for f in trials], 1),
+        spread([f["peak_memory_mib"] for f in trials], 0),
+    ]
+
+
+LUNG_HEADER = [
+    "mean mm, without the outlier",
+    "mean mm, all 51",
+    "median mm",
+    "p95 mm",
+    "largest share of folds, grid twice as fine",
+    "SD of log Jacobian",
+    "s, registration",
+    "s, process",
+    "MiB",
+]
+
+
+def run_lung(folder: Path, quick: bool) -> str:
+    """Return the table of the lung pair with and without masks."""
+    methods = {"elastix": elastix()} | {f"NePhi {name}": nephi(name) for name in PRESETS}
+    without = {name: path for name, path in LUNG_PAIR.items() if "mask" not in name}
+    without["judged_in"] = LUNG / "fixed_mask.mha"
+    parts = {"masks": (LUNG_PAIR, 5), "no-masks": (without, 3)}
+    rows = []
+    for name, (pair, seeds) in parts.items():
+        results = results_of(folder, methods, {name: pair}, 1 if quick else seeds, quick=quick)
+        rows += [[f"{m}, {name}", *lung_row(chosen(results, m))] for m in methods]
+    return table(["method", *LUNG_HEADER], rows)
+
+
+def run_similarities(folder: Path, quick: bool) -> str:
+    """Return the table of the similarities on the lung pair."""
+    moving = itk.imread(LUNG / "moving.mha", itk.F)
+    values = np.asarray(moving)
+    inverted = ((values.max() - values) / np.ptp(values)) ** 2
+    folder.mkdir(parents=True, exist_ok=True)
+    itk.imwrite(image_like(moving, inverted.astype(np.float32)), folder / "inverted.mha")
+    other = LUNG_PAIR | {"moving": folder / "inverted.mha"}
+    kinds = ("local_ncc", "ncc", "mean_squares", "mind_ssc", "mutual_information")
+    rows = []
+    for name, pair, similarities in (
+        ("plain", LUNG_PAIR, kinds[:1] if quick else kinds),
+        ("inverted", other, kinds[-1:] if quick else kinds[-2:]),
+    ):
+        methods = {kind: nephi(similarity=kind) for kind in similarities}
+        results = results_of(folder, methods, {name: pair}, 1, quick=quick)
+        rows += [[m, name, *lung_row(chosen(results, m))] for m in methods]
+    return table(["similarity", "moving image", *LUNG_HEADER], rows)
+
+
+def written(pair: ImagePair, folder: Path) -> Pair:
+    """Write a phantom's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["fixed", "moving", "fixed_labels", "moving_labels"]
+    if isinstance(pair, Phantom):
+        names += ["fixed_mask", "moving_mask"]
+    paths = {name: folder / f"{name}.mha" for name in names}
+    for name, path in paths.items():
+        itk.imwrite(getattr(pair, name), path)
+    if isinstance(pair, Phantom):
+        both = np.concatenate([pair.fixed_landmarks, pair.moving_landmarks], axis=1)
+        paths["landmarks"] = write_landmarks(folder / "landmarks.csv", both)
+    return paths
+
+
+def write_landmarks(path: Path, both: Any) -> Path:
+    """Write landmark pairs, shape (N, 2 D), mm."""
+    header = ",".join(landmark_columns(both.shape[1] // 2))
+    np.savetxt(path, both, delimiter=",", fmt="%.6f", header=header, comments="")
+    return path
+
+
+def run_phantoms(folder: Path, quick: bool) -> str:
+    """Return the table of the phantoms."""
+    methods = {"elastix": elastix(), "NePhi default": nephi("default")}
+    size = (48, 40, 36) if quick else None
+    chest = {"chest, 30 mm": written(lung(3, size=size, motion=30), folder / "chest-files")}
+    shapes = {
+        f"shapes {seed}": written(triangles_and_circles(2, seed=seed), folder / f"shapes-{seed}")
+        for seed in range(1 if quick else 10)
+    }
+    rows = []
+    for name, pairs in (("chest, 30 mm", chest), ("triangles and circles", shapes)):
+        results = results_of(folder, methods, pairs, 1, quick=quick)
+        for method in methods:
+            trials = chosen(results, method)
+            errors = [
+                float(np.mean(f["landmark_errors"])) for f in trials if "landmark_errors" in f
+            ]
+            overlaps = [float(np.mean(list(f["dice"].values()))) for f in trials]
+            folds = max((f["folding_fine"] for f in trials), default=np.nan)
+            seconds = spread([f["seconds"] for f in trials], 1)
+            rows.append([name, method, spread(errors), spread(overlaps), f"{folds:.2g}", seconds])
+            rows[-1].append(failures(results, method))
+    header = ["phantom", "method", "landmark error mm", "Dice", "largest share of folds", "s"]
+    return table([*header, "failed"], rows)
+
+
+def run_hippocampus(folder: Path, quick: bool) -> str:
+    """Return the table of fifty pairs of subjects."""
+    methods = {
+        "elastix": elastix(),
+        "NePhi fast": nephi("fast", initial="geometry"),
+        "NePhi default": nephi("default", initial="geometry"),
+    }
+    paths = sorted((DATA / "hippocampus" / "images").glob("*.nii.gz"))
+    order = np.random.default_rng(0).permutation(len(paths))[:100].reshape(50, 2)
+    pairs = {}
+    for fixed, moving in ((paths[one], paths[other]) for one, other in order[: 2 if quick else 50]):
+        labels = DATA / "hippocampus" / "labels"
+        pairs[f"{fixed.name[12:15]}-{moving.name[12:15]}"] = {
+            "fixed": fixed,
+            "moving": moving,
+            "fixed_labels": labels / fixed.name,
+            "moving_labels": labels / moving.name,
+        }
+    results = results_of(folder, methods, pairs, 1, quick=quick)
+    rows = []
+    for method in methods:
+        trials = chosen(results, method)
+        row = [method, *(spread([f["dice"][label] for f in trials]) for label in "12")]
+        both = [
+            name for name in pairs if all(chosen(results, m, name) for m in ("elastix", method))
+        ]
+        for figure in (lambda f: np.mean(list(f["dice"].values())), lambda f: f["seconds"]):
+            mine, other = (
+                np.array([figure(chosen(results, m, name)[0]) for name in both])
+                for m in (method, "elastix")
+            )
+            row.append(f"{mine.mean():.3f}" if both else "-")
+            row.append("-" if method == "elastix" or not both else mean_interval(mine - other))
+        folds = [f["folding_fine"] for f in trials]
+        rows.append([*row, spread(folds, 5), failures(results, method)])
+    header = ["method", "Dice anterior", "Dice posterior", "mean Dice", "gain (95 % interval)"]
+    header += ["mean s", "difference, s (95 % interval)", "share of folds", "failed"]
+    return table(header, rows)
+
+
+def run_histology(folder: Path, quick: bool) -> str:
+    """Return the table of the stained sections."""
+    stains = {
+        "Rat-Kidney": ("HE", "PanCytokeratin"),
+        "Izd2-29-041-w35": ("HE", "proSPC"),
+    }
+    pairs = {}
+    for name, kinds in stains.items():
+        inputs = folder / f"{name}-files"
+        inputs.mkdir(parents=True, exist_ok=True)
+        pair, points = {}, []
+        for role, kind in zip(("fixed", "moving"), kinds, strict=True):
+            source = DATA / "histology" / f"{name}_{kind}.jpg"
+            grey = np.asarray(itk.imread(source, itk.F))  # ITK weighs red, green and blue
+            pixels = ImageDomain(grey.shape[::-1], (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+            pair[role] = inputs / f"{role}.mha"
+            itk.imwrite(image_from_array(grey, pixels), pair[role])
+            points.append(np.loadtxt(source.with_suffix(".csv"), delimiter=",", skiprows=1)[:, 1:])
+        count = min(map(len, points))
+        both = np.concatenate([p[:count] for p in points], axis=1)
+        pairs[name] = pair | {"landmarks": write_landmarks(inputs / "landmarks.csv", both)}
+    methods = {
+        "elastix": elastix(),
+        "elastix, grid of 40": elastix(grid_spacing=40),
+        "NePhi default": nephi("default"),
+        "NePhi mind_ssc": nephi("default", similarity="mind_ssc"),
+        "NePhi mutual_information": nephi("default", similarity="mutual_information"),
+    }
+    pairs = dict(list(pairs.items())[:1]) if quick else pairs
+    results = results_of(folder, methods, pairs, 1, quick=quick)
+    rows = []
+    for name, method in product(pairs, methods):
+        for figures in chosen(results, method, name):
+            errors = np.array(figures["landmark_errors"])
+            values = [errors.mean(), np.median(errors), np.percentile(errors, 95)]
+            rows.append([name, method, *(f"{v:.2f}" for v in values)])
+            rows[-1] += [f"{figures['folding_fine']:.2g}", f"{figures['seconds']:.1f}"]
+    return table(["sections", "method", "mean px", "median px", "p95 px", "folds", "s"], rows)
+
+
+PARTS: dict[str, Callable[[Path, bool], str]] = {
+    "lung": run_lung,
+    "similarities": run_similarities,
+    "phantoms": run_phantoms,
+    "hippocampus": run_hippocampus,
+    "histology": run_histology,
+}
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true", help="few steps and few trials")
+    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
+    arguments = parser.parse_args()
+    output = subfolder(arguments)
+    for part in arguments.parts:
+        text = PARTS[part](output / part, arguments.quick)
+        sys.stdout.write(f"{part}\n\n{text}\n\n")
+        if arguments.readme:
+            write_to_readme(f"instance {part}", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Runs one registration of one method in a process of its own, and judges what it found.
+
+    python benchmark/method.py SPECIFICATION.json RESULT.json
+
+The specification holds the arguments of :func:`trials.run`. All methods start from images in
+memory, are timed until their transform is there, and are judged by the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+
+from itk_nephi.case import landmark_columns
+from itk_nephi.convert import to_displacement_field
+from itk_nephi.domain import ImageDomain, image_from_array
+from itk_nephi.metrics import dice, landmark_errors
+
+SLAB = 16
+"""How many planes of a displacement field are differentiated together."""
+ELASTIX_SEED = 121212
+"""What elastix takes by default."""
+
+Images = dict[str, Any]
+
+
+def prepared_nephi(
+    images: Images, seed: int, preset: str, initial: str, settings: dict[str, Any]
+) -> Callable[[], Any]:
+    """Return NePhi's registration of a pair, from fixed to moving, with all that it imports."""
+    from itk_nephi import FieldSettings, RegistrationSettings, register
+
+    itk.ImageRegistrationMethodv4  # noqa: B018, loads ITK's part of the initial transform
+    chosen = RegistrationSettings if preset == "default" else getattr(RegistrationSettings, preset)
+    if "field" in settings:
+        settings = settings | {"field": FieldSettings(**settings["field"])}
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return lambda: (
+        register(
+            images["fixed"],
+            images["moving"],
+            fixed_mask=images.get("fixed_mask"),
+            moving_mask=images.get("moving_mask"),
+            initial=initial,
+            settings=replace(chosen(), **settings),
+            seed=seed,
+        ).fixed_to_moving
+    )
+
+
+def prepared_elastix(
+    images: Images, seed: int, grid_spacing: float, iterations: int | None
+) -> Callable[[], Any]:
+    """Return elastix's registration: its default affine, then B-spline, with masks if any."""
+    stages = (("affine", {}), ("bspline", {"fixed_mask", "moving_mask"}))
+    itk.ElastixRegistrationMethod  # noqa: B018, loads elastix
+
+    def registration() -> Any:
+        before = None
+        for kind, masks in stages:
+            parameters = itk.ParameterObject.New()
+            values = parameters.GetDefaultParameterMap(kind, 4, grid_spacing)
+            if kind == "affine":
+                values["AutomaticTransformInitialization"] = ["true"]
+                values["RequiredRatioOfValidSamples"] = ["0.05"]
+            if iterations is not None:
+                values["MaximumNumberOfIterations"] = [str(iterations)]
+            values["RandomSeed"] = [str(ELASTIX_SEED + seed)]
+            values["WriteResultImage"] = ["false"]
+            parameters.AddParameterMap(values)
+            fixed, moving = images["fixed"], images["moving"]
+            elastix = itk.ElastixRegistrationMethod[type(fixed), type(moving)].New(fixed, moving)
+            elastix.SetParameterObject(parameters)
+            if "fixed_mask" in masks & images.keys():
+                elastix.SetFixedMask(images["fixed_mask"])
+            if "moving_mask" in masks & images.keys():
+                elastix.SetMovingMask(images["moving_mask"])
+            if before is not None:
+                elastix.SetInitialTransformParameterObject(before)
+            elastix.UpdateLargestPossibleRegion()
+            before = elastix.GetTransformParameterObject()
+        return elastix.ConvertToItkTransform(elastix.GetCombinationTransform())
+
+    return registration
+
+
+METHODS = {"nephi": prepared_nephi, "elastix": prepared_elastix}
+
+
+def determinants(transform: Any, reference: Any, inside: Any) -> Any:
+    """Return Jacobian determinants on a grid twice as fine as an image's, dimensionless.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        From the points of ``reference``.
+    reference : itk.Image
+        Gives the grid.
+    inside : array of bool, shape (k, j, i)
+        At which voxels.
+
+    Returns
+    -------
+    array, shape (N,)
+        By differences of the points on the fine grid.
+    """
+    domain = ImageDomain.of(reference)
+    fine = replace(
+        domain,
+        size=tuple(2 * n for n in domain.size),
+        spacing=tuple(s / 2 for s in domain.spacing),
+        origin=tuple(domain.points_from_index([-0.25] * domain.dimension).tolist()),
+    )
+    grid = image_from_array(np.zeros(fine.size[::-1], np.uint8), fine)
+    moves = np.asarray(to_displacement_field(transform, grid))
+    axes = range(domain.dimension)
+    for axis in axes:
+        inside = inside.repeat(2, axis=axis)
+    direction, found = np.array(domain.direction), []
+    for start in range(0, len(moves), SLAB):
+        first, last = max(start - 1, 0), min(start + SLAB + 1, len(moves))
+        part = moves[first:last].astype(float)
+        slopes = np.stack(np.gradient(part, *fine.spacing[::-1], axis=tuple(axes))[::-1], axis=-1)[
+            start - first :
+        ][: min(SLAB, len(moves) - start)]
+        chosen = slopes[inside[start : start + SLAB]]
+        found.append(np.linalg.det(chosen + direction) * np.linalg.det(direction))
+    return np.concatenate(found)
+
+
+def judged(transform: Any, pair: dict[str, str], images: Images) -> dict[str, Any]:
+    """Return what a transform from fixed to moving points is worth."""
+    mask = itk.imread(pair["judged_in"]) if "judged_in" in pair else images.get("fixed_mask")
+    shape = np.asarray(images["fixed"]).shape
+    inside = np.ones(shape, bool) if mask is None else np.asarray(mask) != 0
+    volumes = determinants(transform, images["fixed"], inside)
+    figures: dict[str, Any] = {
+        "folding_fine": float(np.mean(~(volumes > 0))),
+        "sd_log_jacobian": float(np.log(volumes[volumes > 0]).std()),
+    }
+    if "landmarks" in pair:
+        with Path(pair["landmarks"]).open() as file:
+            header = file.readline().strip().split(",")
+            both = np.loadtxt(file, delimiter=",")
+        dimension = len(shape)
+        columns = [header.index(name) for name in landmark_columns(dimension)]
+        points = both[:, columns[:dimension]], both[:, columns[dimension:]]
+        figures["landmark_errors"] = landmark_errors(transform, *points).tolist()
+    if "fixed_labels" in pair:
+        labels = [itk.imread(pair[name]) for name in ("fixed_labels", "moving_labels")]
+        figures["dice"] = {str(k): v for k, v in dice(*labels, transform).items()}
+    return figures
+
+
+def main() -> None:
+    """Register as the specification says, judge, and write the figures."""
+    specification, result = (Path(argument) for argument in sys.argv[1:])
+    asked = json.loads(specification.read_text())
+    pair = asked["pair"]
+    images = {name: itk.imread(pair[name], itk.F) for name in ("fixed", "moving")}
+    images |= {n: itk.imread(pair[n], itk.UC) for n in pair if n in ("fixed_mask", "moving_mask")}
+    prepare = METHODS[asked["method"]]
+    registration = prepare(images, asked["seed"], **asked["options"])
+    start, start_cpu = time.perf_counter(), time.process_time()
+    transform = registration()
+    figures = {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - start_cpu,
+    }
+    itk.transformwrite(transform, str(result.parent / "fixed_to_moving.h5"))
+    figures["process_seconds"] = time.time() - asked["started"]
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = next(line for line in status if line.startswith("VmHWM"))
+    figures["peak_memory_mib"] = int(peak.split()[1]) / 2**10
+    result.write_text(json.dumps(figures | judged(transform, pair, images)))
+
+
+if __name__ == "__main__":
+    main()

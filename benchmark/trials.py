@@ -1,0 +1,170 @@
+"""Trials that need not be made twice: their figures in JSON files, and what sums up many."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real images, which do not belong to the repository."""
+LUNG = DATA / "lung"
+LUNG_PAIR = {
+    "fixed": LUNG / "fixed.mha",
+    "moving": LUNG / "moving.mha",
+    "fixed_mask": LUNG / "fixed_mask.mha",
+    "moving_mask": LUNG / "moving_mask.mha",
+    "landmarks": LUNG / "landmarks51.csv",
+}
+OUTLIER = 20
+"""The landmark of the lung pair that every good transform misses by more than 12 mm."""
+
+Pair = dict[str, Path]
+Method = dict[str, Any]
+Figures = dict[str, Any]
+Results = dict[tuple[str, str, int], Figures]
+"""The figures of each trial, by the method's name, the pair's and the seed."""
+
+
+def nephi(preset: str = "default", *, initial: str = "affine", **settings: Any) -> Method:
+    """Return NePhi with changed settings; those of the field as a dict."""
+    options = {"preset": preset, "initial": initial, "settings": settings}
+    return {"method": "nephi", "options": options}
+
+
+def elastix(grid_spacing: float = 10.0) -> Method:
+    """Return elastix with its default parameter maps and a spacing of the control points, mm."""
+    return {"method": "elastix", "options": {"grid_spacing": grid_spacing, "iterations": None}}
+
+
+def shortened(method: Method) -> Method:
+    """Return a method that takes only a few steps."""
+    options = dict(method["options"])
+    if method["method"] == "nephi":
+        options["settings"] = options["settings"] | {"steps": 3}
+    else:
+        options["iterations"] = 3
+    return method | {"options": options}
+
+
+def run(method: Method, pair: Pair, folder: Path, seed: int) -> Figures:
+    """Register a pair in a process of its own; return its figures, see ``method.py``.
+
+    The folder gets the transform ``fixed_to_moving.h5`` and what the process printed, ``log.txt``.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: str(path) for name, path in pair.items()}
+    asked = method | {"pair": paths, "seed": seed, "started": time.time()}
+    (folder / "asked.json").write_text(json.dumps(asked, indent=2))
+    worker = [sys.executable, Path(__file__).with_name("method.py"), folder / "asked.json"]
+    with (folder / "log.txt").open("w") as log:
+        done = subprocess.run(
+            [*worker, folder / "found.json"], check=False, stdout=log, stderr=subprocess.STDOUT
+        )
+    if done.returncode:
+        last = ((folder / "log.txt").read_text().strip().splitlines() or [""])[-1]
+        raise RuntimeError(f"exit status {done.returncode}: {last}")
+    return dict(json.loads((folder / "found.json").read_text()))
+
+
+def results_of(
+    folder: Path, methods: dict[str, Method], pairs: dict[str, Pair], seeds: int, *, quick: bool
+) -> Results:
+    """Run methods on pairs; every other time the last method first; with few steps if ``quick``."""
+    results: Results = {}
+    for number, (seed, name) in enumerate(product(range(seeds), pairs)):
+        for method in list(methods)[:: -1 if number % 2 else 1]:
+            trial = re.sub(r"[^-.=\w]+", "-", f"{method} {seed}")
+            place = folder / name / trial
+            asked = shortened(methods[method]) if quick else methods[method]
+            results[method, name, seed] = once(
+                folder / name / f"{trial}.json",
+                partial(run, asked, pairs[name], place, seed),
+            )
+    return results
+
+
+def chosen(results: Results, method: str, pair: str | None = None) -> list[Figures]:
+    """Return the figures of a method's trials that did not fail, of one pair or of all."""
+    return [
+        figures
+        for (name, of, _), figures in results.items()
+        if name == method and pair in (None, of) and "error" not in figures
+    ]
+
+
+def failures(results: Results, method: str) -> str:
+    """Return how many trials of a method failed."""
+    return str(sum("error" in f for (name, *_), f in results.items() if name == method))
+
+
+def once(path: Path, trial: Callable[[], Figures]) -> Figures:
+    """Return the figures of a trial from its file; make it and write them where there is none.
+
+    A trial that fails ends with its reason as the only figure, ``error``, and without a file, so
+    that the next call makes it anew.
+    """
+    if path.exists():
+        return dict(json.loads(path.read_text()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    say(f"{path.parent.name}/{path.stem} ...")
+    start = time.perf_counter()
+    try:
+        figures = trial()
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        figures = {"error": str(error)}
+    say(f"{path.parent.name}/{path.stem}: {time.perf_counter() - start:.0f} s {_short(figures)}")
+    if not figures.get("error"):
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(figures, indent=2) + "\n")
+        unfinished.replace(path)
+    return figures
+
+
+def subfolder(arguments: argparse.Namespace) -> Path:
+    """Return the folder of all trials, another one for those with few steps."""
+    output: Path = arguments.output.resolve()
+    return output / "quick" if arguments.quick else output
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Return the mean of values, and their standard deviation where there are several."""
+    if not values:
+        return "-"
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def mean_interval(differences: Any, digits: int = 3) -> str:
+    """Return the mean of paired differences and its 95 % interval by the bootstrap."""
+    values = np.asarray(differences)
+    drawn = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{values.mean():+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def _short(figures: dict[str, Any]) -> str:
+    numbers = {k: v for k, v in figures.items() if isinstance(v, (int, float, str))}
+    return ", ".join(
+        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in numbers.items()
+    )

@@ -1,0 +1,174 @@
+"""Change one setting of a registration of the lung pair at a time: what it gains and costs.
+
+    python benchmark/tuning.py {smoothness,ablation} ... -o OUT [--quick] [--readme]
+
+smoothness
+    NePhi's smoothness and the spacing of elastix's control points: landmark error against the
+    standard deviation of the log Jacobian inside the mask, on one picture, OUT/smoothness.png.
+ablation
+    Each of the default settings without its choice, three seeds: landmark error and time, and
+    their differences from the default at the same seeds.
+
+A trial that is in OUT is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from tables import table, write_to_readme
+from trials import (
+    LUNG_PAIR,
+    OUTLIER,
+    Figures,
+    chosen,
+    elastix,
+    nephi,
+    results_of,
+    spread,
+    subfolder,
+)
+
+from itk_nephi import FieldSettings
+
+SMOOTHNESS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+GRID_SPACINGS = (5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0)
+
+CHANGES = {
+    "default": nephi(),
+    "published network": nephi(field=asdict(FieldSettings.paper())),
+    "width 32": nephi(field={"width": 32}),
+    "width 128": nephi(field={"width": 128}),
+    "depth 1": nephi(field={"depth": 1}),
+    "depth 3": nephi(field={"depth": 3}),
+    "16 frequencies": nephi(field={"frequencies": 16}),
+    "64 frequencies": nephi(field={"frequencies": 64}),
+    "no global code": nephi(field={"global_code": 0}),
+    "latent grid 8": nephi(field={"local_grid": 8}),
+    "latent grid 24": nephi(field={"local_grid": 24}),
+    "8 latent channels": nephi(field={"local_channels": 8}),
+    "NCC instead of local NCC": nephi(similarity="ncc"),
+    "one local window of 2": nephi(local_windows=(2.0,)),
+    "one local window of 4": nephi(local_windows=(4.0,)),
+    "one level, smoothing 1": nephi(smoothing=(1.0,), steps=300),
+    "three levels, smoothing 4, 2, 1": nephi(smoothing=(4.0, 2.0, 1.0), steps=100),
+    "half the steps": nephi(steps=75),
+    "twice the steps": nephi(steps=300),
+    "early stop": nephi(early_stop=True),
+    "half the points": nephi(points=2_500),
+    "twice the points": nephi(points=10_000),
+    "half of the points at edges": nephi(content_sampling=0.5),
+    "no inverse consistency": nephi(inverse_consistency=0.0),
+    "no gradient inverse consistency": nephi(smoothness=0.0),
+    "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
+    "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
+    "folding penalty": nephi(folding=10.0),
+    "a quarter of the regulariser's points": nephi(regularizer_points=62),
+    "four times the regulariser's points": nephi(regularizer_points=1_000),
+    "no latent prior": nephi(latent_prior=0.0),
+    "half the learning rates": nephi(weights_learning_rate=5e-4, code_learning_rate=5e-3),
+    "twice the learning rates": nephi(weights_learning_rate=2e-3, code_learning_rate=2e-2),
+}
+
+
+def error(figures: Figures) -> float:
+    """Return the mean landmark error without the outlier, mm."""
+    return float(np.delete(figures["landmark_errors"], OUTLIER).mean())
+
+
+def run_smoothness(folder: Path, quick: bool) -> str:
+    """Return the table of the sweeps, and draw them."""
+    sweeps = {
+        "NePhi": {f"smoothness {value:g}": nephi(smoothness=value) for value in SMOOTHNESS},
+        "elastix": {f"grid of {value:g} mm": elastix(value) for value in GRID_SPACINGS},
+    }
+    rows = []
+    curves: dict[str, list[tuple[str, float, float]]] = {}
+    for name, methods in sweeps.items():
+        methods = dict(list(methods.items())[: 2 if quick else None])
+        results = results_of(folder, methods, {"lung": LUNG_PAIR}, 1, quick=quick)
+        for method in methods:
+            for figures in chosen(results, method):
+                point = (method, figures["sd_log_jacobian"], error(figures))
+                curves.setdefault(name, []).append(point)
+                numbers = [f"{point[2]:.3f}", f"{point[1]:.3f}", f"{figures['folding_fine']:.2g}"]
+                rows.append([f"{name}, {method}", *numbers])
+    draw(curves, folder / "smoothness.png")
+    header = ["method", "mean mm, without the outlier", "SD of log Jacobian", "share of folds"]
+    return table(header, rows)
+
+
+def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
+    """Draw the landmark error against the smoothness of each method's results."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
+    for name, points in curves.items():
+        axes.plot([p[1] for p in points], [p[2] for p in points], "o-", label=name)
+        for label, across, up in points:
+            text = label.removeprefix("smoothness ").removeprefix("grid of ")
+            axes.annotate(text, (across, up), (4, 4), textcoords="offset points", fontsize=8)
+    axes.set(
+        xlabel="standard deviation of the log Jacobian", ylabel="landmark error, mm", xscale="log"
+    )
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def run_ablation(folder: Path, quick: bool) -> str:
+    """Return the table of changed settings."""
+    changes = dict(list(CHANGES.items())[: 3 if quick else None])
+    seeds = 1 if quick else 3
+    results = results_of(folder, changes, {"lung": LUNG_PAIR}, seeds, quick=quick)
+    rows = []
+    for change in changes:
+        pairs = [
+            (results[change, "lung", seed], results["default", "lung", seed])
+            for seed in range(seeds)
+        ]
+        pairs = [pair for pair in pairs if not any("error" in figures for figures in pair)]
+        trials = chosen(results, change)
+        row = [change, spread([error(f) for f in trials])]
+        row.append(spread([error(f) - error(default) for f, default in pairs]))
+        row.append(f"{max((f['folding_fine'] for f in trials), default=np.nan):.2g}")
+        row.append(spread([f["sd_log_jacobian"] for f in trials]))
+        row.append(spread([f["seconds"] for f in trials], 1))
+        rows.append([*row, spread([f["seconds"] - default["seconds"] for f, default in pairs], 1)])
+    header = ["change", "mean mm, without the outlier", "against the default, mm"]
+    header += ["largest share of folds", "SD of log Jacobian", "s", "against the default, s"]
+    return table(header, rows)
+
+
+PARTS: dict[str, Callable[[Path, bool], str]] = {
+    "smoothness": run_smoothness,
+    "ablation": run_ablation,
+}
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true", help="few steps and few trials")
+    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
+    arguments = parser.parse_args()
+    output = subfolder(arguments)
+    for part in arguments.parts:
+        text = PARTS[part](output / part, arguments.quick)
+        sys.stdout.write(f"{part}\n\n{text}\n\n")
+        if arguments.readme:
+            write_to_readme(part, text)
+
+
+if __name__ == "__main__":
+    main()
