@@ -13,7 +13,9 @@ initial                   the initial transform, by ITK's own registration
 sampling                  ITK transforms on grids: as maps for torch, and inverted
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 focus, pair               the points at which an image pair is compared, and its channels
+settings, schedule        how a pair is registered, in how many steps and how large ones
 optimisation              the deformation of one pair that minimises the objective
+checkpoint, memory        the state of a run in a file; what a run needs, found beforehand
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 inverse                   the exact inverse of any transform, by Newton's method
@@ -22,6 +24,7 @@ metrics                   landmark error, Dice, folding, inverse consistency
 phantom                   synthetic image pairs with known transforms
 chest, shape, motion      what they show, and how it moves
 cli, transform_commands   the ``itk-nephi`` command
+options                   those of registrations that say how long it takes, what it needs
 progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
@@ -48,15 +51,16 @@ require_supported_itk()
 
 if TYPE_CHECKING:
     from itk_nephi.model import FieldSettings
-    from itk_nephi.optimisation import Progress, RegistrationSettings
+    from itk_nephi.optimisation import Progress
     from itk_nephi.registration import Registration, register
+    from itk_nephi.settings import RegistrationSettings
 
 __all__ = ["FieldSettings", "Progress", "Registration", "RegistrationSettings", "register"]
 
 _HOMES = {
     "FieldSettings": "model",
     "Progress": "optimisation",
-    "RegistrationSettings": "optimisation",
+    "RegistrationSettings": "settings",
     "Registration": "registration",
     "register": "registration",
 }

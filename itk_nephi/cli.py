@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 import warnings
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +22,17 @@ from typer.core import TyperGroup
 from itk_nephi import files, results, transform_commands
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
+from itk_nephi.options import (
+    CheckpointFile,
+    EarlyStop,
+    MaxTime,
+    MemoryLimit,
+    Preset,
+    PresetOption,
+    WarmStart,
+    chosen_settings,
+    warm_start_transform,
+)
 from itk_nephi.progress import shown_progress
 from itk_nephi.table import TableError
 from itk_nephi.transform_commands import File
@@ -155,6 +165,7 @@ def register(
     ] = None,
     device: Device = "cpu",
     seed: Seed = 0,
+    preset: PresetOption = Preset.default,
     steps: Steps = None,
     points: Annotated[
         int | None,
@@ -172,6 +183,11 @@ def register(
             help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
         ),
     ] = None,
+    early_stop: EarlyStop = False,
+    max_time: MaxTime = None,
+    memory_limit: MemoryLimit = None,
+    checkpoint: CheckpointFile = None,
+    warm_start: WarmStart = None,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
@@ -183,19 +199,18 @@ def register(
     with files.staged(output, "--output") as stage:
         from itk_nephi import registration
         from itk_nephi.initial import KINDS
-        from itk_nephi.optimisation import RegistrationSettings
 
-        given: dict[str, Any] = {
-            "similarity": similarity,
-            "steps": steps,
-            "points": points,
-            "smoothness": smoothness,
-            "smoothing": None if smoothing is None else _numbers(smoothing, "--smoothing"),
-        }
-        changes = {name: value for name, value in given.items() if value is not None}
-        if points is not None:
-            changes["regularizer_points"] = min(points, RegistrationSettings().regularizer_points)
-        settings = replace(RegistrationSettings(), **changes)
+        settings = chosen_settings(
+            preset,
+            similarity=similarity,
+            steps=steps,
+            points=points,
+            smoothness=smoothness,
+            smoothing=None if smoothing is None else _numbers(smoothing, "--smoothing"),
+            early_stop=early_stop,
+            max_time=max_time,
+            memory_limit=memory_limit,
+        )
         case = Case.read(
             fixed,
             moving,
@@ -219,10 +234,12 @@ def register(
                 channel_weights=weights or None,
                 landmarks=case.guide_landmarks,
                 initial=kind,
+                warm_start=warm_start and warm_start_transform(warm_start, case.dimension),
                 settings=settings,
                 device=device,
                 seed=seed,
                 report=report,
+                checkpoint=checkpoint,
             )
         seconds["register"] = time.perf_counter() - start - seconds["read"]
         if result.interrupted:

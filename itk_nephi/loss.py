@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from itk_nephi.model import DeformationField, LatentCode
 from itk_nephi.similarity import Dissimilarity
@@ -70,6 +71,7 @@ def objective(
     diffusion: float = 0.0,
     bending: float = 0.0,
     folding: float = 0.0,
+    chunk: int | None = None,
 ) -> dict[str, Tensor]:
     """Return the terms of the objective and their weighted sum.
 
@@ -102,6 +104,9 @@ def objective(
         prior.
     landmark_weight, diffusion, bending, folding : float
         Weights of further terms; those of 0 are left out.
+    chunk : int, optional
+        How many of the points that serve the similarity alone a field moves at a time, once more
+        for the gradients: the same values with less memory. All, and once, when left out.
 
     Returns
     -------
@@ -123,7 +128,14 @@ def objective(
         points, counts = coords[here], point_weights[here]
         few, many = points[:regularizer_points], points[regularizer_points:]
         moved_few, inner_jacobian = inner.with_jacobian(few, code)
-        moved = torch.cat([moved_few, inner(many, code)])
+        if chunk is None:
+            moved_many = [inner(many, code)]
+        else:
+            moved_many = [
+                checkpoint(inner, part, code, use_reentrant=False)
+                for part in torch.split(many, chunk)
+            ]
+        moved = torch.cat([moved_few, *moved_many])
         back, outer_jacobian = outer.with_jacobian(moved_few, code)
         reference_values, in_reference = images[here](points)
         other_values, in_other = images[1 - here](moved)

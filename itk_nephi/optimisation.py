@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
-from itk_nephi.channels import WINDOWS
+from itk_nephi.checkpoint import Checkpoint
 from itk_nephi.image import SampledImage
 from itk_nephi.loss import objective
-from itk_nephi.model import FieldSettings
 from itk_nephi.pair import ImagePair
+from itk_nephi.schedule import Schedule, TimeLimit
+from itk_nephi.settings import RegistrationSettings
 from itk_nephi.similarity import Dissimilarity, Similarity, weighted
 from itk_nephi.transform import Deformation
 
@@ -27,108 +30,6 @@ WORSE = 0.01
 """By how much the dissimilarity may rise without a warning, absolute and relative."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegistrationSettings:
-    """How a pair is registered.
-
-    Parameters
-    ----------
-    field : FieldSettings
-        The sizes of the deformation fields and the latent code.
-    similarity : str or callable
-        How the images are compared: ``"local_ncc"``, ``"ncc"``, ``"mean_squares"``,
-        ``"mind_ssc"``, ``"mutual_information"``, or a function, see
-        :meth:`itk_nephi.similarity.Similarity.of`.
-    local_windows : tuple of float
-        Standard deviations of the windows of ``"local_ncc"``, voxels.
-    smoothing : tuple of float
-        Standard deviation of the images' Gaussian smoothing at each level, voxels, coarse to fine.
-    steps : int
-        Optimiser steps of each level.
-    points : int
-        Random points of each direction and step at which the images are compared.
-    regularizer_points : int
-        How many of these also serve the regulariser.
-    content_sampling : float
-        Which part of the points, below 1, is drawn where the images have edges; these count less,
-        so that the dissimilarity stays the same on average.
-    smoothness : float
-        Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
-    inverse_consistency : float
-        Weight of the mean square distance, voxels^2, between a point and where both fields, one
-        after the other, put it.
-    latent_prior : float
-        Weight of the latent prior.
-    diffusion : float
-        Weight of the mean square of the displacement's derivatives.
-    bending : float
-        Weight of the mean square by which the Jacobian changes from a voxel to the next.
-    folding : float
-        Weight of the mean square by which Jacobian determinants fall below 0.1.
-    landmark_weight : float
-        Weight of the landmark pairs, where there are any.
-    landmark_scale : float
-        Up to which distance a pair counts about quadratically, mm; beyond, it counts linearly.
-    weights_learning_rate, code_learning_rate : float
-        First step sizes of Adam, which fall to zero within each level along a cosine.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    field: FieldSettings = FieldSettings()
-    similarity: str | Dissimilarity = "local_ncc"
-    local_windows: tuple[float, ...] = WINDOWS
-    smoothing: tuple[float, ...] = (2.0, 1.0)
-    steps: int = 150
-    points: int = 5_000
-    regularizer_points: int = 250
-    content_sampling: float = 0.0
-    smoothness: float = 0.5
-    inverse_consistency: float = 0.1
-    latent_prior: float = 0.005
-    diffusion: float = 0.0
-    bending: float = 0.0
-    folding: float = 0.0
-    landmark_weight: float = 0.1
-    landmark_scale: float = 2.0
-    weights_learning_rate: float = 1e-3
-    code_learning_rate: float = 1e-2
-
-    def __post_init__(self) -> None:
-        if not self.smoothing or not all(0 <= s < math.inf for s in self.smoothing):
-            raise ValueError(
-                f"expected smoothing to be one number of voxels for each level, 0 or more, got "
-                f"{self.smoothing}"
-            )
-        for name in ("steps", "points", "regularizer_points"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if self.regularizer_points > self.points:
-            raise ValueError(
-                f"expected regularizer_points of at most points, {self.points}, got "
-                f"{self.regularizer_points}"
-            )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not 0 <= value < math.inf:
-                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
-        if not 0 <= self.content_sampling < 1:
-            raise ValueError(
-                f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"
-            )
-        if not self.landmark_scale > 0:
-            raise ValueError(f"expected landmark_scale of more than 0, got {self.landmark_scale}")
-        if not self.local_windows or not all(0 < w < math.inf for w in self.local_windows):
-            raise ValueError(
-                f"expected local_windows to be numbers of voxels, more than 0, got "
-                f"{self.local_windows}"
-            )
-        Similarity.of(self.similarity, voxel=1.0)
-
-
 @dataclass(frozen=True)
 class Progress:
     """Where a registration stands after a step.
@@ -138,9 +39,11 @@ class Progress:
     level, levels : int
         The resolution level, from 1, and how many there are.
     done, total : int
-        Steps done and to do, over all levels.
+        Steps done and, as far as can be foreseen, in all, over all levels.
     losses : dict of str to float
         The terms of the objective, unweighted, and their weighted sum ``total``; dimensionless.
+    left : int
+        Steps left to do in this level.
     """
 
     level: int
@@ -148,6 +51,7 @@ class Progress:
     done: int
     total: int
     losses: dict[str, float]
+    left: int = 0
 
 
 def optimise(
@@ -156,6 +60,10 @@ def optimise(
     settings: RegistrationSettings,
     generator: torch.Generator,
     report: Callable[[Progress], None] | None = None,
+    *,
+    started: float | None = None,
+    checkpoint: Checkpoint | None = None,
+    chunk: int | None = None,
 ) -> tuple[list[Progress], bool]:
     """Optimise a deformation in place, coarse to fine.
 
@@ -173,6 +81,12 @@ def optimise(
         Draws the points.
     report : callable, optional
         Called after every step; may raise StopIteration to end it early.
+    started : float, optional
+        When the registration began, by :func:`time.perf_counter`, seconds; now when left out.
+    checkpoint : Checkpoint, optional
+        Keeps the state; where it already holds one, the optimisation goes on from there.
+    chunk : int, optional
+        How many points are evaluated together; all when left out.
 
     Returns
     -------
@@ -185,53 +99,135 @@ def optimise(
     ------
     RuntimeError
         If a level diverges in spite of smaller steps.
+    ValueError
+        If the checkpoint is of another run.
     """
     deformation.to(pair.device)
     similarity = Similarity.of(
         settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
     )
     compare = weighted(similarity.dissimilarity, pair.channel_weights)
+    started = time.perf_counter() if started is None else started
+    levels = len(settings.smoothing)
     history: list[Progress] = []
+    images: tuple[SampledImage, SampledImage] | None = None
+    first = 1
+    saved = None if checkpoint is None else checkpoint.read(pair.device)
+    if saved is not None:
+        deformation.load_state(saved["deformation"])
+        generator.set_state(saved["generator"].cpu())
+        history = [Progress(**entry) for entry in saved["history"]]
+        first = saved["level"]["number"]
+        started -= saved["elapsed"]
+    limit = TimeLimit(started + (settings.max_time or math.inf))
     try:
-        for level, smoothing in enumerate(settings.smoothing, start=1):
-            images = pair.channels(smoothing, similarity.channels)
-            start = [parameter.detach().clone() for parameter in deformation.parameters()]
-            done = len(history)
-            for retry in range(RETRIES + 1):
-                steps = _level(deformation, pair, images, compare, settings, generator, 0.5**retry)
-                reason = None
-                for losses in steps:
-                    reason = _divergence(losses)
-                    if reason:
-                        break
-                    history.append(
-                        Progress(
-                            level=level,
-                            levels=len(settings.smoothing),
-                            done=len(history) + 1,
-                            total=settings.steps * len(settings.smoothing),
-                            losses=losses,
-                        )
-                    )
-                    if report is not None:
-                        report(history[-1])
-                if reason is None:
-                    break
-                if retry < RETRIES:
-                    logger.info("level %d diverged (%s): again with smaller steps", level, reason)
-                del history[done:]
-                with torch.no_grad():
-                    for parameter, value in zip(deformation.parameters(), start, strict=True):
-                        parameter.copy_(value)
-            else:
-                raise RuntimeError(
-                    f"the optimisation diverged at level {level} in spite of smaller steps: "
-                    f"{reason}; try a larger smoothness"
+        for number in range(first, levels + 1):
+            # the last level's make room for the next one's
+            images = None
+            begun = time.perf_counter()
+            images = pair.channels(settings.smoothing[number - 1], similarity.channels)
+            limit.prepared(time.perf_counter() - begun)
+            level = _Level(deformation, settings, number, done=len(history))
+            if saved is not None:
+                level.load_state(saved["level"])
+                saved = None
+            later = levels - number
+            while (schedule := level.schedule).phase < 1:
+                pace = limit.pace(schedule.phase, later)
+                left = schedule.left(pace)
+                losses = differentiate(
+                    deformation, pair, images, compare, settings, generator, chunk
                 )
+                reason = _divergence(losses)
+                if reason:
+                    level.begin_again(reason)
+                    del history[level.done :]
+                    continue
+                history.append(
+                    Progress(
+                        level=number,
+                        levels=levels,
+                        done=len(history) + 1,
+                        total=len(history) + left + later * schedule.length(pace),
+                        losses=losses,
+                        left=left - 1,
+                    )
+                )
+                if report is not None:
+                    report(history[-1])
+                level.step(left, losses["dissimilarity"])
+                if checkpoint is not None and checkpoint.is_due():
+                    checkpoint.write(
+                        {
+                            "deformation": deformation.state(),
+                            "generator": generator.get_state(),
+                            "history": [asdict(progress) for progress in history],
+                            "level": level.state(),
+                            "elapsed": time.perf_counter() - started,
+                        }
+                    )
+            if number == levels:
+                _warn_if_worse(deformation, pair, images, compare, settings)
     except (KeyboardInterrupt, StopIteration):
         return history, True
-    _warn_if_worse(deformation, pair, images, compare, settings)
     return history, False
+
+
+class _Level:
+    """One resolution level: its optimiser and its schedule, and from where it began."""
+
+    def __init__(
+        self, deformation: Deformation, settings: RegistrationSettings, number: int, done: int
+    ) -> None:
+        self.number, self.done, self.retry = number, done, 0
+        self._deformation, self._settings = deformation, settings
+        self._start = [parameter.detach().clone() for parameter in deformation.parameters()]
+        self._begin()
+
+    def _begin(self) -> None:
+        settings, code = self._settings, self._deformation.code
+        self.schedule = Schedule(settings.steps, early_stop=settings.early_stop)
+        self.optimizer = torch.optim.Adam(
+            [{"params": self._deformation.weights()}, {"params": list(code.parameters())}]
+        )
+
+    def begin_again(self, reason: str) -> None:
+        """Go back to where the level began, and halve the step sizes."""
+        if self.retry == RETRIES:
+            raise RuntimeError(
+                f"the optimisation diverged at level {self.number} in spite of smaller steps: "
+                f"{reason}; try a larger smoothness"
+            )
+        logger.info("level %d diverged (%s): again with smaller steps", self.number, reason)
+        self.retry += 1
+        with torch.no_grad():
+            for parameter, value in zip(self._deformation.parameters(), self._start, strict=True):
+                parameter.copy_(value)
+        self._begin()
+
+    def step(self, left: int, dissimilarity: float) -> None:
+        """Take the next of ``left`` steps along the gradients."""
+        settings = self._settings
+        rates = (settings.weights_learning_rate, settings.code_learning_rate)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = 0.5**self.retry * rate * self.schedule.factor
+        self.optimizer.step()
+        self.schedule.advance(left, dissimilarity)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "done": self.done,
+            "retry": self.retry,
+            "start": self._start,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.done, self.retry, self._start = state["done"], state["retry"], state["start"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state(state["schedule"])
 
 
 def _warn_if_worse(
@@ -270,49 +266,38 @@ def _divergence(losses: dict[str, float]) -> str | None:
     return None
 
 
-def _level(
+def differentiate(
     deformation: Deformation,
     pair: ImagePair,
     images: tuple[SampledImage, SampledImage],
     compare: Dissimilarity,
     settings: RegistrationSettings,
     generator: torch.Generator,
-    step_scale: float,
-) -> Iterator[dict[str, float]]:
-    """Take the steps of one level, yielding the losses before each is taken."""
-    optimizer = torch.optim.Adam(
-        [
-            {"params": deformation.weights(), "lr": step_scale * settings.weights_learning_rate},
-            {
-                "params": list(deformation.code.parameters()),
-                "lr": step_scale * settings.code_learning_rate,
-            },
-        ]
+    chunk: int | None,
+) -> dict[str, float]:
+    """Draw points, leave the objective's gradients with the parameters, and return its terms."""
+    coords, weights = pair.sample(settings.points, settings.content_sampling, generator)
+    losses = objective(
+        deformation.field,
+        deformation.inverse_field,
+        deformation.code,
+        images,
+        coords,
+        dissimilarity=compare,
+        point_weights=weights,
+        landmarks=pair.landmarks,
+        regularizer_points=settings.regularizer_points,
+        voxel=pair.domain.voxel_size / pair.domain.scale,
+        smoothness=settings.smoothness,
+        inverse_consistency=settings.inverse_consistency,
+        prior=settings.latent_prior,
+        landmark_weight=settings.landmark_weight,
+        diffusion=settings.diffusion,
+        bending=settings.bending,
+        folding=settings.folding,
+        chunk=chunk,
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    for _ in range(settings.steps):
-        coords, weights = pair.sample(settings.points, settings.content_sampling, generator)
-        losses = objective(
-            deformation.field,
-            deformation.inverse_field,
-            deformation.code,
-            images,
-            coords,
-            dissimilarity=compare,
-            point_weights=weights,
-            landmarks=pair.landmarks,
-            regularizer_points=settings.regularizer_points,
-            voxel=pair.domain.voxel_size / pair.domain.scale,
-            smoothness=settings.smoothness,
-            inverse_consistency=settings.inverse_consistency,
-            prior=settings.latent_prior,
-            landmark_weight=settings.landmark_weight,
-            diffusion=settings.diffusion,
-            bending=settings.bending,
-            folding=settings.folding,
-        )
-        optimizer.zero_grad()
-        torch.autograd.backward(losses["total"])
-        yield {name: float(loss.detach()) for name, loss in losses.items()}
-        optimizer.step()
-        schedule.step()
+    for parameter in deformation.parameters():
+        parameter.grad = None
+    torch.autograd.backward(losses["total"])
+    return {name: float(loss.detach()) for name, loss in losses.items()}

@@ -21,7 +21,7 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
     if not sys.stderr.isatty():
 
         def tell(progress: Progress) -> None:
-            if progress.done * progress.levels == progress.level * progress.total:
+            if progress.left == 0:
                 typer.echo(
                     f"level {progress.level} of {progress.levels}: step {progress.done} of "
                     f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}, "

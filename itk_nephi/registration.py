@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import itk
 import torch
 
+from itk_nephi.checkpoint import Checkpoint, described_run
 from itk_nephi.composite import composite, flat_transforms
 from itk_nephi.domain import ImageDomain, checked_mask
 from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images, checked_weights, landmark_pairs, warn_of_sizes
-from itk_nephi.optimisation import Progress, RegistrationSettings, optimise
+from itk_nephi.memory import planned_chunk
+from itk_nephi.optimisation import Progress, optimise
 from itk_nephi.pair import ImagePair
 from itk_nephi.sampling import inverse_transforms, space_map
+from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import (
     Deformation,
     deformation_from_transform,
@@ -68,6 +73,8 @@ def register(
     device: str = "cpu",
     seed: int = 0,
     report: Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_interval: float = 30.0,
 ) -> Registration:
     """Register a pair of images: find where each point of the fixed image lies in the moving image.
 
@@ -96,10 +103,17 @@ def register(
     device : str
         ``"cpu"``, ``"cuda"``, or what else torch calls a device.
     seed : int
-        The same seed gives the same result, on a CPU to the bit.
+        The same seed gives the same result, on a CPU to the bit, unless ``settings.max_time`` is
+        given.
     report : callable, optional
         Called with the :class:`Progress` after every step. StopIteration, raised by it, ends the
         optimisation early as Ctrl-C does.
+    checkpoint : path, optional
+        A file that keeps the state. Where it exists, the optimisation goes on from there, on a CPU
+        to the same bits as without a break; it is deleted when the registration has ended, and
+        stays after Ctrl-C.
+    checkpoint_interval : float
+        How often the file is written, seconds.
 
     Returns
     -------
@@ -125,6 +139,7 @@ def register(
     Tian et al., NePhi, arXiv:2309.07322: the fields and the objective. Coarse to fine images, local
     standardisation and masks are ours.
     """
+    started = time.perf_counter()
     settings = settings or RegistrationSettings()
     torch_device = _checked_device(device)
     fixed, moving = _listed(fixed), _listed(moving)
@@ -142,6 +157,23 @@ def register(
         fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed[0], "fixed")
     if moving_mask is not None:
         moving_mask = checked_mask(moving_mask, "moving_mask", moving[0], "moving")
+    chunk = planned_chunk(
+        settings, fixed_images, moving_images, fixed_mask, moving_mask, torch_device
+    )
+    keeper = None
+    if checkpoint is not None:
+        inputs = {
+            "fixed": fixed_images,
+            "moving": moving_images,
+            "fixed_mask": fixed_mask,
+            "moving_mask": moving_mask,
+            "channel_weights": weights,
+            "landmarks": landmarks,
+            "initial": initial,
+            "warm_start": _transform_of(warm_start),
+        }
+        run = described_run(settings, seed, inputs)
+        keeper = Checkpoint(Path(checkpoint), checkpoint_interval, run)
     if initial is None or isinstance(initial, str):
         kind = initial or "identity"
         initial = initial_transform(kind, fixed_image, moving_image, fixed_mask, moving_mask)
@@ -172,9 +204,20 @@ def register(
         deformation = Deformation.identity(domain, settings.field, generator)
     else:
         deformation = _warm_deformation(warm_start, domain, settings)
-    history, interrupted = optimise(deformation, pair, settings, generator, report)
+    history, interrupted = optimise(
+        deformation,
+        pair,
+        settings,
+        generator,
+        report,
+        started=started,
+        checkpoint=keeper,
+        chunk=chunk,
+    )
 
     transform = transform_from_deformation(deformation)
+    if keeper is not None and not interrupted:
+        keeper.remove()
     return Registration(
         fixed_to_moving=composite([transform, *flat_transforms(initial)]),
         moving_to_fixed=composite([*inverses, transform.GetInverseTransform()]),
@@ -190,13 +233,16 @@ def _listed(images: Any) -> list[Any]:
     return list(images) if isinstance(images, (list, tuple)) else [images]
 
 
+def _transform_of(start: Any) -> Any:
+    """Return the NePhiTransform of a registration; anything else as it is."""
+    return flat_transforms(start.fixed_to_moving)[0] if isinstance(start, Registration) else start
+
+
 def _warm_deformation(
     start: Any, domain: ImageDomain, settings: RegistrationSettings
 ) -> Deformation:
     """Return the deformation of an earlier result, if it is one of this domain and these sizes."""
-    transform = start
-    if isinstance(start, Registration):
-        transform = flat_transforms(start.fixed_to_moving)[0]
+    transform = _transform_of(start)
     if not isinstance(transform, itk.NePhiTransform[itk.D, domain.dimension]):
         raise TypeError(
             f"expected warm_start to be a Registration or an itk.NePhiTransform of double "

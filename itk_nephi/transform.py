@@ -64,6 +64,15 @@ class Deformation:
         """Return the weights and the latent code, in the order of the transform's parameters."""
         return [*self.weights(), *self.code.parameters()]
 
+    def state(self) -> list[dict[str, Any]]:
+        """Return all tensors that define the fields and the code."""
+        return [module.state_dict() for module in (self.field, self.inverse_field, self.code)]
+
+    def load_state(self, state: list[dict[str, Any]]) -> None:
+        """Become what another deformation of the same domain and sizes was."""
+        for module, values in zip((self.field, self.inverse_field, self.code), state, strict=True):
+            module.load_state_dict(values)
+
 
 def transform_from_deformation(deformation: Deformation) -> Any:
     """Make an ``itk.NePhiTransform[itk.D, D]`` that maps points as a deformation moves coords."""

@@ -1,0 +1,140 @@
+"""How a pair is registered: the settings and their presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from itk_nephi.channels import WINDOWS
+from itk_nephi.model import FieldSettings
+from itk_nephi.similarity import Dissimilarity, Similarity
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationSettings:
+    """How a pair is registered; without arguments the default, else see the presets.
+
+    Parameters
+    ----------
+    field : FieldSettings
+        The sizes of the deformation fields and the latent code.
+    similarity : str or callable
+        How the images are compared: ``"local_ncc"``, ``"ncc"``, ``"mean_squares"``,
+        ``"mind_ssc"``, ``"mutual_information"``, or a function, see
+        :meth:`itk_nephi.similarity.Similarity.of`.
+    local_windows : tuple of float
+        Standard deviations of the windows of ``"local_ncc"``, voxels.
+    smoothing : tuple of float
+        Standard deviation of the images' Gaussian smoothing at each level, voxels, coarse to fine.
+    steps : int
+        Optimiser steps of each level.
+    points : int
+        Random points of each direction and step at which the images are compared.
+    regularizer_points : int
+        How many of these also serve the regulariser.
+    content_sampling : float
+        Which part of the points, below 1, is drawn where the images have edges; these count less,
+        so that the dissimilarity stays the same on average.
+    smoothness : float
+        Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
+    inverse_consistency : float
+        Weight of the mean square distance, voxels^2, between a point and where both fields, one
+        after the other, put it.
+    latent_prior : float
+        Weight of the latent prior.
+    diffusion : float
+        Weight of the mean square of the displacement's derivatives.
+    bending : float
+        Weight of the mean square by which the Jacobian changes from a voxel to the next.
+    folding : float
+        Weight of the mean square by which Jacobian determinants fall below 0.1.
+    landmark_weight : float
+        Weight of the landmark pairs, where there are any.
+    landmark_scale : float
+        Up to which distance a pair counts about quadratically, mm; beyond, it counts linearly.
+    weights_learning_rate, code_learning_rate : float
+        First step sizes of Adam, which fall to zero within each level along a cosine.
+    early_stop : bool
+        Whether a level whose dissimilarity no longer falls is brought to its end within a few
+        steps, see :class:`itk_nephi.schedule.Schedule`. Not by default: a plateau is only seen
+        against the noise of the drawn points, below which an image pair may still gain.
+    max_time : float, optional
+        When a registration is to end, seconds after its start, which includes the initial
+        transform: all levels are then taken in fewer steps, at least ten each, whose sizes still
+        fall to zero. How many depends on the machine's speed: the result is not reproducible.
+    memory_limit : float, optional
+        How much the copies of the images, their channels and a step may take, MiB, beside the
+        images given and the libraries; of the GPU where that is used. Points are then evaluated in
+        as small groups as it takes, which changes rounding errors and takes about a third
+        longer.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    field: FieldSettings = FieldSettings()
+    similarity: str | Dissimilarity = "local_ncc"
+    local_windows: tuple[float, ...] = WINDOWS
+    smoothing: tuple[float, ...] = (2.0, 1.0)
+    steps: int = 150
+    points: int = 5_000
+    regularizer_points: int = 250
+    content_sampling: float = 0.0
+    smoothness: float = 0.5
+    inverse_consistency: float = 0.1
+    latent_prior: float = 0.005
+    diffusion: float = 0.0
+    bending: float = 0.0
+    folding: float = 0.0
+    landmark_weight: float = 0.1
+    landmark_scale: float = 2.0
+    weights_learning_rate: float = 1e-3
+    code_learning_rate: float = 1e-2
+    early_stop: bool = False
+    max_time: float | None = None
+    memory_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.smoothing or not all(0 <= s < math.inf for s in self.smoothing):
+            raise ValueError(
+                f"expected smoothing to be one number of voxels for each level, 0 or more, got "
+                f"{self.smoothing}"
+            )
+        for name in ("steps", "points", "regularizer_points"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.regularizer_points > self.points:
+            raise ValueError(
+                f"expected regularizer_points of at most points, {self.points}, got "
+                f"{self.regularizer_points}"
+            )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
+        if not 0 <= self.content_sampling < 1:
+            raise ValueError(
+                f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"
+            )
+        for name in ("landmark_scale", "max_time", "memory_limit"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"expected {name} of more than 0, got {value}")
+        if not self.local_windows or not all(0 < w < math.inf for w in self.local_windows):
+            raise ValueError(
+                f"expected local_windows to be numbers of voxels, more than 0, got "
+                f"{self.local_windows}"
+            )
+        Similarity.of(self.similarity, voxel=1.0)
+
+    @classmethod
+    def fast(cls) -> RegistrationSettings:
+        """Return what takes a fourth of the default's time or less."""
+        return cls(steps=60, points=3_000)
+
+    @classmethod
+    def accurate(cls) -> RegistrationSettings:
+        """Return what takes about five times as long as the default."""
+        return cls(steps=400, points=10_000)
