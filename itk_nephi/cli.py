@@ -193,7 +193,7 @@ def register(
 
     Files: fixed_to_moving.h5, moving_to_fixed.h5, warped.nii.gz (linear,
     0 outside the moving image), jacobian_determinant.nii.gz, metrics.json,
-    overview.png. Ctrl-C keeps what was reached so far.
+    overview.png, report.html. Ctrl-C keeps what was reached so far.
     """
     start = time.perf_counter()
     with files.staged(output, "--output") as stage:

@@ -309,9 +309,13 @@ def described(domain: ImageDomain) -> str:
     return f"{' x '.join(map(str, domain.size))} voxels of {spacing} mm from ({origin})"
 
 
-def _in_canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
+def canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> npt.NDArray[Any]:
+    """Return a view of an array, shape (k, j, i), of a domain in the order of its canonical one."""
     order, backwards = domain.canonical_axes()
     last = domain.dimension - 1
     values = values.transpose([last - axis for axis in reversed(order)])
-    values = np.flip(values, tuple(last - axis for axis, back in enumerate(backwards) if back))
-    return image_from_array(values, domain.canonical())
+    return np.flip(values, tuple(last - axis for axis, back in enumerate(backwards) if back))
+
+
+def _in_canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
+    return image_from_array(canonical_order(values, domain), domain.canonical())

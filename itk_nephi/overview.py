@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import itk
@@ -29,6 +29,7 @@ CURVES = {
     "inverse_consistency": "#cc79a7",
     "latent_prior": "#009e73",
 }
+STYLES = ("-", "--", "-.", ":")
 NOTHING = "#8c510a"
 TILES = 8
 LINES = 28
@@ -181,7 +182,7 @@ def overview(
         section.show(axes, board, cmap="gray", vmin=0, vmax=1)
     _draw_grid(panels[1, 2], section, brightness["fixed"](target), fixed_to_moving, initial)
     _draw_log_jacobian(panels[1, 3], section, fixed_to_moving, outline)
-    _draw_losses(panels[0, 3], history)
+    draw_losses(panels[0, 3], history)
     for axes in panels.flat[4:]:
         axes.set_xlabel("mm", fontsize=8)
     for axes in panels[:, 0]:
@@ -272,14 +273,16 @@ def _colour_bar(axes: Axes, mappable: Any, label: str) -> None:
         bar.ax.tick_params(labelsize=7)
 
 
-def _draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
+def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
+    """Draw the terms of the objective, with a line where a level ends."""
     axes.set_title("losses (dimensionless)")
     axes.set_xlabel("step", fontsize=8)
     axes.tick_params(labelsize=7)
     steps = np.arange(1, len(history) + 1)
-    for name in history[0].losses if history else ():
+    for name, style in zip(history[0].losses if history else (), cycle(STYLES), strict=False):
         values = [progress.losses[name] for progress in history]
-        axes.plot(steps, values, label=name.replace("_", " "), color=CURVES.get(name), lw=1.1)
+        label, colour = name.replace("_", " "), CURVES.get(name)
+        axes.plot(steps, values, style, label=label, color=colour, lw=1.1)
     for number, (one, other) in enumerate(pairwise(history), start=1):
         if one.level != other.level:
             axes.axvline(number + 0.5, color="0.6", lw=0.8, ls="--")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -163,6 +164,7 @@ def write(
         "initial": initial,
         "settings": asdict(registration.settings),
         "inputs": case.paths,
+        "sha256": {name: _sha256(Path(path)) for name, path in case.paths.items()},
         "versions": {
             "python": platform.python_version(),
             **{
@@ -171,6 +173,28 @@ def write(
             },
         },
     }
+    with timed("report"):
+        from itk_nephi.report import Outcome, report
+
+        page = report(
+            case,
+            [
+                Outcome(
+                    name="registered",
+                    warped=warped,
+                    fixed_to_moving=fixed_to_moving,
+                    moving_to_fixed=registration.moving_to_fixed,
+                    determinants=determinants,
+                )
+            ],
+            Outcome(
+                name="initial transform only", warped=before, fixed_to_moving=registration.initial
+            ),
+            result,
+            history=registration.history,
+        )
+        (folder / "report.html").write_text(page, encoding="utf-8")
+    result["seconds"] = {**seconds, "total": sum(seconds.values())}
     text = json.dumps(_without_nan(result), indent=2)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     return result
@@ -209,7 +233,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         "to map moving points to fixed:",
         f"  {folder / 'moving_to_fixed.h5'}",
         "to see how it went:",
-        f"  {folder / 'overview.png'}",
+        f"  {folder / 'report.html'}",
     ]
     return "\n".join(lines)
 
@@ -250,13 +274,13 @@ def _measure(
         "standard_deviation_of_log_jacobian": metrics.standard_deviation_of_log_jacobian(
             determinants, inside
         ),
-        "inverse_consistency_error_mm": _statistics(consistency, ("mean", "p95")),
+        "inverse_consistency_error_mm": statistics(consistency, ("mean", "p95")),
     }
     if case.landmarks is not None:
         identity = itk.IdentityTransform[itk.D, case.dimension].New()
         stages = {"as_stored": identity, "before": initial, "after": fixed_to_moving}
         result["landmark_error_mm"] = {"count": len(case.landmarks[0])} | {
-            name: _statistics(metrics.landmark_errors(transform, *case.landmarks))
+            name: statistics(metrics.landmark_errors(transform, *case.landmarks))
             for name, transform in stages.items()
         }
     if case.labels is not None:
@@ -267,9 +291,10 @@ def _measure(
     return result
 
 
-def _statistics(
+def statistics(
     errors: Array, names: Sequence[str] = ("mean", "median", "p95", "max")
 ) -> dict[str, float]:
+    """Return statistics of errors, by name."""
     values = {
         "mean": errors.mean(),
         "median": np.median(errors),
@@ -277,6 +302,11 @@ def _statistics(
         "max": errors.max(),
     }
     return {name: float(values[name]) for name in names}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,0 +1,218 @@
+"""The slices of a report: pictures, maps in colour, and the lines drawn on top of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from contourpy import contour_generator
+from matplotlib import colormaps
+from PIL import Image
+
+from itk_nephi.composite import jacobians, transform_points
+from itk_nephi.domain import Array, ImageDomain, canonical_order
+from itk_nephi.plane import Plane
+
+Bytes = npt.NDArray[np.uint8]
+Draw = Callable[[Array], Array]
+
+BUDGET = 7_000_000
+"""Bytes of all pictures together; their quality is lowered until they fit."""
+QUALITIES = (85, 60, 35, 10)
+POINTS = 200_000
+"""At how many points of all slices together transforms are evaluated, about."""
+LINES = 24
+"""How many lines the deformed grid has along the longest side."""
+SHADES = 6
+FOLD = np.array([[0, 0, 0], [240, 228, 66]], np.uint8)
+OUTSIDE = np.array([120, 160], np.uint8)
+
+
+def ordered(image: Any) -> npt.NDArray[Any]:
+    """Return a view of an image's values in canonical order."""
+    return canonical_order(np.asarray(image), ImageDomain.of(image))
+
+
+def brightness(values: npt.NDArray[Any]) -> Draw:
+    """Return what maps all but the most extreme intensities to [0, 255]."""
+    some = values.reshape(-1)[:: max(1, values.size // 500_000)]
+    low, high = np.percentile(some, (0.5, 99.5))
+    return lambda picture: np.clip((picture - low) / (max(high - low, 1e-12)), 0, 1) * 255
+
+
+def picture(plane: Plane, values: Array, draw: Draw) -> Bytes:
+    """Return one slice in grey, shape (rows, columns)."""
+    return draw(resized(values, plane.size)).astype(np.uint8)
+
+
+def resized(values: npt.NDArray[Any], size: tuple[int, int]) -> Array:
+    """Interpolate an array, shape (rows, columns), onto as many columns and rows; no aliases."""
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR), float)
+
+
+def shaded(picture: Bytes, outside: Array) -> Bytes:
+    """Return a picture with stripes where a value of ``outside``, on any grid, is above a half."""
+    hidden = resized(outside, (picture.shape[1], picture.shape[0])) > 0.5
+    return np.where(hidden, OUTSIDE[_stripes(picture.shape[:2], 6)], picture)
+
+
+def volume_picture(plane: Plane, determinants: Array, limit: float) -> Bytes:
+    """Return a slice of the logarithm of Jacobian determinants, purple to orange, folds striped."""
+    folds = ~(determinants > 0)
+    log = resized(np.log(np.where(folds, 1.0, determinants)), plane.size)
+    colours = coloured(log / (2 * limit) + 0.5, "PuOr_r")
+    if folds.any():
+        seen = np.pad(resized(folds, plane.size) > 0, 1)
+        near = [np.roll(seen, shift, (0, 1)) for shift in np.ndindex(3, 3)]
+        seen = np.any(near, axis=0)[2:, 2:]
+        colours[seen] = FOLD[_stripes(seen.shape, 2)][seen]
+    return colours
+
+
+def coloured(values: Array, name: str) -> Bytes:
+    """Return values in [0, 1] as colours, shape (..., 3)."""
+    return np.asarray(colormaps[name](values, bytes=True))[..., :3].copy()
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return a file as a ``data:`` address."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def encoded(pictures: Sequence[Bytes]) -> list[str]:
+    """Return pictures as addresses of WebP files, of the best quality that fits the budget."""
+    for quality in QUALITIES:
+        files = [_webp(pixels, quality) for pixels in pictures]
+        if sum(map(len, files)) <= BUDGET:
+            break
+    return [data_uri(file, "image/webp") for file in files]
+
+
+class Sampling:
+    """Coarse points of all slices of a plane, to evaluate transforms at.
+
+    Parameters
+    ----------
+    plane : Plane
+        The slices.
+    pixels : int
+        Pixels of all slices of all planes.
+    """
+
+    def __init__(self, plane: Plane, pixels: int) -> None:
+        step = max(1.0, np.sqrt(pixels / POINTS))
+        self.plane = plane
+        self.shape = tuple(max(2, round(n / step)) for n in plane.size[::-1])
+        rows, columns = np.indices(self.shape) + 0.5
+        self._places = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+        self._places *= np.array(plane.size) / self.shape[::-1]
+
+    def points(self) -> Array:
+        """Return all points, mm, shape (slices * rows * columns, D)."""
+        return np.concatenate(
+            [self.plane.points(index, self._places) for index in self.plane.indices]
+        )
+
+    def slices(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give a value for each point the shape (slices, rows, columns)."""
+        return values.reshape(-1, *self.shape)
+
+
+def outline(plane: Plane, mask: npt.NDArray[Any]) -> str:
+    """Return the boundary of a slice of a mask as an SVG path."""
+    rows, columns = mask.shape
+    horizontal, vertical = plane.size
+    across = (np.arange(-1, columns + 1) + 0.5) * horizontal / columns
+    down = (np.arange(-1, rows + 1) + 0.5) * vertical / rows
+    contour = contour_generator(across, down, np.pad(mask != 0, 1).astype(float))
+    return "".join(path(np.asarray(line)) for line in contour.lines(0.5))
+
+
+def path(line: Array) -> str:
+    """Return places, shape (N, 2), as an SVG path in tenths of pixels."""
+    tenths = np.rint(line * 10).astype(int)
+    (x, y), steps = tenths[0], np.diff(tenths, axis=0)
+    return f"M{x} {y}l{' '.join(map(str, steps.ravel().tolist()))}"
+
+
+class Grid:
+    """The lines of a regular grid in each slice of a plane, moved by a field and seen from ahead.
+
+    The field is what a transform does beyond the initial one: the displacement between the two,
+    taken back by the initial transform's Jacobian. For an affine initial transform it is exact.
+
+    Parameters
+    ----------
+    plane : Plane
+        The slices.
+    fixed_to_moving, initial : itk.Transform
+        The transform, and the initial one.
+    """
+
+    def __init__(self, plane: Plane, fixed_to_moving: Any, initial: Any) -> None:
+        width, height = plane.size
+        gap = max(width, height) / LINES
+        across, down = ((np.arange(length // gap) + 0.5) * gap for length in (width, height))
+        along, side = (np.linspace(0, length, 2 * LINES + 1) for length in (width, height))
+        lines = [np.stack([along, np.full_like(along, y)], axis=-1) for y in down]
+        lines += [np.stack([np.full_like(side, x), side], axis=-1) for x in across]
+        places = np.concatenate(lines)
+        points = np.concatenate([plane.points(index, places) for index in plane.indices])
+        residual = transform_points(fixed_to_moving, points) - transform_points(initial, points)
+        displacement = np.linalg.solve(jacobians(initial, points), residual[..., None])[..., 0]
+        shape = (len(plane.indices), len(lines), -1)
+        self._places = plane.places(points + displacement).reshape(*shape, 2)
+        self._distances = np.linalg.norm(displacement, axis=1).reshape(shape)
+
+    @property
+    def largest(self) -> float:
+        """What nearly all displacements are below, mm."""
+        return float(np.percentile(self._distances, 99))
+
+    def paths(self, number: int, largest: float) -> list[str]:
+        """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
+        shades = [""] * SHADES
+        for line, distances in zip(self._places[number], self._distances[number], strict=True):
+            middle = (distances[1:] + distances[:-1]) / 2
+            bins = np.minimum((middle / (largest or 1) * SHADES).astype(int), SHADES - 1)
+            edges = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(bins)]
+            for start, end in pairwise(edges):
+                shades[bins[start]] += path(line[start : end + 1])
+        return shades
+
+
+def marks(fixed: Array, back: Array) -> str:
+    """Return crosses at places of landmarks, and lines to where their counterparts come back."""
+    cross = "m-25 0l50 0m-25 -25l0 50"
+    lines = np.rint(np.stack([fixed, back], axis=1) * 10).astype(int)
+    return "".join(f"M{x} {y}{cross}M{x} {y}L{u} {v}" for (x, y), (u, v) in lines.tolist())
+
+
+def colour_bar(name: str) -> str:
+    """Return a colour map from left to right, as the address of a PNG file."""
+    content = io.BytesIO()
+    Image.fromarray(coloured(np.linspace(0, 1, 256)[None], name)).save(content, "PNG")
+    return data_uri(content.getvalue(), "image/png")
+
+
+def shades(name: str) -> list[str]:
+    """Return the colours of the displacements in a grid, light enough for a dark image."""
+    rgb: Iterable[Bytes] = coloured(np.linspace(0.4, 1, SHADES), name)
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
+
+
+def _stripes(shape: Sequence[int], width: int) -> npt.NDArray[np.int_]:
+    rows, columns = np.indices(shape)
+    return np.asarray((rows + columns) // width % 2)
+
+
+def _webp(pixels: Bytes, quality: int) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=2)
+    return content.getvalue()
