@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from itk_nephi import files, results, transform_commands
 from itk_nephi.case import Case, landmark_columns
+from itk_nephi.compare_command import compare
 from itk_nephi.description import describe
 from itk_nephi.options import (
     CheckpointFile,
@@ -301,6 +302,7 @@ for command in (
     transform_commands.convert,
     transform_commands.invert,
     transform_commands.jacobian,
+    compare,
 ):
     app.command()(command)
 
