@@ -28,6 +28,9 @@ phantom                   synthetic image pairs with known transforms
 chest, shape, motion      what they show, and how it moves
 cli, transform_commands   the ``itk-nephi`` command
 options                   those of registrations that say how long it takes, what it needs
+peers, run                other programs, and any method in a process of its own, measured
+comparison, differences   methods on one pair or several, judged by the same code
+compare_command           its command
 progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves

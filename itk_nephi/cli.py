@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from itk_nephi import (
     batch_command,
+    compare_command,
     files,
     options,
     results,
@@ -298,6 +299,7 @@ for command in (
     transform_commands.jacobian,
     batch_command.batch,
     training_command.train,
+    compare_command.compare,
 ):
     app.command()(command)
 

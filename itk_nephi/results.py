@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import itk
 import numpy as np
+import numpy.typing as npt
 
 from itk_nephi import metrics
 from itk_nephi.case import Case
@@ -164,7 +165,7 @@ def write(
         "initial": initial,
         "settings": asdict(registration.settings),
         "inputs": case.paths,
-        "sha256": {name: _sha256(Path(path)) for name, path in case.paths.items()},
+        "sha256": {name: sha256(Path(path)) for name, path in case.paths.items()},
         "versions": {
             "python": platform.python_version(),
             **{
@@ -195,7 +196,7 @@ def write(
         )
         (folder / "report.html").write_text(page, encoding="utf-8")
     result["seconds"] = {**seconds, "total": sum(seconds.values())}
-    text = json.dumps(_without_nan(result), indent=2)
+    text = json.dumps(without_nan(result), indent=2)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     return result
 
@@ -243,12 +244,8 @@ def _measure(
 ) -> dict[str, Any]:
     fixed_to_moving, initial = registration.fixed_to_moving, registration.initial
     values = np.asarray(case.fixed)
-    inside = (
-        np.ones(values.shape, bool) if case.fixed_mask is None else np.asarray(case.fixed_mask) != 0
-    )
-    voxels = np.flatnonzero(inside)
-    if len(voxels) > SAMPLES:
-        voxels = np.sort(np.random.default_rng(0).choice(voxels, SAMPLES, replace=False))
+    inside = measured_inside(case)
+    voxels = measured_voxels(inside)
     points = ImageDomain.of(case.fixed).voxel_points(voxels)
     moving_domain = ImageDomain.of(case.moving)
 
@@ -291,6 +288,21 @@ def _measure(
     return result
 
 
+def measured_inside(case: Case) -> npt.NDArray[np.bool_]:
+    """Say of each fixed voxel, shape (k, j, i), whether results are measured there."""
+    if case.fixed_mask is None:
+        return np.ones(np.asarray(case.fixed).shape, bool)
+    return np.asarray(np.asarray(case.fixed_mask) != 0)
+
+
+def measured_voxels(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int_]:
+    """Return numbers of voxels, the same at each call, where ``SAMPLES`` are enough."""
+    voxels = np.flatnonzero(inside)
+    if len(voxels) > SAMPLES:
+        voxels = np.sort(np.random.default_rng(0).choice(voxels, SAMPLES, replace=False))
+    return voxels
+
+
 def statistics(
     errors: Array, names: Sequence[str] = ("mean", "median", "p95", "max")
 ) -> dict[str, float]:
@@ -304,13 +316,16 @@ def statistics(
     return {name: float(values[name]) for name in names}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the checksum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Replace what JSON cannot hold by null."""
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_nan(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
