@@ -110,6 +110,18 @@ ElastixParameters = Annotated[
 ]
 
 
+def preset_settings(preset: Preset) -> RegistrationSettings:
+    """Return the settings of a preset."""
+    from itk_nephi.settings import RegistrationSettings
+
+    presets = {
+        Preset.fast: RegistrationSettings.fast,
+        Preset.default: RegistrationSettings,
+        Preset.accurate: RegistrationSettings.accurate,
+    }
+    return presets[preset]()
+
+
 def registration_settings(
     preset: Preset,
     *,
@@ -131,14 +143,8 @@ def registration_settings(
         Settings by name; those of None stay as they are.
     """
     from itk_nephi.elastix import translated
-    from itk_nephi.settings import RegistrationSettings
 
-    presets = {
-        Preset.fast: RegistrationSettings.fast,
-        Preset.default: RegistrationSettings,
-        Preset.accurate: RegistrationSettings.accurate,
-    }
-    settings = presets[preset]()
+    settings = preset_settings(preset)
     if elastix_parameters:
         if preset is not Preset.default:
             raise ValueError(f"expected --preset or --elastix-parameters, got both, {preset}")

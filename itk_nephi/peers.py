@@ -106,10 +106,10 @@ class Task:
 
 def nephi(task: Task, preset: str = "default") -> Callable[[], Found]:
     """Prepare NePhi with the settings of a preset."""
-    from itk_nephi.options import Preset, chosen_settings
+    from itk_nephi.options import Preset, preset_settings
     from itk_nephi.registration import register
 
-    settings = chosen_settings(Preset(preset))
+    settings = preset_settings(Preset(preset))
     case = task.case
 
     def solve() -> Found:
