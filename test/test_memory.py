@@ -73,7 +73,7 @@ def test_a_registration_keeps_to_its_limit(content: float) -> None:
         return allocations.peak / MIB
 
     assert peak(None) > 80
-    assert peak(40.0) < 40
+    assert peak(60.0) < 60
 
 
 def test_a_device_s_tensors_are_counted_while_they_live() -> None:
