@@ -213,6 +213,8 @@ def register(
             moving_channels=moving_channel or [],
             guide_landmarks=guide_landmarks,
         )
+        if warm_start is not None:
+            case.paths["warm_start"] = str(warm_start)
         weights = channel_weights and options.numbers(channel_weights, "--channel-weights")
         kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
         seconds = {"read": time.perf_counter() - start}

@@ -93,7 +93,7 @@ def planned_chunk(
             device=device,
             channel_weights=(1.0,) * len(fixed),
         )
-        pair.sample(1, settings.content_sampling, generator)
+        pair.sample(POINTS, settings.content_sampling, generator)
         images = pair.channels(settings.smoothing[0], similarity.channels)
         scale = voxels / noise.size
         making, held = scale * allocations.peak, scale * allocations.now
@@ -109,7 +109,9 @@ def planned_chunk(
         step(POINTS, POINTS, None)
         base = step(2 * POINTS, POINTS, None)
         together = (step(3 * POINTS, POINTS, None) - base) / POINTS
-        apart = (step(3 * POINTS, POINTS, POINTS) - base) / POINTS
+        # many, as the little that is kept of each hides beside the regulariser
+        kept = [step(n * POINTS, POINTS, 4 * POINTS) for n in (17, 33)]
+        apart = max(kept[1] - kept[0], 0.0) / (16 * POINTS)
         regularizer = (step(3 * POINTS, 2 * POINTS, None) - base) / POINTS
 
     parameters = sum(parameter.numel() for parameter in deformation.parameters())

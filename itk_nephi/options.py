@@ -30,6 +30,7 @@ PresetOption = Annotated[
         "--preset",
         help="fast: 60 steps of each level, 3000 points; default; accurate: 400 steps, 10000 "
         "points. Single options change it.",
+        metavar="NAME",
     ),
 ]
 EarlyStop = Annotated[

@@ -10,8 +10,6 @@ import torch
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.memory import MIB, Allocations, planned_chunk
 from itk_nephi.model import FieldSettings
-from itk_nephi.phantom import deformed_shape
-from itk_nephi.registration import register
 from itk_nephi.settings import RegistrationSettings
 
 CPU = torch.device("cpu")
@@ -58,22 +56,6 @@ def test_fewer_channels_need_less() -> None:
         return int(str(error.value).split("at least ")[1].split()[0])
 
     assert least(similarity="ncc") < least() < least(similarity="mind_ssc")
-
-
-@pytest.mark.parametrize("content", [0.0, 0.5])
-def test_a_registration_keeps_to_its_limit(content: float) -> None:
-    shape = deformed_shape(3, size=28, motion=2, seed=1)
-    masks = {"fixed_mask": shape.fixed_mask, "moving_mask": shape.moving_mask}
-
-    def peak(limit: float | None) -> float:
-        changes = {"points": 20_000, "content_sampling": content, "memory_limit": limit}
-        settings = replace(SETTINGS, steps=2, smoothing=(1.0, 0.5), **changes)
-        with Allocations(CPU) as allocations:
-            register(shape.fixed, shape.moving, **masks, initial=None, settings=settings)
-        return allocations.peak / MIB
-
-    assert peak(None) > 80
-    assert peak(40.0) < 40
 
 
 def test_a_device_s_tensors_are_counted_while_they_live() -> None:
