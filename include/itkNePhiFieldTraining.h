@@ -425,12 +425,16 @@ private:
     const float * weights = m_Parameters[part.Parameter];
     for (std::size_t o = 0; o < part.Outputs; ++o, weights += part.RowSize)
     {
-      for (std::size_t n = 0; n < part.Pieces * part.PieceSize; ++n)
+      for (std::size_t piece = 0; piece < part.Pieces; ++piece)
       {
-        const std::size_t i = this->GetInput(part, n);
-        const float       weight = part.Scale * weights[part.FirstColumn + n];
-        forth[i * matrix.Outputs + o] = weight;
-        back[o * matrix.Inputs + i] = weight;
+        const float * const source = weights + part.FirstColumn + piece * part.PieceSize;
+        const std::size_t   first = piece * this->Pad(part.PieceSize);
+        for (std::size_t n = 0; n < part.PieceSize; ++n)
+        {
+          const float weight = part.Scale * source[n];
+          forth[(first + n) * matrix.Outputs + o] = weight;
+          back[o * matrix.Inputs + first + n] = weight;
+        }
       }
       // the global code is the same everywhere: it only shifts the bias
       float bias = m_Parameters[part.Parameter + 1][o];
@@ -453,9 +457,14 @@ private:
     float *                     byWeights = byParameters[part.Parameter];
     for (std::size_t o = 0; o < part.Outputs; ++o, bySum += matrix.Inputs)
     {
-      for (std::size_t n = 0; n < part.Pieces * part.PieceSize; ++n)
+      for (std::size_t piece = 0; piece < part.Pieces; ++piece)
       {
-        byWeights[o * part.RowSize + part.FirstColumn + n] = part.Scale * bySum[this->GetInput(part, n)];
+        const float * const source = bySum + piece * this->Pad(part.PieceSize);
+        float * const       goal = byWeights + o * part.RowSize + part.FirstColumn + piece * part.PieceSize;
+        for (std::size_t n = 0; n < part.PieceSize; ++n)
+        {
+          goal[n] = part.Scale * source[n];
+        }
       }
       byParameters[part.Parameter + 1][o] = part.Scale * byBias[o];
       for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Shape.GlobalCodeSize; ++g)
@@ -465,13 +474,6 @@ private:
           (o == 0 ? 0.0F : byParameters[0][g]) + part.Scale * byBias[o] * weights[o * part.RowSize + g];
       }
     }
-  }
-
-  /** Where the n-th column of a part's weights is among the inputs of its matrix. */
-  std::size_t
-  GetInput(const Part & part, std::size_t n) const
-  {
-    return n / part.PieceSize * this->Pad(part.PieceSize) + n % part.PieceSize;
   }
 
   /** Shares out the derivatives by the local code at the points, [point][column][channel], among the vertices. */

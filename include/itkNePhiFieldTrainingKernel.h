@@ -78,7 +78,8 @@ public:
     m_ByEmbedding = take(field.First.Inputs);
   }
 
-  /** Evaluates the field at up to Points coords, [point][D], and remembers what Backward() needs. */
+  /** Evaluates the field at up to Points coords, [point][D], and, if asked to, remembers what Backward() needs. */
+  template <bool VRemember>
   void
   Forward(std::size_t count, const float * coords)
   {
@@ -99,17 +100,17 @@ public:
                    m_Width,
                    m_Gates[0].Slope,
                    m_Width);
-    Activate(m_Gates[0]);
+    Activate<VRemember>(m_Gates[0]);
     Apply(m_Field.First, m_Embedding, m_Hidden[0].Slope);
-    Activate(m_Hidden[0]);
+    Activate<VRemember>(m_Hidden[0]);
     for (std::size_t k = 1; k <= m_Field.Depth; ++k)
     {
       const Layer & gate = m_Gates[k];
       const Layer & hidden = m_Hidden[k];
       Apply(m_Field.Modulation[k - 1], m_Gates[k - 1].Output, gate.Slope);
-      Activate(gate);
+      Activate<VRemember>(gate);
       Apply(m_Field.Synthesis[k - 1], m_Hidden[k - 1].Output, hidden.Slope);
-      Activate(hidden);
+      Activate<VRemember>(hidden);
       for (std::size_t i = 0; i < VColumns * m_Size; i += V::Lanes)
       {
         V::At(gate.Output + i) = V::At(gate.Sine + i) + V::At(m_Gates[0].Sine + i);
@@ -378,10 +379,11 @@ private:
     }
   }
 
+  template <bool VRemember>
   void
   Activate(const Layer & layer) const
   {
-    SineAndCosine<true>(layer.Slope, layer.Sine, layer.Slope, m_Size);
+    SineAndCosine<(VRemember || VColumns > 1)>(layer.Slope, layer.Sine, layer.Slope, m_Size);
     for (std::size_t n = m_Size; n < VColumns * m_Size; n += m_Size)
     {
       for (std::size_t i = 0; i < m_Size; i += V::Lanes)
@@ -608,7 +610,7 @@ TrainForward(const NePhiTrainingField<VDimension> & field,
   for (std::size_t n = begin; n < end; n += tile.Points)
   {
     const std::size_t count = std::min(tile.Points, end - n);
-    tile.Forward(count, coords + n * VDimension);
+    tile.template Forward<false>(count, coords + n * VDimension);
     tile.Write(count,
                coords + n * VDimension,
                moved + n * VDimension,
@@ -633,7 +635,7 @@ TrainBackward(const NePhiTrainingField<VDimension> & field,
   for (std::size_t n = begin; n < end; n += tile.Points)
   {
     const std::size_t count = std::min(tile.Points, end - n);
-    tile.Forward(count, coords + n * VDimension);
+    tile.template Forward<true>(count, coords + n * VDimension);
     tile.Backward(count,
                   byMoved == nullptr ? nullptr : byMoved + n * VDimension,
                   VColumns > 1 ? byJacobians + n * VDimension * VDimension : nullptr,

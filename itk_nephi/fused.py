@@ -10,7 +10,6 @@ from typing import Any
 import itk
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 @cache
@@ -92,8 +91,12 @@ class _Moved(torch.autograd.Function):
         return moved, jacobian
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc, untyped-decorator]
     def backward(ctx: Any, by_moved: Tensor | None, by_jacobian: Tensor | None) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "expected to differentiate a field in single precision on the CPU once, got "
+                "create_graph=True, which double precision allows"
+            )
         tensors = ctx.saved_tensors
         by_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[1] else None
         by_parameters = [torch.empty_like(tensor) for tensor in tensors[3:]]
@@ -137,29 +140,25 @@ def _require_shapes(
     codes: tuple[Tensor, Tensor],
     weights: list[Tensor],
 ) -> None:
-    dimension = len(bounds)
-    width = len(weights[0])
-    depth = len(weights) // 4 - 1
+    for tensor in (coords, bounds, frequencies, *codes, *weights):
+        if not _is_plain(tensor):
+            raise ValueError(
+                f"expected tensors of float32 on the CPU, got {tensor.dtype} on {tensor.device}"
+            )
+    dimension, width, depth = len(bounds), len(weights[0]), len(weights) // 4 - 1
+    global_code, local_code = codes
+    grid, channels = local_code.shape[:-1], local_code.shape[-1]
+    if len(grid) != dimension:
+        grid = local_code.shape[:1] * dimension
     embedded = 2 * frequencies.shape[1]
-    sources = embedded + codes[0].numel() + codes[1].shape[-1]
-
-    def layer(inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        return [(outputs, inputs), (outputs,)]
-
-    hidden = depth * layer(width, width)
-    expected = layer(embedded, width) + hidden + layer(width, dimension)
-    expected += layer(sources, width) + hidden
-    found = [tuple(tensor.shape) for tensor in weights]
-    if found != expected:
-        raise ValueError(f"expected weights of shapes {expected}, got {found}")
-    for name, tensor, shape in (
-        ("coords", coords, (len(coords), dimension)),
-        ("frequencies", frequencies, (dimension, embedded // 2)),
-        (
-            "the local code",
-            codes[1],
-            (*codes[1].shape[:dimension], sources - embedded - len(codes[0])),
-        ),
+    hidden = depth * [(width, width), (width,)]
+    expected = [(width, embedded), (width,), *hidden, (dimension, width), (dimension,)]
+    expected += [(width, len(global_code) + channels + embedded), (width,), *hidden]
+    for name, shape, found in (
+        ("coords of shape", (len(coords), dimension), coords.shape),
+        ("frequencies of shape", (dimension, embedded // 2), frequencies.shape),
+        ("local code of shape", (*grid, channels), local_code.shape),
+        ("weights of shapes", tuple(expected), tuple(tuple(w.shape) for w in weights)),
     ):
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"expected {name} of shape {shape}, got {tuple(tensor.shape)}")
+        if tuple(found) != shape:
+            raise ValueError(f"expected {name} {shape}, got {tuple(found)}")
