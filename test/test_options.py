@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from itk_nephi import registration
 from itk_nephi.optimisation import Progress
-from itk_nephi.options import Preset, chosen_settings
+from itk_nephi.options import Preset, preset_settings, registration_settings
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.settings import RegistrationSettings
 
