@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             itk.imwrite(getattr(phantom, name), getattr(options, name))
 
     volume, labels = itk.Image[itk.F, 3], itk.Image[itk.UC, 3]
-    fixed = itk.ImageFileReader[volume].New(file_name=options.fixed)
-    moving = itk.ImageFileReader[volume].New(file_name=options.moving)
+    fixed = itk.ImageFileReader[volume].New(file_name=str(options.fixed))
+    moving = itk.ImageFileReader[volume].New(file_name=str(options.moving))
     quiet = itk.MedianImageFilter[volume, volume].New(moving, radius=1)
 
     method = itk.NePhiRegistrationMethod.New(fixed, quiet, steps=options.steps, seed=1)
@@ -49,15 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # Elsewhere, later, without torch: the file is enough.
     (transform,) = itk.transformread(options.output / "fixed_to_moving.h5")
+    moving_labels = itk.ImageFileReader[labels].New(file_name=str(options.moving_labels))
     resampled = itk.ResampleImageFilter[labels, labels].New(
-        itk.ImageFileReader[labels].New(file_name=options.moving_labels),
+        moving_labels,
         transform=itk.down_cast(transform),
         interpolator=itk.NearestNeighborInterpolateImageFunction[labels, itk.D].New(),
         use_reference_image=True,
         reference_image=fixed.GetOutput(),
     )
     itk.ImageFileWriter[labels].New(
-        resampled, file_name=options.output / "labels_on_fixed.nii.gz"
+        resampled, file_name=str(options.output / "labels_on_fixed.nii.gz")
     ).Update()
 
 

@@ -142,6 +142,7 @@ def test_malformed_toml_is_refused_with_the_line(tmp_path: Path) -> None:
         translated([write(tmp_path, "A = 1\nNumberOfResolutions = 0", "parameters.toml")])
 
 
+@pytest.mark.filterwarnings("ignore:the images are less alike")
 def test_register_takes_elastix_files_and_options_win(tmp_path: Path) -> None:
     values = np.random.default_rng(1).normal(size=(20, 24)).astype(np.float32)
     image = str(tmp_path / "image.mha")
