@@ -16,6 +16,7 @@ focus, pair               the points at which an image pair is compared, and its
 encoder                   where a model of many pairs gets a pair's latent code from
 nephi, model_file         that model: it predicts a pair's deformation; its file
 optimisation              the deformation of one pair that minimises the objective
+refinement                how ``register()`` refines what such a model predicts
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 inverse                   the exact inverse of any transform, by Newton's method

@@ -51,6 +51,13 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from None
 
 
+class Refine(StrEnum):
+    """What the steps after a prediction change."""
+
+    code = "code"
+    all = "all"
+
+
 class Interpolation(StrEnum):
     """How values between voxels are found."""
 
@@ -172,6 +179,17 @@ def register(
             help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model file that predicts the deformation, instead of finding it."),
+    ] = None,
+    refine_steps: Annotated[
+        int, typer.Option(help="Optimiser steps after the prediction of --model.")
+    ] = 0,
+    refine: Annotated[
+        Refine,
+        typer.Option(help="What they change: the latent code, or code and weights of the fields."),
+    ] = Refine.code,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
@@ -185,6 +203,8 @@ def register(
         from itk_nephi.initial import KINDS
         from itk_nephi.optimisation import RegistrationSettings
 
+        if model is not None and steps is not None:
+            raise ValueError("expected --refine-steps with --model, got --steps")
         given: dict[str, Any] = {
             "similarity": similarity,
             "steps": steps,
@@ -219,6 +239,9 @@ def register(
                 channel_weights=weights or None,
                 landmarks=case.guide_landmarks,
                 initial=kind,
+                model=model,
+                refine_steps=refine_steps,
+                refine="code" if refine is Refine.code else "code_and_weights",
                 settings=settings,
                 device=device,
                 seed=seed,
@@ -231,6 +254,8 @@ def register(
                 "reached so far (Ctrl-C again writes nothing)",
                 err=True,
             )
+        if model is not None:
+            case.paths["model"] = str(model)
         metrics = results.write(
             stage, case, result, seconds=seconds, device=device, initial=initial
         )

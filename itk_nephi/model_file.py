@@ -105,7 +105,8 @@ def load_model(path: str | os.PathLike[str]) -> NePhi:
         model.load_state_dict(tensors)
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError, MemoryError) as error:
         raise ValueError(
-            f"{expectation}, whose settings and weights do not belong together: {plain_words(error)}"
+            f"{expectation}, whose settings and weights do not belong together: "
+            f"{plain_words(error)}"
         ) from error
     return model.eval()
 

@@ -261,6 +261,18 @@ def _warn_if_worse(
         )
 
 
+def warn_if_worse(
+    deformation: Deformation, pair: ImagePair, settings: RegistrationSettings
+) -> None:
+    """Warn when a deformation that is not optimised makes the images less alike."""
+    similarity = Similarity.of(
+        settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
+    )
+    images = pair.channels(settings.smoothing[-1], similarity.channels)
+    compare = weighted(similarity.dissimilarity, pair.channel_weights)
+    _warn_if_worse(deformation, pair, images, compare, settings)
+
+
 def _divergence(losses: dict[str, float]) -> str | None:
     for name, value in losses.items():
         if not math.isfinite(value):

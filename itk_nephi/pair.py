@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from itk_nephi.channels import ChannelMap, edges
-from itk_nephi.domain import ImageDomain
+from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.focus import focused
 from itk_nephi.image import SampledImage, SpaceMap, tensor_from_image
 from itk_nephi.loss import LandmarkPairs
@@ -38,6 +39,9 @@ class ImagePair:
         How much each of a subject's images counts.
     landmarks : LandmarkPairs, optional
         Points to bring together.
+    domain : ImageDomain, optional
+        Whose coords are drawn and taken, along the axes of the fixed image; by default its own.
+        Points beyond it are not compared.
 
     Raises
     ------
@@ -56,8 +60,10 @@ class ImagePair:
         device: torch.device,
         channel_weights: Sequence[float] = (1.0,),
         landmarks: LandmarkPairs | None = None,
+        domain: ImageDomain | None = None,
     ) -> None:
-        self.domain = ImageDomain.of(fixed[0])
+        self._fixed_domain = ImageDomain.of(fixed[0])
+        self.domain = domain or self._fixed_domain
         self.device = device
         self.channel_weights = tuple(channel_weights)
         self.landmarks = landmarks
@@ -70,7 +76,8 @@ class ImagePair:
             None if mask is None else tensor_from_image(mask).to(device)
             for mask in (fixed_mask, moving_mask)
         )
-        seen = self._moving_seen_from_fixed()
+        in_domain = self._in_domain()
+        seen = self._moving_seen_from_fixed() & in_domain
         in_fixed = torch.ones_like(seen) if self._fixed_mask is None else self._fixed_mask[0, 0] > 0
         overlap = float((seen & in_fixed).sum() / in_fixed.sum())
         if overlap < LEAST_OVERLAP:
@@ -83,13 +90,15 @@ class ImagePair:
             _if_soft(self._fixed_mask, self._in_fixed),
             _if_soft(self._moving_mask, self._in_moving),
         )
-        self._fixed_voxels = None if fixed_mask is None else in_fixed.nonzero().flip(1)
+        self._fixed_voxels = (
+            None if fixed_mask is None else (in_fixed & in_domain).nonzero().flip(1)
+        )
         self._moving_voxels = None if moving_mask is None else seen.nonzero().flip(1)
 
     @property
     def voxel_size(self) -> float:
         """The voxel size that both images can resolve, mm."""
-        return max(self.domain.voxel_size, self._moving_domain.voxel_size)
+        return max(self._fixed_domain.voxel_size, self._moving_domain.voxel_size)
 
     def channels(self, smoothing: float, of: ChannelMap) -> tuple[SampledImage, SampledImage]:
         """Prepare what the dissimilarity compares, of the fixed and of the moving images.
@@ -101,7 +110,9 @@ class ImagePair:
         of : ChannelMap
             Makes the channels of an image.
         """
-        fixed = [of(image, self._fixed_mask, self.domain, smoothing) for image in self._fixed]
+        fixed = [
+            of(image, self._fixed_mask, self._fixed_domain, smoothing) for image in self._fixed
+        ]
         moving = [
             of(image, self._moving_mask, self._moving_domain, smoothing) for image in self._moving
         ]
@@ -163,22 +174,48 @@ class ImagePair:
         return self.channels(1.0, edges)
 
     def _draw(self, voxels: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
-        bounds = torch.tensor(self.domain.bounds)
         position = torch.rand(count, self.domain.dimension, generator=generator)
         if voxels is None:
-            return ((2 * position - 1) * bounds).to(self.device)
+            half, middle = self._common_box()
+            return ((2 * position - 1) * half + middle).to(self.device)
         chosen = torch.randint(len(voxels), (count,), generator=generator).to(self.device)
         index = voxels[chosen] + position.to(self.device) - 0.5
         return self._coords(index)
 
     def _coords(self, index: Tensor) -> Tensor:
-        """Map continuous indices of the fixed image to coords, clamped to its box."""
-        last = torch.tensor(self.domain.size, device=self.device) - 1
-        bounds = torch.tensor(self.domain.bounds, device=self.device)
-        return (2 * index / last - 1).clamp(-1, 1) * bounds
+        """Map continuous indices of the fixed image, clamped to its box, to coords."""
+        last = torch.tensor(self._fixed_domain.size, device=self.device) - 1
+        bounds = torch.tensor(self._fixed_domain.bounds, device=self.device)
+        own = (2 * index / last - 1).clamp(-1, 1) * bounds
+        scale, shift = self._own_to_domain()
+        return own * scale + torch.tensor(shift, dtype=own.dtype, device=self.device)
+
+    def _own_to_domain(self) -> tuple[float, Array]:
+        """Return what maps coords of the fixed image to coords of the domain: a scale, a shift."""
+        scale = self._fixed_domain.scale / self.domain.scale
+        return scale, self.domain.coords_from_points(self._fixed_domain.centre)
+
+    def _common_box(self) -> tuple[Tensor, Tensor]:
+        """Return half of the edges and the middle, coords, of what domain and image share."""
+        bounds = np.array(self.domain.bounds)
+        scale, shift = self._own_to_domain()
+        own = scale * np.array(self._fixed_domain.bounds)
+        low, high = np.maximum(-bounds, shift - own), np.minimum(bounds, shift + own)
+        half, middle = (high - low) / 2, (high + low) / 2
+        return torch.tensor(half, dtype=torch.float32), torch.tensor(middle, dtype=torch.float32)
+
+    def _in_domain(self) -> Tensor:
+        """Return for each fixed voxel whether it lies in the domain."""
+        flags = []
+        for axis, count in enumerate(self._fixed_domain.size):
+            index = torch.zeros(count, self.domain.dimension, device=self.device)
+            index[:, axis] = torch.arange(count)
+            bound = torch.tensor(self.domain.bounds[axis], device=self.device)
+            flags.append(self._coords(index)[:, axis].abs() <= bound)
+        return torch.stack(torch.meshgrid(*reversed(flags), indexing="ij")).all(dim=0)
 
     def _in_fixed(self, values: Tensor) -> SampledImage:
-        return SampledImage(values, self.domain, self.domain)
+        return SampledImage(values, self._fixed_domain, self.domain)
 
     def _in_moving(self, values: Tensor) -> SampledImage:
         return SampledImage(values, self._moving_domain, self.domain, self._initial)
@@ -189,13 +226,15 @@ class ImagePair:
         support = torch.ones_like(mask) if self._moving_mask is None else (mask > 0).to(mask)
         sampled = self._in_moving(support)
         rows = []
-        others = [torch.arange(n, device=self.device) for n in reversed(self.domain.size[:-1])]
-        for last in range(self.domain.size[-1]):
+        others = [
+            torch.arange(n, device=self.device) for n in reversed(self._fixed_domain.size[:-1])
+        ]
+        for last in range(self._fixed_domain.size[-1]):
             slab = torch.meshgrid(torch.tensor([last], device=self.device), *others, indexing="ij")
             index = torch.stack([axis.flatten() for axis in reversed(slab)], dim=1)
             values, inside = sampled(self._coords(index))
             rows.append((values[:, 0] > 0.5) & (inside > 0))
-        return torch.stack(rows).view(*reversed(self.domain.size))
+        return torch.stack(rows).view(*reversed(self._fixed_domain.size))
 
 
 def _if_soft(mask: Tensor | None, sampled: Callable[[Tensor], SampledImage]) -> SampledImage | None:

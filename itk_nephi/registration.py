@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,10 @@ from itk_nephi.composite import composite, flat_transforms
 from itk_nephi.domain import ImageDomain, checked_mask
 from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images, checked_weights, landmark_pairs, warn_of_sizes
-from itk_nephi.optimisation import Progress, RegistrationSettings, optimise
+from itk_nephi.nephi import NePhi
+from itk_nephi.optimisation import Progress, RegistrationSettings, optimise, warn_if_worse
 from itk_nephi.pair import ImagePair
+from itk_nephi.refinement import model_and_settings
 from itk_nephi.sampling import inverse_transforms, space_map
 from itk_nephi.transform import (
     Deformation,
@@ -64,6 +67,9 @@ def register(
     landmarks: Sequence[Any] | None = None,
     initial: Any = "affine",
     warm_start: Any = None,
+    model: NePhi | str | os.PathLike[str] | None = None,
+    refine_steps: int = 0,
+    refine: str = "code",
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     seed: int = 0,
@@ -85,14 +91,23 @@ def register(
     landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights), optional
         Corresponding points to bring together, shape (N, D), mm, and how much each pair counts,
         shape (N,).
-    initial : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
+    initial : itk.Transform or {"affine", "moments", "geometry", "identity"} or Registration or None
         From fixed to moving space: where to start, see :func:`itk_nephi.initial.initial_transform`.
-        None is the identity.
+        An earlier result, perhaps of coarser images, brings its own inverse. None is the identity.
     warm_start : Registration or itk.NePhiTransform, optional
         An earlier result on the grid of ``fixed``, from where the optimisation starts; for instance
         that of the image before in a time series. Its initial transform is not taken over.
+    model : NePhi or path, optional
+        Predicts the deformation from the first image of each subject, after the initial transform.
+        It stays as it is; its sizes take the place of ``settings.field``, and the fields live on
+        its box around the fixed image.
+    refine_steps : int
+        Optimiser steps at the finest level that refine a prediction.
+    refine : {"code", "code_and_weights"}
+        What they change: the latent code alone, or also the weights, whose step size is then at
+        most 1e-4.
     settings : RegistrationSettings, optional
-        How to register.
+        How to register; with a model, how to refine.
     device : str
         ``"cpu"``, ``"cuda"``, or what else torch calls a device.
     seed : int
@@ -110,8 +125,9 @@ def register(
     Warns
     -----
     UserWarning
-        If the images are of very different size in mm, or less alike after the registration than
-        with the initial transform alone.
+        If the images are of very different size in mm, the model's box does not cover the fixed
+        image or its mask, or the images are less alike after the registration than with the initial
+        transform alone.
 
     Raises
     ------
@@ -126,6 +142,12 @@ def register(
     standardisation and masks are ours.
     """
     settings = settings or RegistrationSettings()
+    if model is not None:
+        if warm_start is not None:
+            raise ValueError("expected a model or warm_start to start from, got both")
+        model, settings = model_and_settings(model, refine_steps, refine, settings)
+    elif refine_steps:
+        raise ValueError("expected a model whose prediction refine_steps can refine, got none")
     torch_device = _checked_device(device)
     fixed, moving = _listed(fixed), _listed(moving)
     fixed_images, moving_images = checked_images(fixed, "fixed"), checked_images(moving, "moving")
@@ -142,16 +164,24 @@ def register(
         fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed[0], "fixed")
     if moving_mask is not None:
         moving_mask = checked_mask(moving_mask, "moving_mask", moving[0], "moving")
+    earlier = initial if isinstance(initial, Registration) else None
+    if earlier is not None:
+        initial = earlier.fixed_to_moving
     if initial is None or isinstance(initial, str):
         kind = initial or "identity"
         initial = initial_transform(kind, fixed_image, moving_image, fixed_mask, moving_mask)
     elif not isinstance(initial, itk.Transform[itk.D, dimension, dimension]):
         raise TypeError(
             f"expected initial to be an itk.Transform of double precision in {dimension} "
-            f"dimensions, the name of a kind or None, got {type(initial).__name__}"
+            f"dimensions, a Registration, the name of a kind or None, got {type(initial).__name__}"
         )
-    domain = ImageDomain.of(fixed_image)
-    inverses = inverse_transforms(initial, domain, ImageDomain.of(moving_image))
+    fixed_domain = ImageDomain.of(fixed_image)
+    if earlier is not None:
+        inverses = flat_transforms(earlier.moving_to_fixed)
+    else:
+        inverses = inverse_transforms(initial, fixed_domain, ImageDomain.of(moving_image))
+    domain = model.settings.box(fixed_image, fixed_mask) if model else fixed_domain
+    initial_map = space_map(initial, domain)
     pairs = None
     if landmarks is not None and settings.landmark_weight > 0:
         pairs = landmark_pairs(
@@ -162,17 +192,35 @@ def register(
         moving=moving_images,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
-        initial=space_map(initial, domain),
+        initial=initial_map,
         device=torch_device,
         channel_weights=weights,
         landmarks=pairs,
+        domain=domain,
     )
     generator = torch.Generator().manual_seed(seed)
-    if warm_start is None:
+    if model is not None:
+        deformation = model.predict(
+            fixed_image,
+            moving_image,
+            fixed_mask,
+            moving_mask,
+            box=domain,
+            initial=initial_map,
+            device=torch_device,
+        )
+        for weights_of_field in deformation.weights():
+            weights_of_field.requires_grad_(refine == "code_and_weights")
+    elif warm_start is None:
         deformation = Deformation.identity(domain, settings.field, generator)
     else:
         deformation = _warm_deformation(warm_start, domain, settings)
-    history, interrupted = optimise(deformation, pair, settings, generator, report)
+    history: list[Progress] = []
+    interrupted = False
+    if model is None or refine_steps:
+        history, interrupted = optimise(deformation, pair, settings, generator, report)
+    else:
+        warn_if_worse(deformation, pair, settings)
 
     transform = transform_from_deformation(deformation)
     return Registration(

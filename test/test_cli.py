@@ -13,12 +13,17 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
+import torch
 from command_line import assert_fails, run
 from typer.testing import Result
 
 from itk_nephi import registration
 from itk_nephi.composite import flat_transforms, transform_points
+from itk_nephi.encoder import EncoderSettings
 from itk_nephi.metrics import landmark_errors
+from itk_nephi.model import FieldSettings
+from itk_nephi.model_file import save_model
+from itk_nephi.nephi import ModelSettings, NePhi
 from itk_nephi.optimisation import RegistrationSettings
 from itk_nephi.phantom import Phantom, lung
 from itk_nephi.similarity import SIMILARITIES
@@ -723,3 +728,50 @@ for command in {[[str(part) for part in command] for command in commands]!r}:
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "o.mha").exists()
+
+
+# register --model
+
+
+@pytest.fixture(scope="module")
+def model_file(inputs: Path) -> Path:
+    field = FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4)
+    settings = ModelSettings(
+        field=field,
+        encoder=EncoderSettings(filters=(4, 8), local_block=1, hidden=4),
+        size=(20, 18),
+        spacing=(20.0, 20.0),
+    )
+    model = NePhi(settings, torch.Generator().manual_seed(1))
+    save_model(inputs / "model.safetensors", model)
+    return inputs / "model.safetensors"
+
+
+def test_a_model_predicts_and_its_steps_refine(
+    inputs: Path, model_file: Path, tmp_path: Path
+) -> None:
+    options = ["--initial", "geometry", "--points", 100, "--model", model_file]
+    for more, steps in (([], 0), (["--refine-steps", 2, "--refine", "all"], 2)):
+        result = register(inputs, tmp_path, *options, *more)
+        assert result.exit_code == 0, result.output
+        metrics = json.loads((tmp_path / "metrics.json").read_text())
+        assert metrics["steps"] == steps
+        assert metrics["inputs"]["model"] == str(model_file)
+        assert metrics["settings"]["field"]["width"] == 8
+        assert {file.name for file in tmp_path.iterdir()} == RESULTS
+
+
+def test_wrong_model_options_fail_in_plain_words(
+    inputs: Path, model_file: Path, tmp_path: Path
+) -> None:
+    for options, fragment in (
+        (["--model", model_file, "--steps", 3], "expected --refine-steps with --model"),
+        (["--refine-steps", 3], "refine_steps can refine, got none"),
+        (
+            ["--model", inputs / "fixed.nrrd"],
+            "expected the model to be a file that itk-nephi wrote",
+        ),
+        (["--model", inputs / "none"], "which does not exist"),
+    ):
+        result = register(inputs, tmp_path / "output", "--initial", "geometry", *options)
+        assert_fails(result, fragment)

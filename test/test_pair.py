@@ -201,3 +201,46 @@ def test_several_images_give_as_many_channels(domain: ImageDomain) -> None:
             device=CPU,
         )
         torch.testing.assert_close(values[:, 1:2], alone.channels(0.0, smoothed)[0](coords)[0])
+
+
+def test_another_domain_changes_the_coords_and_nothing_else(domain: ImageDomain) -> None:
+    fixed_mask = mask_of(domain, *BOX[: domain.dimension])
+    offset = np.array([3.0, -1.0, 2.0])[: domain.dimension]
+    images = [
+        image_from_array(np.random.default_rng(n).normal(size=domain.size[::-1]), domain)
+        for n in (1, 2)
+    ]
+    # wider than the image along the first axis only
+    factors = np.array([1.6, 0.7, 0.8])[: domain.dimension]
+    half = factors * domain.half_extent
+    box = replace(
+        domain,
+        spacing=tuple((factors * domain.spacing).tolist()),
+        origin=tuple((domain.centre - np.array(domain.direction) @ half).tolist()),
+    )
+    for mask in (None, image_from_array(fixed_mask, domain)):
+        own, other = (
+            ImagePair(
+                fixed=images[:1],
+                moving=images[1:],
+                fixed_mask=mask,
+                moving_mask=None,
+                initial=SpaceMap(np.eye(domain.dimension), offset),
+                device=CPU,
+                domain=given,
+            )
+            for given in (None, box)
+        )
+        assert other.domain == box
+        assert other.voxel_size == own.voxel_size
+        for coords in other.draw(300, torch.Generator().manual_seed(1)):
+            points = box.points_from_coords(coords.numpy())
+            # half a voxel of the image, by which points are drawn around the mask's voxels
+            beyond = np.abs(box.coords_from_points(points)) - box.bounds
+            assert (beyond * box.scale).max() <= 0.5 * max(domain.spacing) + 1e-4
+            own_coords = torch.tensor(domain.coords_from_points(points), dtype=torch.float32)
+            assert (own_coords.abs() <= torch.tensor(domain.bounds) + 1e-5).all()
+            for one, two in zip(
+                own.channels(0.0, smoothed), other.channels(0.0, smoothed), strict=True
+            ):
+                torch.testing.assert_close(one(own_coords)[0], two(coords)[0], atol=1e-4, rtol=0)
