@@ -283,6 +283,8 @@ class PhantomPairs:
         How many pairs.
     dimension, size, hollow
         As for :func:`itk_nephi.phantom.triangles_and_circles`.
+    motion : float
+        The largest displacement of a deformed shape, mm.
     seed : int
         Of the first pair; each next one has the next seed.
     """
@@ -292,6 +294,7 @@ class PhantomPairs:
     dimension: int = 2
     size: int = 64
     hollow: bool = False
+    motion: float = 5.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -303,16 +306,23 @@ class PhantomPairs:
         return self.count
 
     def __getitem__(self, number: int) -> TrainingPair:
-        draw = getattr(phantom, self.phantom)
         seed = self.seed + number
-        pair = draw(self.dimension, size=self.size, hollow=self.hollow, seed=seed)
-        known = isinstance(pair, phantom.Phantom)
+        size, hollow = self.size, self.hollow
+        pair = (
+            phantom.triangles_and_circles(self.dimension, size=size, hollow=hollow, seed=seed)
+            if self.phantom == "triangles_and_circles"
+            else phantom.deformed_shape(
+                self.dimension, size=size, hollow=hollow, motion=self.motion, seed=seed
+            )
+        )
         return TrainingPair(
             name=f"phantom {seed}",
             fixed=pair.fixed,
             moving=pair.moving,
             labels=(pair.fixed_labels, pair.moving_labels),
-            landmarks=(pair.fixed_landmarks, pair.moving_landmarks) if known else None,
+            landmarks=(pair.fixed_landmarks, pair.moving_landmarks)
+            if isinstance(pair, phantom.Phantom)
+            else None,
             initial=itk.TranslationTransform[itk.D, self.dimension].New(),
         )
 

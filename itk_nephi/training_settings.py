@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -130,7 +130,7 @@ class Recipe:
     pairs: TablePairs | FolderPairs | PhantomPairs
     validation: TablePairs | FolderPairs | PhantomPairs
     training: TrainingSettings = TrainingSettings()
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     @classmethod
     def read(cls, path: Path, folder: Path | None = None) -> Recipe:
