@@ -35,17 +35,21 @@ def register(inputs: Path, output: Path, *options: Any) -> Result:
     return run("register", *images, "-o", output, *QUICK, *options)
 
 
+def changed_settings(preset: Preset, **changes: Any) -> RegistrationSettings:
+    return registration_settings(preset, smoothing=None, elastix_parameters=None, **changes)
+
+
 def test_single_options_change_a_preset() -> None:
     for preset, expected in (
         (Preset.fast, RegistrationSettings.fast()),
         (Preset.default, RegistrationSettings()),
         (Preset.accurate, RegistrationSettings.accurate()),
     ):
-        assert chosen_settings(preset, steps=None) == expected
-        changed = chosen_settings(preset, steps=7, points=None, smoothness=0.25)
+        assert preset_settings(preset) == expected == changed_settings(preset, steps=None)
+        changed = changed_settings(preset, steps=7, points=None, smoothness=0.25)
         assert (changed.steps, changed.points) == (7, expected.points)
         assert changed.smoothness == 0.25
-    assert chosen_settings(Preset.fast, points=100).regularizer_points == 100
+    assert changed_settings(Preset.fast, points=100).regularizer_points == 100
 
 
 def test_the_help_tells_what_the_presets_are() -> None:
