@@ -256,9 +256,7 @@ class DeformationField(nn.Module):
     def _is_fused(self, coords: Tensor, code: LatentCode) -> bool:
         return can_fuse(coords, self.bounds, code.local_code)
 
-    def _fused(
-        self, coords: Tensor, code: LatentCode, *, derivatives: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _fused(self, coords: Tensor, code: LatentCode, *, derivatives: bool) -> Any:
         codes = code.global_code, code.local_code
         weights = list(self.parameters())
         return moved_by(
