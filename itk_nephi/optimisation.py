@@ -287,7 +287,8 @@ def _level(
                 "params": list(deformation.code.parameters()),
                 "lr": step_scale * settings.code_learning_rate,
             },
-        ]
+        ],
+        fused=pair.device.type == "cpu",
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for _ in range(settings.steps):
