@@ -26,6 +26,6 @@ def test_the_code_alone_passes_its_test_under_sanitizers(
     command = ["c++", "-std=c++17", "-O1", *warnings]
     command += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
     command += [f"-I{ROOT / 'include'}", str(ROOT / "test" / f"{name}.cpp"), "-o", str(program)]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=300)
     result = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
