@@ -6,6 +6,7 @@ composite                 any ITK transform: its parts, where it maps points, Ja
 image                     images as tensors, sampled at coords
 interpolation             linear interpolation on grids, with derivatives
 model                     the network: two deformation fields that share a latent code
+fused                     the same there and back in compiled code, on the CPU
 channels                  what of an image is compared
 similarity                how it is compared: the dissimilarities, by name
 loss                      the objective: dissimilarity, regulariser, landmarks; their sum

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -36,7 +37,7 @@ def moved_by(
     bounds: Tensor,
     frequencies: Tensor,
     codes: tuple[Tensor, Tensor],
-    weights: list[Tensor],
+    weights: Sequence[Tensor],
     *,
     derivatives: bool,
 ) -> tuple[Tensor, Tensor | None]:
@@ -54,7 +55,7 @@ def moved_by(
         Of the embedding.
     codes : pair of Tensor, shapes (G,) and (k, j, i, C)
         The global and the local latent code.
-    weights : list of Tensor
+    weights : sequence of Tensor
         A weight and a bias for each layer: synthesis, output, modulation.
     derivatives : bool
         Whether the Jacobian is wanted.
@@ -72,7 +73,7 @@ def moved_by(
         If the shapes do not fit together.
     """
     _require_shapes(coords, bounds, frequencies, codes, weights)
-    result: tuple[Tensor, Tensor | None] = _Moved.apply(
+    result: tuple[Tensor, Tensor | None] = _Moved.apply(  # type: ignore[no-untyped-call]
         derivatives, coords, bounds, frequencies, *codes, *weights
     )
     return result
@@ -138,7 +139,7 @@ def _require_shapes(
     bounds: Tensor,
     frequencies: Tensor,
     codes: tuple[Tensor, Tensor],
-    weights: list[Tensor],
+    weights: Sequence[Tensor],
 ) -> None:
     for tensor in (coords, bounds, frequencies, *codes, *weights):
         if not _is_plain(tensor):

@@ -245,7 +245,8 @@ class DeformationField(nn.Module):
             Coords of the domain.
         """
         if self._is_fused(coords, code):
-            return self._fused(coords, code, derivatives=False)[0]
+            moved: Tensor = self._fused(coords, code, derivatives=False)[0]
+            return moved
         return coords + self._displacement(coords, code, derivatives=False).value
 
     def with_jacobian(self, coords: Tensor, code: Code) -> tuple[Tensor, Tensor]:
@@ -259,7 +260,8 @@ class DeformationField(nn.Module):
             ``jacobian[n, i, j]`` is the derivative of ``moved[n, i]`` by ``coords[n, j]``.
         """
         if self._is_fused(coords, code):
-            return self._fused(coords, code, derivatives=True)
+            found: tuple[Tensor, Tensor] = self._fused(coords, code, derivatives=True)
+            return found
         displacement = self._displacement(coords, code, derivatives=True)
         inside = (coords.detach().abs() <= self.bounds).to(coords.dtype)
         jacobian = displacement.derivatives.permute(1, 2, 0) * inside[:, None, :]

@@ -188,7 +188,8 @@ class _Level:
         settings, code = self._settings, self._deformation.code
         self.schedule = Schedule(settings.steps, early_stop=settings.early_stop)
         self.optimizer = torch.optim.Adam(
-            [{"params": self._deformation.weights()}, {"params": list(code.parameters())}]
+            [{"params": self._deformation.weights()}, {"params": list(code.parameters())}],
+            fused=code.local_code.device.type == "cpu",
         )
 
     def begin_again(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The C++ evaluator on its own, under the address and undefined behaviour sanitizers."""
+"""The C++ evaluation and training of fields on their own, under sanitizers."""
 
 import shutil
 import subprocess
@@ -10,15 +10,22 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_the_evaluator_alone_passes_its_test_under_sanitizers(
-    tmp_path: Path, sanitizers: str
+@pytest.mark.parametrize(
+    ("name", "sanitizers"),
+    [
+        ("field_test", "address,undefined"),
+        ("field_test", "thread"),
+        ("training_test", "address,undefined"),
+    ],
+)
+def test_the_code_alone_passes_its_test_under_sanitizers(
+    tmp_path: Path, name: str, sanitizers: str
 ) -> None:
-    program = tmp_path / "field_test"
+    program = tmp_path / name
     warnings = ["-Wall", "-Wextra", "-Werror"]
     command = ["c++", "-std=c++17", "-O1", *warnings]
     command += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
-    command += [f"-I{ROOT / 'include'}", str(ROOT / "test" / "field_test.cpp"), "-o", str(program)]
-    subprocess.run(command, check=True, timeout=120)
+    command += [f"-I{ROOT / 'include'}", str(ROOT / "test" / f"{name}.cpp"), "-o", str(program)]
+    subprocess.run(command, check=True, timeout=300)
     result = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
