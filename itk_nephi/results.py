@@ -181,7 +181,7 @@ def write(
             case,
             [
                 Outcome(
-                    name="registered",
+                    name="NePhi",
                     warped=warped,
                     fixed_to_moving=fixed_to_moving,
                     moving_to_fixed=registration.moving_to_fixed,

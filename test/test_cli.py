@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -89,6 +90,16 @@ def test_register_leaves_everything_it_promises(registered: tuple[Path, Result])
     output, result = registered
     assert result.exit_code == 0, result.output
     assert {path.name for path in output.iterdir()} == RESULTS
+
+
+def test_the_report_names_the_very_files(registered: tuple[Path, Result], inputs: Path) -> None:
+    output, _ = registered
+    page = (output / "report.html").read_text(encoding="utf-8")
+    sums = json.loads((output / "metrics.json").read_text())["sha256"]
+    for name in ("fixed", "moving", "fixed_mask", "moving_mask"):
+        expected = hashlib.sha256((inputs / f"{name}.nrrd").read_bytes()).hexdigest()
+        assert sums[name] == expected
+        assert expected in page
 
 
 def test_the_transforms_move_points_both_ways(
