@@ -8,6 +8,8 @@ import importlib.metadata
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -299,13 +301,14 @@ def _run_on_dask(
         ) from error
     place: Any = nullcontext(address)
     if address is None:
-        place = LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address=None,
-            silence_logs="CRITICAL",
-        )
+        with _interrupts_ignored():  # the workers inherit it: Ctrl-C is for this process alone
+            place = LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs="CRITICAL",
+            )
     with place as scheduler, Client(scheduler) as client:
         threads = {worker["nthreads"] for worker in client.scheduler_info(-1)["workers"].values()}
         if threads - {1}:
@@ -322,3 +325,15 @@ def _run_on_dask(
             except KilledWorker:
                 reason = "its process was killed again and again, perhaps for lack of memory"
                 yield Outcome(pair=futures[future], reason=reason)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Ctrl-C goes elsewhere
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
