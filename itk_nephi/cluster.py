@@ -53,7 +53,7 @@ def computed(
                 n_workers=jobs,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs="CRITICAL",
             )
     with place as scheduler, Client(scheduler) as client:
