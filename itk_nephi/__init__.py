@@ -36,6 +36,7 @@ progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
 table, batch, summary     tables of image pairs, checked; many pairs; how they went
+cluster                   several computations at a time, by Dask
 options, batch_command    options that commands share; ``itk-nephi batch``
 elastix                   elastix parameter files as settings
 description, overview     its text and its picture

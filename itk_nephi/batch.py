@@ -11,8 +11,9 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ import torch
 
 from itk_nephi import registration, results
 from itk_nephi.case import Case
+from itk_nephi.cluster import computed
 from itk_nephi.files import plain_words, read_transform
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.table import PairRow
@@ -143,7 +145,10 @@ def run_batch(
             for pair in pairs:
                 yield run_pair(pair, output, settings)
         else:
-            yield from _run_on_dask(pairs, output, settings, min(jobs, len(pairs)), dask)
+            compute = partial(run_pair, output=output, settings=settings)
+            for pair, outcome in computed(compute, pairs, min(jobs, len(pairs)), dask):
+                reason = "its process was killed again and again, perhaps for lack of memory"
+                yield outcome or Outcome(pair=pair, reason=reason)
 
 
 def run_pair(pair: PairRow, output: Path, settings: BatchSettings) -> Outcome:
@@ -286,39 +291,3 @@ def _alone(output: Path) -> Iterator[None]:
 def _clear(output: Path) -> None:
     for left in output.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _run_on_dask(
-    pairs: Sequence[PairRow], output: Path, settings: BatchSettings, jobs: int, address: str | None
-) -> Iterator[Outcome]:
-    try:
-        from distributed import Client, KilledWorker, LocalCluster, as_completed
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "several pairs at a time need distributed: install itk-nephi[batch]"
-        ) from error
-    place: Any = nullcontext(address)
-    if address is None:
-        place = LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address=None,
-            silence_logs="CRITICAL",
-        )
-    with place as scheduler, Client(scheduler) as client:
-        threads = {worker["nthreads"] for worker in client.scheduler_info(-1)["workers"].values()}
-        if threads - {1}:
-            raise ValueError(
-                f"expected workers of one thread each (dask worker --nthreads 1) at {address}, got "
-                f"{max(threads)}"
-            )
-        futures = {
-            client.submit(run_pair, pair, output, settings, pure=False): pair for pair in pairs
-        }
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except KilledWorker:
-                reason = "its process was killed again and again, perhaps for lack of memory"
-                yield Outcome(pair=futures[future], reason=reason)

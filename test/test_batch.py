@@ -254,7 +254,7 @@ def test_a_killed_worker_s_pair_is_done_by_another(
 def cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
     threads = getattr(request, "param", 1)
     with LocalCluster(
-        n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=threads, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster:
         yield cluster
 
