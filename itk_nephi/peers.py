@@ -181,8 +181,9 @@ def demons(task: Task) -> Callable[[], Found]:
         step = itk.DiffeomorphicDemonsRegistrationFilter[image, image, vectors].New()
         step.SetStandardDeviations(1.5)
         method = itk.MultiResolutionPDEDeformableRegistration[image, image, vectors, itk.F].New(
-            fixed_image=fixed, moving_image=matched, registration_filter=step
+            fixed_image=fixed, moving_image=matched
         )
+        method.SetRegistrationFilter(step)
         method.SetNumberOfLevels(3)
         method.SetNumberOfIterations([100, 100, 50])
         method.Update()

@@ -86,8 +86,11 @@ def run_in_process(
     written = folder / "run.json"
     if status == 0 and written.is_file():
         row |= json.loads(written.read_text(encoding="utf-8"))
-        return row
-    return row | {"error": f"{_ending(status)}; {folder / 'log.txt'} has what it printed"}
+    else:
+        row["error"] = _ending(status)
+    if row["error"]:
+        row["error"] += f"; {folder / 'log.txt'} has what it printed"
+    return row
 
 
 def _ending(status: int) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from itk_nephi.composite import composite, jacobians
+from itk_nephi.convert import to_bspline_transform, to_displacement_field_transform
 from itk_nephi.domain import ImageDomain, image_like
 from itk_nephi.metrics import (
     dice,
@@ -42,6 +43,27 @@ def test_the_determinant_image_has_the_reference_grid(
         point = image.TransformIndexToPhysicalPoint(index)
         expected = np.linalg.det(jacobians(transform, [list(point)]))[0]
         assert determinants.GetPixel(index) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("part", ["field", "b-spline"])
+def test_the_determinants_of_any_transform_are_those_of_its_jacobians(
+    image: Any, affine: Any, diffeomorphism: Any, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itk_nephi.metrics.POINTS_AT_ONCE", 100)
+    if part == "field":
+        sampled = to_displacement_field_transform(diffeomorphism, image)
+    else:
+        sampled, _ = to_bspline_transform(diffeomorphism, image, spacing=8)
+    transform = composite([sampled, affine, affine])
+    determinants = np.asarray(jacobian_determinant_image(transform, image)).reshape(-1)
+    points = ImageDomain.of(image).voxel_points(np.arange(determinants.size))
+    # outside its grid a field is zero, so that rounding decides at the faces of the image
+    inner = np.zeros(np.asarray(image).shape, bool)
+    inner[(slice(1, -1),) * inner.ndim] = True
+    chosen = np.flatnonzero(inner)
+    expected = np.linalg.det(jacobians(transform, points[chosen]))
+    # displacements of up to 100 mm are kept as float
+    np.testing.assert_allclose(determinants[chosen], expected, rtol=5e-3)
 
 
 def test_folding_is_the_fraction_that_is_not_positive() -> None:

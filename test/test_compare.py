@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+from command_line import assert_fails, run
+
+from itk_nephi import RegistrationSettings, peers, register
+from itk_nephi.case import Case, landmark_columns
+from itk_nephi.comparison import measured, run_method
+from itk_nephi.composite import transform_points
+from itk_nephi.convert import to_displacement_field_transform
+from itk_nephi.domain import ImageDomain, image_from_array, image_like
+from itk_nephi.metrics import landmark_errors
+from itk_nephi.model import FieldSettings
+from itk_nephi.peers import METHODS, Task
+
+MISSING = next(name for name in METHODS if not peers.is_installed(METHODS[name][1]))
+
+PARAMETERS = """
+(Registration "MultiResolutionRegistration")
+(FixedImagePyramid "FixedSmoothingImagePyramid")
+(MovingImagePyramid "MovingSmoothingImagePyramid")
+(Interpolator "LinearInterpolator")
+(ResampleInterpolator "FinalBSplineInterpolator")
+(Resampler "DefaultResampler")
+(Metric "AdvancedMeanSquares")
+(Optimizer "AdaptiveStochasticGradientDescent")
+(ImageSampler "RandomCoordinate")
+(NumberOfResolutions 1)
+(MaximumNumberOfIterations 60)
+(NumberOfSpatialSamples 400)
+(RequiredRatioOfValidSamples 0.05)
+"""
+STAGES = {
+    "affine": '(Transform "AffineTransform")\n(AutomaticTransformInitialization "true")\n',
+    "bspline": '(Transform "BSplineTransform")\n(FinalGridSpacingInPhysicalUnits 20)\n',
+}
+
+
+@pytest.fixture
+def paths(domain: ImageDomain, tmp_path: Path) -> dict[str, Path]:
+    """Files of a pair of blobs, turned, shifted and bent by a known map of moving points."""
+    dimension = domain.dimension
+    fixed_domain = replace(
+        domain, size=(30, 26, 20)[:dimension], spacing=(1.5, 1.7, 2.1)[:dimension]
+    )
+    shift = np.array([3.0, -2.0, 4.0][:dimension])
+    origin = tuple(float(x) for x in np.array(fixed_domain.origin) + shift)
+    moving_domain = replace(fixed_domain, origin=origin)
+    rng = np.random.default_rng(0)
+    half = fixed_domain.half_extent
+    centres = fixed_domain.centre + rng.uniform(-0.8, 0.8, (30, dimension)) * half
+    heights = rng.uniform(50, 150, 30)
+
+    def blobs(points: Any) -> Any:
+        return sum(
+            height * np.exp(-np.square(points - centre).sum(axis=-1) / 50)
+            for height, centre in zip(heights, centres, strict=True)
+        )
+
+    def to_fixed(points: Any) -> Any:
+        coords = (points - shift - fixed_domain.centre) / half.max()
+        return points - shift + 1.5 * np.sin(2 * np.roll(coords, 1, axis=-1))
+
+    points = moving_domain.centre + rng.uniform(-0.5, 0.5, (25, dimension)) * half
+    found = {name: tmp_path / f"{name}.nrrd" for name in ("fixed", "moving")}
+    for name, grid, coords in (
+        ("fixed", fixed_domain, fixed_domain.grid_points()),
+        ("moving", moving_domain, to_fixed(moving_domain.grid_points())),
+    ):
+        image = image_from_array(blobs(coords).astype(np.float32), grid)
+        inside = np.zeros(np.asarray(image).shape, np.uint8)
+        inside[(slice(1, -1),) * dimension] = 1
+        labels = 1 + (np.asarray(image) > 60)
+        itk.imwrite(image, found[name])
+        for kind, values in (("mask", inside), ("labels", labels.astype(np.uint8))):
+            found[f"{name}_{kind}"] = tmp_path / f"{name}_{kind}.nrrd"
+            itk.imwrite(image_like(image, values), found[f"{name}_{kind}"])
+    found["landmarks"] = tmp_path / "landmarks.csv"
+    np.savetxt(
+        found["landmarks"],
+        np.hstack([to_fixed(points), points]),
+        delimiter=",",
+        header=",".join(landmark_columns(dimension)),
+        comments="",
+    )
+    for name, text in STAGES.items():
+        found[name] = tmp_path / f"{name}.txt"
+        found[name].write_text(PARAMETERS + text)
+    return found
+
+
+@pytest.fixture
+def case(paths: dict[str, Path]) -> Case:
+    names = ("fixed", "moving", "fixed_mask", "moving_mask", "landmarks")
+    return Case.read(
+        *(paths[name] for name in names), (paths["fixed_labels"], paths["moving_labels"])
+    )
+
+
+flat = pytest.mark.parametrize("dimension", [2], ids=["2D"])
+
+
+def test_elastix_agrees_with_a_direct_run_and_with_transformix(
+    case: Case, paths: dict[str, Path], tmp_path: Path
+) -> None:
+    parameters = [paths["affine"], paths["bspline"]]
+    row = run_method("elastix", case, tmp_path / "out", elastix_parameters=parameters, seed=3)
+    assert row["error"] is None
+    assert case.landmarks is not None
+    fixed_points, moving_points = case.landmarks
+
+    direct = itk.ParameterObject.New()
+    for path in parameters:
+        direct.AddParameterFile(str(path))
+    for number in range(2):
+        direct.SetParameter(number, "RandomSeed", "4")
+    method = itk.ElastixRegistrationMethod[type(case.fixed), type(case.moving)].New(
+        case.fixed, case.moving
+    )
+    method.SetParameterObject(direct)
+    method.SetFixedMask(case.fixed_mask)
+    method.SetMovingMask(case.moving_mask)
+    method.SetLogToConsole(False)
+    method.UpdateLargestPossibleRegion()
+    table = tmp_path / "points.txt"
+    lines = [" ".join(map(repr, point)) for point in fixed_points.tolist()]
+    table.write_text("\n".join(["point", str(len(lines)), *lines]))
+    transformix = itk.TransformixFilter[type(case.moving)].New(case.moving)
+    transformix.SetTransformParameterObject(method.GetTransformParameterObject())
+    transformix.SetFixedPointSetFileName(str(table))
+    transformix.SetOutputDirectory(str(tmp_path))
+    transformix.SetLogToConsole(False)
+    transformix.UpdateLargestPossibleRegion()
+    texts = (tmp_path / "outputpoints.txt").read_text().split("OutputPoint = [")[1:]
+    expected = np.array([text.split("]")[0].split() for text in texts], dtype=float)
+
+    written = itk.transformread(tmp_path / "out" / "fixed_to_moving.h5")[0]
+    np.testing.assert_allclose(transform_points(written, fixed_points), expected, atol=1e-3)
+    error = np.linalg.norm(expected - moving_points, axis=1).mean()
+    assert row["landmark_error_mm"]["mean"] == pytest.approx(error, abs=1e-3)
+    before = np.linalg.norm(fixed_points - moving_points, axis=1).mean()
+    assert error < before / 4
+
+
+@flat
+def test_a_row_tells_time_memory_and_quality(
+    case: Case, paths: dict[str, Path], tmp_path: Path
+) -> None:
+    row = run_method("demons", case, tmp_path / "out", threads=1)
+    assert row["name"] == "demons"
+    assert row["error"] is None
+    assert 0 < row["seconds"] < row["process_seconds"]
+    assert 0 < row["cpu_seconds"]
+    assert 50 < row["peak_memory_mib"] < 4000
+    assert row["folding_fraction"] == 0
+    assert 0 < row["standard_deviation_of_log_jacobian"] < 0.5
+    assert set(row["dice"]) == {"1", "2"}
+    assert "inverse_consistency_error_mm" not in row
+    assert case.landmarks is not None
+    identity = itk.IdentityTransform[itk.D, 2].New()
+    assert row["landmark_error_mm"]["count"] == 25
+    assert row["landmark_error_mm"]["mean"] < landmark_errors(identity, *case.landmarks).mean() / 4
+    warped = itk.imread(tmp_path / "out" / "warped.nii.gz")
+    assert ImageDomain.of(warped).matches(ImageDomain.of(case.fixed))
+    assert paths["fixed"].is_file()
+
+
+@flat
+def test_nephi_is_what_register_finds(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_field: FieldSettings
+) -> None:
+    settings = RegistrationSettings(steps=2, points=50, regularizer_points=20, field=small_field)
+    monkeypatch.setattr("itk_nephi.options.chosen_settings", lambda _: settings)
+    there, back = peers.nephi(Task(case=case, initial="moments", folder=tmp_path, seed=5))()
+    expected = register(
+        case.fixed,
+        case.moving,
+        fixed_mask=case.fixed_mask,
+        moving_mask=case.moving_mask,
+        initial="moments",
+        settings=settings,
+        seed=5,
+    )
+    points = ImageDomain.of(case.fixed).grid_points().reshape(-1, 2)
+    for found, other in ((there, expected.fixed_to_moving), (back, expected.moving_to_fixed)):
+        np.testing.assert_array_equal(
+            transform_points(found, points), transform_points(other, points)
+        )
+
+
+def test_a_known_transform_is_measured_exactly(case: Case) -> None:
+    assert case.landmarks is not None
+    dimension = case.dimension
+    shift = itk.TranslationTransform[itk.D, dimension].New()
+    shift.SetOffset(list(np.array(case.moving.GetOrigin()) - np.array(case.fixed.GetOrigin())))
+    points = case.landmarks[0]
+    ideal = replace(
+        case,
+        landmarks=(points, transform_points(shift, points)),
+        labels=(case.labels[0], image_like(case.moving, np.asarray(case.labels[0]))),
+    )
+    sampled = to_displacement_field_transform(shift, case.fixed)
+    for transform in (shift, sampled):
+        found = measured(ideal, transform, shift.GetInverseTransform())
+        assert found["folding_fraction"] == 0
+        assert found["standard_deviation_of_log_jacobian"] == pytest.approx(0, abs=1e-3)
+        assert found["landmark_error_mm"]["max"] == pytest.approx(0, abs=1e-5)
+        assert found["dice"] == {"1": 1.0, "2": 1.0}
+        assert found["inverse_consistency_error_mm"]["mean"] == pytest.approx(0, abs=1e-5)
+
+
+@flat
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("kill -KILL $$", "its process was killed, perhaps for lack of memory"),
+        ("kill -SEGV $$", "its process crashed: Segmentation fault"),
+        ("exit 3", "its process ended with status 3"),
+    ],
+)
+def test_a_process_that_ends_early_is_a_row(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, words: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{ending}\n")
+    program.chmod(0o755)
+    stale = tmp_path / "out" / "fixed_to_moving.h5"
+    stale.parent.mkdir()
+    stale.write_text("of an earlier run")
+    monkeypatch.setattr(sys, "executable", str(program))
+    row = run_method("nephi", case, tmp_path / "out")
+    assert row["error"].startswith(words)
+    assert "log.txt" in row["error"]
+    assert row["process_seconds"] > 0
+    assert not stale.exists()
+
+
+@flat
+def test_methods_other_than_nephi_say_that_they_want_a_linear_start(case: Case) -> None:
+    initial = itk.BSplineTransform[itk.D, 2, 3].New()
+    task = Task(case=case, initial=initial, folder=Path())
+    with pytest.raises(ValueError, match=r"expected a linear initial transform .*BSpline"):
+        task.initial_affine()
+
+
+def options(paths: dict[str, Path]) -> list[Any]:
+    return [
+        *("--fixed-mask", paths["fixed_mask"], "--moving-mask", paths["moving_mask"]),
+        *("--landmarks", paths["landmarks"]),
+        *("--labels", paths["fixed_labels"], paths["moving_labels"]),
+        *("--elastix-parameters", paths["affine"], "--elastix-parameters", paths["bspline"]),
+    ]
+
+
+@flat
+def test_a_failed_method_is_a_row_of_the_tables(paths: dict[str, Path], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    methods = ["--methods", f"{MISSING},elastix"]
+    result = run(
+        "compare", paths["fixed"], paths["moving"], "-o", output, *options(paths), *methods
+    )
+    assert result.exit_code == 0, result.stderr
+    found = json.loads((output / "comparison.json").read_text())
+    failed, done = found["methods"]
+    assert failed["name"] == MISSING
+    package = METHODS[MISSING][1]
+    assert f"expected the package {package} to be installed, found none" in failed["error"]
+    assert done["error"] is None
+    assert found["inputs"]["fixed"] == str(paths["fixed"])
+    assert set(found["sha256"]) == set(found["inputs"])
+    assert {"python", "itk", "itk-nephi", "itk-elastix"} <= set(found["versions"])
+    with (output / "comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == [MISSING, "elastix"]
+    assert float(rows[1]["landmark error, mean mm"]) == pytest.approx(
+        done["landmark_error_mm"]["mean"], rel=1e-3
+    )
+    assert package in rows[0]["error"]
+    text = (output / "comparison.md").read_text()
+    assert text.count("\n") == 4
+    assert text.strip() in result.stdout
+
+
+@flat
+def test_methods_are_compared_over_the_pairs_of_a_table(
+    paths: dict[str, Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text(
+        "name,fixed,moving,landmarks\n"
+        + "".join(
+            f"{name},{paths[name]},{paths[other]},\n"
+            for name, other in (("fixed", "moving"), ("moving", "fixed"))
+        )
+    )
+    output = tmp_path / "out"
+    arguments = ["--elastix-parameters", paths["affine"], "--methods", "demons,elastix"]
+    result = run("compare", "--table", table, "-o", output, *arguments)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads((output / "comparison.json").read_text())
+    assert [pair["name"] for pair in found["pairs"]] == ["fixed", "moving"]
+    assert (output / "fixed" / "elastix" / "fixed_to_moving.h5").is_file()
+    times = [[row["seconds"] for row in pair["methods"]] for pair in found["pairs"]]
+    difference = next(d for d in found["differences"] if d["metric"] == "time s")
+    assert (difference["method"], difference["other"]) == ("demons", "elastix")
+    assert difference["pairs"] == 2
+    assert difference["mean"] == pytest.approx(np.mean([a - b for a, b in times]))
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert "demons - elastix" in (output / "comparison.md").read_text()
+
+
+@flat
+def test_that_all_methods_fail_is_an_error(paths: dict[str, Path], tmp_path: Path) -> None:
+    arguments = ["-o", tmp_path / "out", "--methods", MISSING]
+    result = run("compare", paths["fixed"], paths["moving"], *arguments)
+    assert result.exit_code == 2
+    assert "every method failed" in result.stderr
+
+
+@flat
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ("{fixed}", "expected FIXED and MOVING, or --table, got neither"),
+        ("{fixed} {moving} --methods nephi,elastic", "got 'nephi,elastic'"),
+        ("{fixed} {moving} --methods demons,demons", "each once"),
+        ("{fixed} {moving} --table {landmarks}", "got some beside it"),
+        ("{fixed} {moving} --elastix-parameters none.txt", "--elastix-parameters to be a file"),
+        ("{fixed} {moving} --initial none.h5", "initial"),
+        ("{fixed} none.nrrd", "moving"),
+        ("{fixed} {moving} --fixed-mask {moving_mask}", "expected fixed_mask on the grid of fixed"),
+        ("{fixed} {moving} --landmarks {outside}", "fixed landmarks inside the fixed image"),
+        ("{fixed} {moving} --labels {others} {moving_labels}", "share a value"),
+        ("--table {landmarks}", "unknown column"),
+        ("--table {unreadable}", "row 1"),
+    ],
+)
+def test_bad_input_is_named_before_anything_starts(
+    paths: dict[str, Path], tmp_path: Path, arguments: str, fragment: str
+) -> None:
+    for name in ("outside", "unreadable", "others"):
+        paths[name] = tmp_path / f"{name}.csv"
+    paths["outside"].write_text(",".join(landmark_columns(2)) + "\n900,0,900,0\n")
+    paths["unreadable"].write_text("fixed,moving\nfixed.nrrd,nothing.nrrd\n")
+    paths["others"] = tmp_path / "others.nrrd"
+    labels = itk.imread(paths["fixed_labels"])
+    itk.imwrite(image_like(labels, np.asarray(labels) + np.uint8(7)), paths["others"])
+    given = [word.format(**paths) for word in arguments.split()]
+    output = tmp_path / "out"
+    assert_fails(run("compare", *given, "-o", output), fragment)
+    assert not output.exists()

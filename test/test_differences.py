@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from itk_nephi.differences import bootstrap_interval, metric, paired_differences
+
+
+def test_the_interval_of_many_values_is_that_of_the_normal_distribution() -> None:
+    values = np.random.default_rng(4).normal(0.3, 2.0, 400)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    low, high = bootstrap_interval(values)
+    # the quantiles of 10,000 draws are known to about 2 % of the half width
+    assert low == pytest.approx(values.mean() - half, abs=0.06 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.06 * half)
+
+
+def test_the_interval_turns_with_the_sign_and_shrinks_with_the_level() -> None:
+    values = np.random.default_rng(4).exponential(size=30)
+    low, high = bootstrap_interval(values)
+    assert bootstrap_interval(-values) == pytest.approx((-high, -low))
+    narrow = bootstrap_interval(values, level=0.5)
+    assert low < narrow[0] < values.mean() < narrow[1] < high
+
+
+def test_the_interval_of_equal_values_is_that_value() -> None:
+    assert bootstrap_interval([0.25] * 7) == (0.25, 0.25)
+
+
+def row(name: str, error: float | None, **further: Any) -> dict[str, Any]:
+    if error is None:
+        return {"name": name, "error": "no luck"}
+    return {"name": name, "error": None, "landmark_error_mm": {"mean": error}, **further}
+
+
+def test_methods_are_compared_on_the_pairs_where_both_succeeded() -> None:
+    pairs = [
+        {"methods": [row("a", 2.0, dice={"1": 0.5, "2": 0.7}), row("b", 1.0, dice={"1": 0.4})]},
+        {"methods": [row("a", 4.0), row("b", 1.0)]},
+        {"methods": [row("a", None), row("b", 1.0)]},
+    ]
+    landmarks, dice = paired_differences(pairs)
+    assert landmarks | {"low": 0, "high": 0} == {
+        "metric": "landmark error, mean mm",
+        "method": "a",
+        "other": "b",
+        "pairs": 2,
+        "mean": 2.0,
+        "low": 0,
+        "high": 0,
+    }
+    assert (landmarks["low"], landmarks["high"]) == (1.0, 3.0)
+    assert dice["metric"] == "Dice, mean"
+    assert dice["mean"] == dice["low"] == dice["high"] == pytest.approx(0.2)
+
+
+def test_a_metric_that_a_row_lacks_is_none() -> None:
+    assert metric(row("a", None), "landmark error, mean mm") is None
+    assert metric({"inverse_consistency_error_mm": {"mean": 0.5}}, "there and back, mean mm") == 0.5
+    assert metric({"landmark_error_mm": {"mean": None}}, "landmark error, mean mm") is None
