@@ -19,12 +19,19 @@ optimisation              the deformation of one pair that minimises the objecti
 refinement                how ``register()`` refines what such a model predicts
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
+dataset, augmentation     pairs to train on, and how they are changed at random
+batch_loss, training      ``train()``: many pairs to a model
+training_settings         how, and the TOML file that says so
+validation                how well a model predicts
 inverse                   the exact inverse of any transform, by Newton's method
 convert                   any transform to a displacement field or a B-spline transform
 metrics                   landmark error, Dice, folding, inverse consistency
 phantom                   synthetic image pairs with known transforms
 chest, shape, motion      what they show, and how it moves
-cli, transform_commands   the ``itk-nephi`` command
+demonstration             a prediction with the model that comes with this package
+cli                       the ``itk-nephi`` command
+transform_commands        those of its commands that work on results
+training_command          the one that trains
 progress                  what it tells while it runs
 files, mesh               what it reads and writes
 case, results             a pair as read, and what its registration leaves
@@ -56,6 +63,8 @@ if TYPE_CHECKING:
     from itk_nephi.nephi import ModelSettings, NePhi
     from itk_nephi.optimisation import Progress, RegistrationSettings
     from itk_nephi.registration import Registration, register
+    from itk_nephi.training import train
+    from itk_nephi.training_settings import TrainingSettings
 
 __all__ = [
     "EncoderSettings",
@@ -65,9 +74,11 @@ __all__ = [
     "Progress",
     "Registration",
     "RegistrationSettings",
+    "TrainingSettings",
     "load_model",
     "register",
     "save_model",
+    "train",
 ]
 
 _HOMES = {
@@ -78,9 +89,11 @@ _HOMES = {
     "Progress": "optimisation",
     "RegistrationSettings": "optimisation",
     "Registration": "registration",
+    "TrainingSettings": "training_settings",
     "load_model": "model_file",
     "register": "registration",
     "save_model": "model_file",
+    "train": "training",
 }
 
 
