@@ -22,13 +22,19 @@ nephi, model_file         that model: it predicts a pair's deformation; its file
 refinement                how ``register()`` refines what such a model predicts
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
+dataset, augmentation     pairs to train on, and how they are changed at random
+batch_loss, training      ``train()``: many pairs to a model
+training_settings         how, and the TOML file that says so
+validation                how well a model predicts
 inverse                   the exact inverse of any transform, by Newton's method
 convert                   any transform to a displacement field or a B-spline transform
 metrics                   landmark error, Dice, folding, inverse consistency
 phantom                   synthetic image pairs with known transforms
 chest, shape, motion      what they show, and how it moves
+demonstration             a prediction with the model that comes with this package
 cli, transform_commands   the ``itk-nephi`` command
 options                   those of registrations that say how long it takes, what it needs
+training_command          the command that trains
 peers, run                other programs, and any method in a process of its own, measured
 comparison, differences   methods on one pair or several, judged by the same code
 compare_command           its command
@@ -70,6 +76,8 @@ if TYPE_CHECKING:
     from itk_nephi.optimisation import Progress
     from itk_nephi.registration import Registration, register
     from itk_nephi.settings import RegistrationSettings
+    from itk_nephi.training import train
+    from itk_nephi.training_settings import TrainingSettings
 
 __all__ = [
     "EncoderSettings",
@@ -79,9 +87,11 @@ __all__ = [
     "Progress",
     "Registration",
     "RegistrationSettings",
+    "TrainingSettings",
     "load_model",
     "register",
     "save_model",
+    "train",
 ]
 
 _HOMES = {
@@ -92,9 +102,11 @@ _HOMES = {
     "Progress": "optimisation",
     "RegistrationSettings": "settings",
     "Registration": "registration",
+    "TrainingSettings": "training_settings",
     "load_model": "model_file",
     "register": "registration",
     "save_model": "model_file",
+    "train": "training",
 }
 
 

@@ -324,10 +324,15 @@ def demo(
         72,
     ),
 ) -> None:
-    """Draw a chest whose breathing is known, register it, and tell the landmark error."""
+    """Draw a chest whose breathing is known, register it, and tell the landmark error.
+
+    Before that, predict a pair of shapes with the model that comes with this package.
+    """
     with files.staged(output, "--output") as stage:
+        from itk_nephi.demonstration import show_prediction
         from itk_nephi.phantom import lung
 
+        typer.echo(show_prediction(stage / "prediction.png", seed))
         phantom = lung(3, size=size, seed=seed)
         names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
         paths = {name: output / f"{name}.nii.gz" for name in names}

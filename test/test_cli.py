@@ -703,7 +703,13 @@ def test_the_demo_leaves_its_inputs_too(tmp_path: Path) -> None:
     result = run("demo", "-o", tmp_path, "--steps", 1, "--size", 20, 18, 16)
     assert result.exit_code == 0, result.output
     images = {f"{name}.nii.gz" for name in IMAGES}
-    assert {path.name for path in tmp_path.iterdir()} == RESULTS | images | {"landmarks.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == RESULTS | images | {
+        "landmarks.csv",
+        "prediction.png",
+    }
+    found = re.search(r"Dice ([\d.]+), predicted in [\d.]+ s ([\d.]+)", result.stdout)
+    assert found is not None
+    assert float(found[2]) > float(found[1]) + 0.1
     assert "landmark error" in result.stdout
     assert "Dice" in result.stdout
 

@@ -1,0 +1,91 @@
+"""A displacement at every voxel in place of a neural field, with the same objective."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from itk_nephi import RegistrationSettings
+from itk_nephi.convert import displacement_field_transform, vector_image
+from itk_nephi.dataset import TrainingPair
+from itk_nephi.domain import ImageDomain
+from itk_nephi.encoder import PairCode
+from itk_nephi.interpolation import sample_grid_with_derivatives
+from itk_nephi.loss import objective
+from itk_nephi.pair import ImagePair
+from itk_nephi.sampling import space_map
+from itk_nephi.similarity import Similarity
+
+
+class VoxelField(nn.Module):
+    """Moves coords by a displacement that is interpolated linearly between the voxels."""
+
+    def __init__(self, domain: ImageDomain) -> None:
+        super().__init__()
+        self.register_buffer("bounds", torch.tensor(domain.bounds))
+        self.displacement = nn.Parameter(torch.zeros(*domain.size[::-1], domain.dimension))
+
+    def forward(self, coords: Tensor, code: PairCode) -> Tensor:
+        """Move coords, shape (N, D)."""
+        return self.with_jacobian(coords, code)[0]
+
+    def with_jacobian(self, coords: Tensor, _: PairCode) -> tuple[Tensor, Tensor]:
+        """Move coords and differentiate by them: shapes (N, D) and (N, D, D)."""
+        place = coords / self.bounds
+        inside = (place.detach().abs() <= 1).to(coords)
+        values, slopes = sample_grid_with_derivatives(self.displacement, place.clamp(-1, 1))
+        jacobian = (slopes / self.bounds[:, None, None]).permute(1, 2, 0) * inside[:, None, :]
+        return coords + values, jacobian + torch.eye(coords.shape[1])
+
+
+def register_voxels(
+    pair: TrainingPair, settings: RegistrationSettings, learning_rate: float, seed: int
+) -> Any:
+    """Return the transform of a pair, without initial transform, with the steps of ``settings``."""
+    images = ImagePair(
+        fixed=[pair.fixed],
+        moving=[pair.moving],
+        fixed_mask=None,
+        moving_mask=None,
+        initial=space_map(pair.initial, ImageDomain.of(pair.fixed)),
+        device=torch.device("cpu"),
+    )
+    domain = images.domain
+    field, inverse_field = VoxelField(domain), VoxelField(domain)
+    similarity = Similarity.of(
+        settings.similarity, voxel=images.voxel_size, windows=settings.local_windows
+    )
+    generator = torch.Generator().manual_seed(seed)
+    code = PairCode(torch.zeros(1), torch.zeros(1, 1))
+    for smoothing in settings.smoothing:
+        channels = images.channels(smoothing, similarity.channels)
+        optimizer = torch.optim.Adam(
+            [*field.parameters(), *inverse_field.parameters()], lr=learning_rate
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+        for _ in range(settings.steps):
+            losses = objective(
+                field,  # type: ignore[arg-type]
+                inverse_field,  # type: ignore[arg-type]
+                code,
+                channels,
+                images.draw(settings.points, generator),
+                dissimilarity=similarity.dissimilarity,
+                regularizer_points=settings.regularizer_points,
+                voxel=domain.voxel_size / domain.scale,
+                smoothness=settings.smoothness,
+                inverse_consistency=settings.inverse_consistency,
+                prior=0.0,
+            )
+            optimizer.zero_grad()
+            losses["total"].backward()
+            optimizer.step()
+            schedule.step()
+    shift = field.displacement.detach().double().numpy() * domain.scale
+    return displacement_field_transform(
+        vector_image(shift @ np.array(domain.direction).T, pair.fixed, itk.D)
+    )
