@@ -159,7 +159,7 @@ def test_a_row_tells_time_memory_and_quality(
     assert row["name"] == "demons"
     assert row["error"] is None
     assert 0 < row["seconds"] < row["process_seconds"]
-    assert 0 < row["cpu_seconds"]
+    assert row["cpu_seconds"] > 0
     assert 50 < row["peak_memory_mib"] < 4000
     assert row["folding_fraction"] == 0
     assert 0 < row["standard_deviation_of_log_jacobian"] < 0.5
