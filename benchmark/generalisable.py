@@ -51,7 +51,6 @@ from itk_nephi.validation import judge
 ROOT = Path(__file__).resolve().parents[1]
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
 SHAPES = "triangles and circles"
-REFINEMENTS = (10, 25, 50)
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class Benchmark:
     quick: bool
     pairs: int
     seeds: int
+    refinements: tuple[int, ...]
 
     def recipe(self, name: str, folder: Path | None = None) -> Recipe:
         """Return a training of ``configs``, with the paths in ``folder``."""
@@ -174,11 +174,11 @@ def predicts(benchmark: Benchmark) -> None:
             "predicted": registered(initial, model=model),
         }
         for refine in ("code", "code_and_weights"):
-            for steps in REFINEMENTS:
+            for steps in benchmark.refinements:
                 label = f"+ {steps} steps, {refine.replace('_', ' ')}"
                 methods[label] = registered(initial, model=model, refine=refine, refine_steps=steps)
         defaults = RegistrationSettings()
-        for steps in REFINEMENTS:
+        for steps in benchmark.refinements:
             settings = replace(defaults, steps=steps, smoothing=defaults.smoothing[-1:])
             methods[f"from scratch, {steps} steps"] = registered(initial, settings=settings)
         methods["from scratch, default"] = registered(
@@ -210,7 +210,7 @@ def diffeomorphic(benchmark: Benchmark) -> None:
     """Count folds on a grid twice as fine, and see how far points come back."""
     rows = []
     for name, (model, pairs, initial) in benchmark.cases().items():
-        for steps in (0, 50):
+        for steps in (0, benchmark.refinements[-1]):
             folded, errors = [], []
             for pair in pairs:
                 result = register(
@@ -255,7 +255,6 @@ def regularizer_points(benchmark: Benchmark) -> None:
         by_seed = []
         for seed in range(benchmark.seeds):
             settings = replace(base, regularizer_points=count)
-
             transform_of = registered("identity", settings=settings, seed=seed)
             by_seed.append([timed(pair, transform_of) for pair in pairs])
         means = [np.mean([scores.dice for scores, _ in results]) for results in by_seed]
@@ -363,6 +362,7 @@ def main() -> None:
         options.quick,
         pairs=2 if options.quick else 50,
         seeds=1 if options.quick else 3,
+        refinements=(2,) if options.quick else (10, 25, 50),
     )
     for row in options.rows:
         start = time.perf_counter()
