@@ -11,6 +11,8 @@ from typing import Any
 
 LEAST_STEPS = 10
 """How many steps of a level are taken, if so many are asked for, however short the time."""
+RISE = 0.2
+"""During which part of a level the sizes of its steps rise, before they fall."""
 WINDOW = 25
 """How many steps are compared with as many before, to see a plateau."""
 TAIL = 25
@@ -18,12 +20,14 @@ TAIL = 25
 
 
 class Schedule:
-    r"""The steps of one level: their sizes fall to zero along a cosine, however many there are.
+    r"""The steps of one level: their sizes rise, then fall to zero, however many there are.
 
     The first step has the phase p = 0. With n steps left, each goes on by (1 - p) / n, so that the
-    last ends at 1; n may be reduced at any time. The size of a step is the first size times
+    last ends at 1; n may be reduced at any time. The size of a step is the largest size times
 
-    .. math:: (1 + \cos \pi p) / 2
+    .. math:: \min(1, (p + 1 / n_0) / 0.2) (1 + \cos \pi p) / 2
+
+    with n_0 steps at first: Adam, which begins anew at each level, knows too little for large steps.
 
     A level has come to a plateau when the mean dissimilarity of the last ``WINDOW`` steps is less
     than a standard error below that of the ``WINDOW`` steps before. The points of each step are
@@ -47,8 +51,9 @@ class Schedule:
 
     @property
     def factor(self) -> float:
-        """The size of the next step, in first step sizes."""
-        return (1 + math.cos(math.pi * self.phase)) / 2
+        """The size of the next step, in largest step sizes."""
+        rise = min(1.0, (self.phase + 1 / self.steps) / RISE)
+        return rise * (1 + math.cos(math.pi * self.phase)) / 2
 
     def length(self, pace: float) -> int:
         """Return how many steps a whole level takes where there is time for ``pace`` steps."""

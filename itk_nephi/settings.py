@@ -53,7 +53,8 @@ class RegistrationSettings:
     landmark_scale : float
         Up to which distance a pair counts about quadratically, mm; beyond, it counts linearly.
     weights_learning_rate, code_learning_rate : float
-        First step sizes of Adam, which fall to zero within each level along a cosine.
+        Largest step sizes of Adam, which rise and fall to zero within each level, see
+        :class:`itk_nephi.schedule.Schedule`.
     early_stop : bool
         Whether a level whose dissimilarity no longer falls is brought to its end within a few
         steps, see :class:`itk_nephi.schedule.Schedule`. Not by default: a plateau is only seen
