@@ -14,7 +14,7 @@ initial                   the initial transform, by ITK's own registration
 sampling                  ITK transforms on grids: as maps for torch, and inverted
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 focus, pair               the points at which an image pair is compared, and its channels
-settings, schedule        how a pair is registered, in how many steps and how large ones
+settings, schedule, adam  how a pair is registered, in how many steps and how large ones
 optimisation              the deformation of one pair that minimises the objective
 checkpoint, memory        the state of a run in a file; what a run needs, found beforehand
 encoder                   where a model of many pairs gets a pair's latent code from

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from itk_nephi.adam import Adam
 from itk_nephi.checkpoint import Checkpoint
 from itk_nephi.image import SampledImage
 from itk_nephi.loss import objective
@@ -187,10 +188,7 @@ class _Level:
     def _begin(self) -> None:
         settings, code = self._settings, self._deformation.code
         self.schedule = Schedule(settings.steps, early_stop=settings.early_stop)
-        self.optimizer = torch.optim.Adam(
-            [{"params": self._deformation.weights()}, {"params": list(code.parameters())}],
-            fused=code.local_code.device.type == "cpu",
-        )
+        self.optimizer = Adam([self._deformation.weights(), list(code.parameters())])
 
     def begin_again(self, reason: str) -> None:
         """Go back to where the level began, and halve the step sizes."""
@@ -210,9 +208,8 @@ class _Level:
         """Take the next of ``left`` steps along the gradients."""
         settings = self._settings
         rates = (settings.weights_learning_rate, settings.code_learning_rate)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = 0.5**self.retry * rate * self.schedule.factor
-        self.optimizer.step()
+        scale = 0.5**self.retry * self.schedule.factor
+        self.optimizer.step([scale * rate for rate in rates])
         self.schedule.advance(left, dissimilarity)
 
     def state(self) -> dict[str, Any]:
@@ -221,13 +218,13 @@ class _Level:
             "done": self.done,
             "retry": self.retry,
             "start": self._start,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.done, self.retry, self._start = state["done"], state["retry"], state["start"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state(state["optimizer"])
         self.schedule.load_state(state["schedule"])
 
 

@@ -28,7 +28,7 @@ PresetOption = Annotated[
     Preset,
     typer.Option(
         "--preset",
-        help="fast: 60 steps of each level, 3000 points; default; accurate: 400 steps, 10000 "
+        help="fast: 75 steps of each level, 3000 points; default; accurate: 400 steps, 10000 "
         "points. Single options change it.",
         metavar="NAME",
     ),

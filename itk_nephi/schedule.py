@@ -27,7 +27,7 @@ class Schedule:
 
     .. math:: \min(1, (p + 1 / n_0) / 0.2) (1 + \cos \pi p) / 2
 
-    with n_0 steps at first: Adam, which begins anew at each level, knows too little for large steps.
+    with n_0 steps at first: Adam, which begins anew, knows too little for large steps.
 
     A level has come to a plateau when the mean dissimilarity of the last ``WINDOW`` steps is less
     than a standard error below that of the ``WINDOW`` steps before. The points of each step are
