@@ -38,7 +38,8 @@ def prepared_nephi(
     """Return NePhi's registration of a pair, from fixed to moving, with all that it imports."""
     from itk_nephi import FieldSettings, RegistrationSettings, register
 
-    itk.ImageRegistrationMethodv4  # noqa: B018, loads ITK's part of the initial transform
+    if initial == "affine":
+        itk.ImageRegistrationMethodv4  # noqa: B018, loads ITK's part of it
     chosen = RegistrationSettings if preset == "default" else getattr(RegistrationSettings, preset)
     if "field" in settings:
         settings = settings | {"field": FieldSettings(**settings["field"])}
