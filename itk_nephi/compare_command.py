@@ -70,7 +70,7 @@ def compare(
 
     One after the other, each in a process of its own. OUTPUT/METHOD holds
     fixed_to_moving.h5, warped.nii.gz and log.txt, and moving_to_fixed.h5
-    where the method finds it; comparison.json, .csv and .md hold errors,
+    where the method finds it; comparison.json, .csv, .md and report.html hold errors,
     folding, time and memory. A method that fails is a row with the reason.
 
     Time is that of the registration with its initial transform, without

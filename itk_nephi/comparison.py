@@ -17,7 +17,7 @@ from itk_nephi import metrics
 from itk_nephi.case import Case
 from itk_nephi.differences import METRICS, metric, paired_differences
 from itk_nephi.domain import ImageDomain
-from itk_nephi.files import plain_words, read_transform, write_image
+from itk_nephi.files import plain_words, read_image, read_transform, write_image
 from itk_nephi.peers import METHODS
 from itk_nephi.results import (
     measured_inside,
@@ -61,12 +61,7 @@ def run_method(
     )
     if row["error"] is None:
         try:
-            there, back = (
-                read_transform(folder / file, file, case.dimension)
-                if (folder / file).is_file()
-                else None
-                for file in ("fixed_to_moving.h5", "moving_to_fixed.h5")
-            )
+            there, back = _transforms(folder, case.dimension)
             row |= measured(case, there, back)
             write_image(resample(case.moving, [there], case.fixed), folder / "warped.nii.gz")
         except (ValueError, RuntimeError) as error:
@@ -134,7 +129,7 @@ def compare_pair(
     case : Case
         The pair.
     folder : Path
-        Where the folders go, and comparison.json, .csv and .md.
+        Where the folders go, and comparison.json, .csv, .md and report.html.
     methods : iterable of str
         Of :data:`itk_nephi.peers.METHODS`.
     report : callable
@@ -163,7 +158,43 @@ def compare_pair(
         "versions": _versions(),
     }
     _write(folder, result, _table(rows), "")
+    if any(row["error"] is None for row in rows):
+        (folder / "report.html").write_text(_page(case, folder, result), encoding="utf-8")
     return result
+
+
+def _page(case: Case, folder: Path, result: dict[str, Any]) -> str:
+    """Return the report of a comparison, about its first method that did not fail."""
+    from itk_nephi.report import Outcome, report
+
+    rows = [row for row in result["methods"] if row["error"] is None]
+    outcomes = []
+    for row in rows:
+        place = folder / row["name"]
+        there, back = _transforms(place, case.dimension)
+        warped = read_image(place / "warped.nii.gz", row["name"])
+        outcomes.append(
+            Outcome(name=row["name"], warped=warped, fixed_to_moving=there, moving_to_fixed=back)
+        )
+    identity = itk.IdentityTransform[itk.D, case.dimension].New()
+    stored = resample(case.moving, [identity], case.fixed)
+    shown = ("folding_fraction", "standard_deviation_of_log_jacobian")
+    findings = {name: rows[0][name] for name in shown} | {
+        "measured_in": "fixed image" if case.fixed_mask is None else "fixed mask",
+        "inverse_consistency_error_mm": rows[0].get("inverse_consistency_error_mm"),
+        **{name: result[name] for name in ("initial", "seed", "inputs", "sha256", "versions")},
+    }
+    before = Outcome(name="as stored", warped=stored, fixed_to_moving=identity)
+    return report(case, outcomes, before, findings, comparison=result)
+
+
+def _transforms(folder: Path, dimension: int) -> tuple[Any, Any]:
+    """Read what a method left: its transform, and its inverse or None."""
+    there, back = (
+        read_transform(folder / file, file, dimension) if (folder / file).is_file() else None
+        for file in ("fixed_to_moving.h5", "moving_to_fixed.h5")
+    )
+    return there, back
 
 
 def compare_pairs(
