@@ -7,6 +7,7 @@ and work where torch is not installed.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -362,6 +363,9 @@ def demo(
 
 def main() -> None:
     """Run the command line."""
+    # torch's threads would otherwise wait for each other in busy loops, which costs a quiet machine
+    # nothing and a busy one, where a thread waits for its turn, most of the time
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     app(prog_name="itk-nephi")
 
 
