@@ -1,4 +1,4 @@
-"""The objective of a batch of pairs, all of them evaluated together."""
+"""The objective of a batch of pairs."""
 
 from __future__ import annotations
 
@@ -77,14 +77,15 @@ class PairsObjective(nn.Module):
                 (sample.moving, sample.moving_weights),
             )
         ]
-        # one pair's objective, for all pairs at once
-        losses: dict[str, Tensor] = torch.func.vmap(self._losses)(
-            [code.float() for code in codes], images, sample, coords
-        )
-        return {name: values.mean() for name, values in losses.items()}
+        batch = zip(*(code.float() for code in codes), *images, *sample, coords, strict=True)
+        losses = [
+            self._losses(PairCode(*pair[:2]), pair[2:4], Sample(*pair[4:-1]), pair[-1])
+            for pair in batch
+        ]
+        return {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
 
     def _losses(
-        self, code: Sequence[Tensor], images: Sequence[Tensor], sample: Sample, coords: Tensor
+        self, code: PairCode, images: Sequence[Tensor], sample: Sample, coords: Tensor
     ) -> dict[str, Tensor]:
         settings = self.settings
         weights = [
@@ -96,7 +97,7 @@ class PairsObjective(nn.Module):
         return objective(
             self.model.field,
             self.model.inverse_field,
-            PairCode(*code),
+            code,
             (
                 self._supported(images[0], sample.fixed_support),
                 self._supported(images[1], sample.moving_support),

@@ -96,6 +96,6 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _address(figure: Figure) -> str:
     content = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "path"}):
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "itk-nephi"}):
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return data_uri(content.getvalue(), "image/svg+xml")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,8 @@ def results(output: Path) -> dict[str, Any]:
                     )
                     for part in flat_transforms(read_transform(path, name))
                 ]
+            if path.name == "report.html":
+                found[name] = re.sub(rb">[\d.]+( s| GiB)?( of memory)?<", b"><", found[name])
             if path.name == "metrics.json":
                 metrics = json.loads(found[name])
                 found[name] = {
