@@ -22,6 +22,7 @@ METRICS = {
     "time s": ("seconds",),
     "CPU time s": ("cpu_seconds",),
     "memory MiB": ("peak_memory_mib",),
+    "memory before MiB": ("memory_before_mib",),
 }
 """What tables call a metric, and where a row of comparison.json has it."""
 

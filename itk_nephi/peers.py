@@ -160,6 +160,8 @@ def demons(task: Task) -> Callable[[], Found]:
     fixed, moving = task.images
     dimension = task.case.dimension
     image, vectors = type(fixed), itk.Image[itk.Vector[itk.F, dimension], dimension]
+    demons_filter = itk.DiffeomorphicDemonsRegistrationFilter[image, image, vectors]
+    levels = itk.MultiResolutionPDEDeformableRegistration[image, image, vectors, itk.F]
 
     def solve() -> Found:
         affine = task.initial_affine()
@@ -178,11 +180,9 @@ def demons(task: Task) -> Callable[[], Found]:
             number_of_match_points=7,
             threshold_at_mean_intensity=True,
         )
-        step = itk.DiffeomorphicDemonsRegistrationFilter[image, image, vectors].New()
+        step = demons_filter.New()
         step.SetStandardDeviations(1.5)
-        method = itk.MultiResolutionPDEDeformableRegistration[image, image, vectors, itk.F].New(
-            fixed_image=fixed, moving_image=matched
-        )
+        method = levels.New(fixed_image=fixed, moving_image=matched)
         method.SetRegistrationFilter(step)
         method.SetNumberOfLevels(3)
         method.SetNumberOfIterations([100, 100, 50])
@@ -358,8 +358,7 @@ def _elastix(
             parameters.SetParameter(number, "RandomSeed", str(task.seed + 1))  # 0 is not allowed
     method = itk.ElastixRegistrationMethod[type(images[0]), type(images[1])].New(*images)
     method.SetParameterObject(parameters)
-    method.SetLogToConsole(True)
-    method.SetNumberOfThreads(task.threads)
+    method.SetLogToConsole(True)  # its SetNumberOfThreads crashes: ITK's default counts here
     if masks[0] is not None:
         method.SetFixedMask(masks[0])
     if masks[1] is not None:
