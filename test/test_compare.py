@@ -167,7 +167,7 @@ def test_nephi_is_what_register_finds(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_field: FieldSettings
 ) -> None:
     settings = RegistrationSettings(steps=2, points=50, regularizer_points=20, field=small_field)
-    monkeypatch.setattr("itk_nephi.options.chosen_settings", lambda _: settings)
+    monkeypatch.setattr("itk_nephi.options.preset_settings", lambda _: settings)
     there, back = peers.nephi(Task(case=case, initial="moments", folder=tmp_path, seed=5))()
     expected = register(
         case.fixed,
