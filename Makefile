@@ -20,7 +20,7 @@ demo: setup
 	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/itk-nephi demo -o demo && echo "make demo: $$(($$(date +%s) - start)) s"
 
 test: setup
-	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/python -m pytest && echo "make test: $$(($$(date +%s) - start)) s"
+	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/python -m pytest --numprocesses auto --dist loadfile && echo "make test: $$(($$(date +%s) - start)) s"
 
 # The report in headless Chromium, which is fetched from npm first (130 MB, no system libraries).
 browser-test: setup build/chromium/chromium
