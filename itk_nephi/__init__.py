@@ -25,7 +25,8 @@ phantom                   synthetic image pairs with known transforms
 chest, shape, motion      what they show, and how it moves
 cli, transform_commands   the ``itk-nephi`` command
 options                   those of registrations that say how long it takes, what it needs
-peers, run                other programs, and any method in a process of its own, measured
+task, peers               registration methods side by side: NePhi and other programs
+run                       one of them in a process of its own, measured
 comparison, differences   methods on one pair or several, judged by the same code
 compare_command           its command
 progress                  what it tells while it runs
