@@ -1,8 +1,9 @@
 """Registration methods side by side: NePhi, and other programs where they are installed.
 
-Each takes the same :class:`~itk_nephi.task.Task`. It imports and converts what it needs, and returns a function
-that registers, so that the time of a registration is that of the registration alone. All but
-`elastix` start from the initial transform of the task, and find it as NePhi does.
+Each takes the same :class:`~itk_nephi.task.Task`. It imports and converts what it needs, and
+returns a function that registers, so that the time of a registration is that of the registration
+alone. All but `elastix` start from the initial transform of the task, and find it as NePhi does.
+ITK's own SyN is not among them: in the Python wheels of ITK 5.4.7 it ends in a segmentation fault.
 """
 
 from __future__ import annotations
