@@ -35,7 +35,8 @@ demonstration             a prediction with the model that comes with this packa
 cli, transform_commands   the ``itk-nephi`` command
 options                   those of registrations that say how long it takes, what it needs
 training_command          the command that trains
-peers, run                other programs, and any method in a process of its own, measured
+task, peers               registration methods side by side: NePhi and other programs
+run                       one of them in a process of its own, measured
 comparison, differences   methods on one pair or several, judged by the same code
 compare_command           its command
 progress                  what it tells while it runs

@@ -1,107 +1,29 @@
 """Registration methods side by side: NePhi, and other programs where they are installed.
 
-Each takes the same :class:`Task`. It imports and converts what it needs, and returns a function
-that registers, so that the time of a registration is that of the registration alone. All but
-`elastix` start from the initial transform of the task, and find it as NePhi does.
+Each takes the same :class:`~itk_nephi.task.Task`. It imports and converts what it needs, and
+returns a function that registers, so that the time of a registration is that of the registration
+alone. All but `elastix` start from the initial transform of the task, and find it as NePhi does.
+ITK's own SyN is not among them: in the Python wheels of ITK 5.4.7 it ends in a segmentation fault.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import itk
 import numpy as np
 
-from itk_nephi.case import Case
 from itk_nephi.composite import composite, matrix_and_offset
 from itk_nephi.convert import displacement_field_transform
-from itk_nephi.domain import Array, checked_image, checked_mask, image_like
+from itk_nephi.domain import Array
 from itk_nephi.files import write_image, write_transform
+from itk_nephi.task import Task
 
 Found = tuple[Any, Any | None]
 """From fixed to moving points, and back where the method finds that too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a method is asked for.
-
-    Parameters
-    ----------
-    case : Case
-        The pair, its masks, and nothing that a method may not see used for steering.
-    initial : itk.Transform or str
-        From fixed to moving space, or a kind, see :func:`itk_nephi.initial.initial_transform`.
-    folder : Path
-        Where a method may leave files.
-    elastix_parameters : sequence of Path
-        elastix's parameter files; its default affine and B-spline when empty.
-    seed : int, optional
-        Of all random numbers; each method's own when left out.
-    threads : int
-        How many to use.
-    """
-
-    case: Case
-    initial: Any
-    folder: Path
-    elastix_parameters: Sequence[Path] = ()
-    seed: int | None = None
-    threads: int = 1
-
-    @property
-    def images(self) -> tuple[Any, Any]:
-        """The fixed and the moving image as ``itk.Image`` of float."""
-        fixed, moving = (
-            image_like(image, np.asarray(image).astype(np.float32))
-            for image in (self.case.fixed, self.case.moving)
-        )
-        return fixed, moving
-
-    @property
-    def masks(self) -> tuple[Any | None, Any | None]:
-        """The masks as ``itk.Image`` of unsigned char, 1 where they are not zero."""
-        fixed, moving = (
-            None if mask is None else image_like(mask, (np.asarray(mask) != 0).astype(np.uint8))
-            for mask in (self.case.fixed_mask, self.case.moving_mask)
-        )
-        return fixed, moving
-
-    def initial_affine(self) -> Any:
-        """Return the initial transform as an ``itk.AffineTransform``, fixed to moving.
-
-        Raises
-        ------
-        ValueError
-            If it is not linear.
-        """
-        initial = self.initial
-        if isinstance(initial, str):
-            from itk_nephi.initial import initial_transform
-
-            case = self.case
-            masks = [
-                None if mask is None else checked_mask(mask, f"{name}_mask", image, name)
-                for name, mask, image in (
-                    ("fixed", case.fixed_mask, case.fixed),
-                    ("moving", case.moving_mask, case.moving),
-                )
-            ]
-            images = checked_image(case.fixed, "fixed"), checked_image(case.moving, "moving")
-            initial = initial_transform(initial, *images, *masks)
-        if not initial.IsLinear():
-            raise ValueError(
-                f"expected a linear initial transform for this method, got {type(initial).__name__}"
-            )
-        matrix, offset = matrix_and_offset(initial)
-        affine = itk.AffineTransform[itk.D, len(offset)].New()
-        affine.SetMatrix(itk.matrix_from_array(matrix))
-        affine.SetTranslation(offset.tolist())
-        return affine
 
 
 def nephi(task: Task, preset: str = "default") -> Callable[[], Found]:
@@ -366,7 +288,21 @@ def _elastix(
     if initial is not None:
         method.SetInitialTransform(initial)
     method.UpdateLargestPossibleRegion()
-    return itk.down_cast(method.ConvertToItkTransform(method.GetCombinationTransform()))
+    return itk_transform(method)
+
+
+def itk_transform(method: Any) -> Any:
+    """Return what an ``itk.ElastixRegistrationMethod`` found as a transform of ITK.
+
+    Raises
+    ------
+    RuntimeError
+        If ITK has no such transform.
+    """
+    found = method.ConvertToItkTransform(method.GetCombinationTransform())
+    if found is None:
+        raise RuntimeError("expected a transform of elastix that ITK has too, got another")
+    return itk.down_cast(found)
 
 
 def _with_affine(field: Any, affine: Any, inverse_field: Any) -> Found:

@@ -16,7 +16,8 @@ import itk
 
 from itk_nephi.case import Case
 from itk_nephi.files import plain_words, read_transform, write_transform
-from itk_nephi.peers import METHODS, Task, is_installed
+from itk_nephi.peers import METHODS, is_installed
+from itk_nephi.task import Task
 
 FILES = ("fixed_to_moving.h5", "moving_to_fixed.h5", "run.json", "warped.nii.gz")
 """What a run of a method leaves in its folder, beside log.txt."""

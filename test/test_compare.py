@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import itk
@@ -20,7 +21,8 @@ from itk_nephi.convert import to_displacement_field_transform
 from itk_nephi.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import FieldSettings
-from itk_nephi.peers import METHODS, Task
+from itk_nephi.peers import METHODS
+from itk_nephi.task import Task
 
 MISSING = next(name for name in METHODS if not peers.is_installed(METHODS[name][1]))
 
@@ -144,12 +146,20 @@ def test_elastix_agrees_with_a_direct_run_and_with_transformix(
     texts = (tmp_path / "outputpoints.txt").read_text().split("OutputPoint = [")[1:]
     expected = np.array([text.split("]")[0].split() for text in texts], dtype=float)
 
-    np.testing.assert_allclose(transform_points(found, fixed_points), expected, atol=1e-3)
+    converted = peers.itk_transform(method)
+    np.testing.assert_allclose(transform_points(converted, fixed_points), expected, atol=1e-5)
     error = np.linalg.norm(expected - moving_points, axis=1).mean()
     row = measured(case, found)
-    assert row["landmark_error_mm"]["mean"] == pytest.approx(error, abs=1e-3)
+    # in one process the random numbers of elastix's first run differ from those of the next
+    assert row["landmark_error_mm"]["mean"] == pytest.approx(error, abs=0.03)
     before = np.linalg.norm(fixed_points - moving_points, axis=1).mean()
     assert error < before / 4
+
+
+def test_a_transform_that_itk_has_not_is_an_error() -> None:
+    method = SimpleNamespace(ConvertToItkTransform=lambda _: None, GetCombinationTransform=dict)
+    with pytest.raises(RuntimeError, match="expected a transform of elastix that ITK has"):
+        peers.itk_transform(method)
 
 
 @flat
