@@ -127,16 +127,16 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_each_pair_gets_what_register_gives(undisturbed: Path, table: Path, tmp_path: Path) -> None:
     folder = table.parent / "ben"
     single = run(
-        "register", folder / "fixed.nrrd", folder / "moving.nrrd", "-o", tmp_path, *QUICK,
+        "register", folder / "fixed.nrrd", folder / "moving.nrrd", "-o", tmp_path / "single", *QUICK,
         "--fixed-mask", folder / "fixed_mask.nrrd", "--landmarks", folder / "landmarks.csv",
         "--labels", folder / "fixed_labels.nrrd", folder / "moving_labels.nrrd",
     )  # fmt: skip
     assert single.exit_code == 0, single.output
-    expected = results(tmp_path.parent)
+    expected = results(tmp_path)
     found = results(undisturbed)
     assert {path.split("/")[0] for path in found} == set(NAMES)
-    for path in tmp_path.iterdir():
-        assert found[f"ben/{path.name}"] == expected[f"{tmp_path.name}/{path.name}"]
+    for path in (tmp_path / "single").iterdir():
+        assert found[f"ben/{path.name}"] == expected[f"single/{path.name}"]
 
 
 def test_the_summary_tells_the_metrics_in_the_order_of_the_table(undisturbed: Path) -> None:
