@@ -53,7 +53,8 @@ def elastix(task: Task) -> Callable[[], Found]:
     """Prepare elastix as its users run it: with its own start, and default or own parameters.
 
     By default its affine registration without masks and then its B-spline registration with them,
-    4 resolutions each, RequiredRatioOfValidSamples 0.05. Files of parameters run in their order, with the masks in all.
+    4 resolutions each, RequiredRatioOfValidSamples 0.05. Files of parameters run in their order,
+    with the masks in all.
     """
     affine, bspline = (_default_map(kind) for kind in ("affine", "bspline"))
     affine["AutomaticTransformInitialization"] = ["true"]
