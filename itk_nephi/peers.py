@@ -53,11 +53,11 @@ def elastix(task: Task) -> Callable[[], Found]:
     """Prepare elastix as its users run it: with its own start, and default or own parameters.
 
     By default its affine registration without masks and then its B-spline registration with them,
-    4 resolutions each. Files of parameters run in their order, with the masks in all.
+    4 resolutions each, RequiredRatioOfValidSamples 0.05. Files of parameters run in their order,
+    with the masks in all.
     """
     affine, bspline = (_default_map(kind) for kind in ("affine", "bspline"))
     affine["AutomaticTransformInitialization"] = ["true"]
-    affine["RequiredRatioOfValidSamples"] = ["0.05"]  # without masks the images may overlap little
     images, masks = task.images, task.masks
 
     def solve() -> Found:
@@ -257,7 +257,10 @@ def default_methods() -> list[str]:
 
 
 def _default_map(kind: str) -> Any:
-    return itk.ParameterObject.New().GetDefaultParameterMap(kind, 4)
+    parameters = itk.ParameterObject.New().GetDefaultParameterMap(kind, 4)
+    # elastix gives up below 0.25, which its random steps before the first one reach now and then
+    parameters["RequiredRatioOfValidSamples"] = ["0.05"]
+    return parameters
 
 
 def _elastix(
