@@ -127,7 +127,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_each_pair_gets_what_register_gives(undisturbed: Path, table: Path, tmp_path: Path) -> None:
     folder = table.parent / "ben"
     single = run(
-        "register", folder / "fixed.nrrd", folder / "moving.nrrd", "-o", tmp_path / "single", *QUICK,
+        "register", folder / "fixed.nrrd", folder / "moving.nrrd",
+        "-o", tmp_path / "single", *QUICK,
         "--fixed-mask", folder / "fixed_mask.nrrd", "--landmarks", folder / "landmarks.csv",
         "--labels", folder / "fixed_labels.nrrd", folder / "moving_labels.nrrd",
     )  # fmt: skip
