@@ -30,16 +30,7 @@ from itk_nephi.results import (
 from itk_nephi.run import run_in_process
 
 
-def run_method(
-    name: str,
-    case: Case,
-    folder: Path,
-    *,
-    initial: str = "affine",
-    elastix_parameters: Sequence[Path] = (),
-    seed: int | None = None,
-    threads: int | None = None,
-) -> dict[str, Any]:
+def run_method(name: str, case: Case, folder: Path, **options: Any) -> dict[str, Any]:
     """Register a pair by a method in a process of its own, and measure the result here.
 
     Arguments as for :func:`itk_nephi.run.run_in_process`; the folder also gets warped.nii.gz.
@@ -50,15 +41,7 @@ def run_method(
         What ``run_in_process`` returns, and, unless there is an ``error``, what :func:`measured`
         does.
     """
-    row = run_in_process(
-        name,
-        case,
-        folder,
-        initial=initial,
-        elastix_parameters=elastix_parameters,
-        seed=seed,
-        threads=threads,
-    )
+    row = run_in_process(name, case, folder, **options)
     if row["error"] is None:
         try:
             there, back = _transforms(folder, case.dimension)

@@ -57,6 +57,6 @@ def show_prediction(path: Path, seed: int) -> str:
         axis.set_axis_off()
     figure.savefig(path, dpi=100)
     return (
-        f"two shapes that no training has seen: Dice {before:.2f}, predicted in {seconds:.2f} s "
-        f"{after:.2f} ({path.name})"
+        f"predicted in {seconds:.1f} s how one unseen shape becomes another: Dice {before:.2f} "
+        f"before, {after:.2f} after ({path.name})"
     )
