@@ -33,7 +33,7 @@ lint: setup
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
-	$(VENV)/clang-format --dry-run --Werror include/* src/* test/*.cpp
+	$(VENV)/clang-format --dry-run --Werror include/* src/* test/*.cpp test/*.h
 
 wheel:
 	$(PYTHON) -m pip wheel --no-deps --wheel-dir $(WHEEL_DIR) .

@@ -165,34 +165,8 @@ NePhiPointsTogether(std::size_t vectorBytes)
 }
 } // namespace itk
 
-// The kernels, once for each instruction set.
-#define ITK_NEPHI_TARGET Portable
-#define ITK_NEPHI_VECTOR_BYTES 16
-#include "itkNePhiFieldKernel.h"
-#undef ITK_NEPHI_TARGET
-#undef ITK_NEPHI_VECTOR_BYTES
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#  define ITK_NEPHI_X86_DISPATCH
-
-#  pragma GCC push_options
-#  pragma GCC target("avx2,fma")
-#  define ITK_NEPHI_TARGET AVX2
-#  define ITK_NEPHI_VECTOR_BYTES 32
-#  include "itkNePhiFieldKernel.h"
-#  undef ITK_NEPHI_TARGET
-#  undef ITK_NEPHI_VECTOR_BYTES
-#  pragma GCC pop_options
-
-#  pragma GCC push_options
-#  pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
-#  define ITK_NEPHI_TARGET AVX512
-#  define ITK_NEPHI_VECTOR_BYTES 64
-#  include "itkNePhiFieldKernel.h"
-#  undef ITK_NEPHI_TARGET
-#  undef ITK_NEPHI_VECTOR_BYTES
-#  pragma GCC pop_options
-#endif
+#define ITK_NEPHI_KERNELS "itkNePhiFieldKernel.h"
+#include "itkNePhiForEachTarget.h"
 
 namespace itk
 {

@@ -144,32 +144,8 @@ struct NePhiPlace
 };
 } // namespace itk
 
-// The kernels, once for each instruction set.
-#define ITK_NEPHI_TARGET Portable
-#define ITK_NEPHI_VECTOR_BYTES 16
-#include "itkNePhiFieldTrainingKernel.h"
-#undef ITK_NEPHI_TARGET
-#undef ITK_NEPHI_VECTOR_BYTES
-
-#ifdef ITK_NEPHI_X86_DISPATCH
-#  pragma GCC push_options
-#  pragma GCC target("avx2,fma")
-#  define ITK_NEPHI_TARGET AVX2
-#  define ITK_NEPHI_VECTOR_BYTES 32
-#  include "itkNePhiFieldTrainingKernel.h"
-#  undef ITK_NEPHI_TARGET
-#  undef ITK_NEPHI_VECTOR_BYTES
-#  pragma GCC pop_options
-
-#  pragma GCC push_options
-#  pragma GCC target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")
-#  define ITK_NEPHI_TARGET AVX512
-#  define ITK_NEPHI_VECTOR_BYTES 64
-#  include "itkNePhiFieldTrainingKernel.h"
-#  undef ITK_NEPHI_TARGET
-#  undef ITK_NEPHI_VECTOR_BYTES
-#  pragma GCC pop_options
-#endif
+#define ITK_NEPHI_KERNELS "itkNePhiFieldTrainingKernel.h"
+#include "itkNePhiForEachTarget.h"
 
 namespace itk
 {

@@ -1,5 +1,6 @@
 // Tests itkNePhiFieldTraining.h alone, without ITK: built and run by test_field.py, under sanitizers.
 
+#include "field_example.h"
 #include "itkNePhiFieldGradient.h"
 #include "itkNePhiFieldTraining.h"
 
@@ -7,82 +8,11 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <thread>
 
 namespace
 {
-void
-Expect(bool isTrue, const char * sentence)
-{
-  if (!isTrue)
-  {
-    std::printf("not true: %s\n", sentence);
-    std::exit(EXIT_FAILURE);
-  }
-}
-
-template <unsigned int VDimension>
-std::vector<double>
-RandomCoords(std::size_t count)
-{
-  std::mt19937_64                        generator(count);
-  std::uniform_real_distribution<double> uniform(-1.2, 1.2);
-  std::vector<double>                    coords(count * VDimension);
-  for (double & coord : coords)
-  {
-    coord = uniform(generator);
-  }
-  return coords;
-}
-
-template <unsigned int VDimension>
-struct Example
-{
-  itk::NePhiFieldShape<VDimension> Shape{};
-  std::array<double, VDimension>   Extent{};
-  std::vector<double>              Frequencies{};
-  std::vector<double>              Weights{};
-  std::vector<double>              GlobalCode{};
-  std::vector<double>              LocalCode{};
-
-  Example(std::size_t width, std::size_t depth, std::size_t frequencies, std::size_t globalCodeSize)
-  {
-    Shape.Width = width;
-    Shape.Depth = depth;
-    Shape.Frequencies = frequencies;
-    Shape.GlobalCodeSize = globalCodeSize;
-    Shape.LocalCodeChannels = 3;
-    Shape.LocalCodeGrid.fill(2);
-    Shape.LocalCodeGrid[0] = 4;
-    Extent.fill(0.7);
-    Extent[0] = 1.0;
-
-    std::mt19937_64                  generator(width);
-    std::normal_distribution<double> normal;
-    const auto                       random = [&](std::size_t size, double scale) {
-      std::vector<double> values(size);
-      for (double & value : values)
-      {
-        value = scale * normal(generator);
-      }
-      return values;
-    };
-    Frequencies = random(VDimension * frequencies, 1.0);
-    Weights = random(Shape.GetNumberOfWeights(), 0.03);
-    GlobalCode = random(globalCodeSize, 1.0);
-    LocalCode = random(Shape.GetLocalCodeSize(), 1.0);
-  }
-
-  template <typename TReal>
-  itk::NePhiField<TReal, VDimension>
-  Field() const
-  {
-    return { Shape, Extent, Frequencies.data(), Weights.data(), GlobalCode.data(), LocalCode.data() };
-  }
-};
-
 /** Parameters of a field in single precision, or the derivatives by them, each by itself. */
 struct Arrays
 {
