@@ -23,8 +23,6 @@ histology
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -32,7 +30,7 @@ from typing import Any
 
 import itk
 import numpy as np
-from tables import table, write_to_readme
+from tables import table
 from trials import (
     DATA,
     LUNG,
@@ -45,8 +43,8 @@ from trials import (
     mean_interval,
     nephi,
     results_of,
+    run_parts,
     spread,
-    subfolder,
 )
 
 from itk_nephi.case import landmark_columns
@@ -262,21 +260,5 @@ PARTS: dict[str, Callable[[Path, bool], str]] = {
 }
 
 
-def main() -> None:
-    """Run the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="few steps and few trials")
-    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    arguments = parser.parse_args()
-    output = subfolder(arguments)
-    for part in arguments.parts:
-        text = PARTS[part](output / part, arguments.quick)
-        sys.stdout.write(f"{part}\n\n{text}\n\n")
-        if arguments.readme:
-            write_to_readme(f"instance {part}", text)
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(PARTS, __doc__.splitlines()[0], mark="instance {}")

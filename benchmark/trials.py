@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tables import write_to_readme
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real images, which do not belong to the repository."""
@@ -140,6 +141,32 @@ def subfolder(arguments: argparse.Namespace) -> Path:
     """Return the folder of all trials, another one for those with few steps."""
     output: Path = arguments.output.resolve()
     return output / "quick" if arguments.quick else output
+
+
+def run_parts(parts: dict[str, Callable[[Path, bool], str]], title: str, *, mark: str) -> None:
+    """Run those parts of a benchmark that the command line names; print and keep their tables.
+
+    Parameters
+    ----------
+    parts : dict of str to callable
+        Each makes its trials in a folder, few if it is to be quick, and returns its table.
+    title : str
+        What ``--help`` says.
+    mark : str
+        What stands in the README around a table, with {} for the part's name.
+    """
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("parts", nargs="+", choices=parts)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true", help="few steps and few trials")
+    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
+    arguments = parser.parse_args()
+    output = subfolder(arguments)
+    for part in arguments.parts:
+        text = parts[part](output / part, arguments.quick)
+        sys.stdout.write(f"{part}\n\n{text}\n\n")
+        if arguments.readme:
+            write_to_readme(mark.format(part), text)
 
 
 def say(text: str) -> None:

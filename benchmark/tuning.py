@@ -14,14 +14,12 @@ A trial that is in OUT is not made again.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from tables import table, write_to_readme
+from tables import table
 from trials import (
     LUNG_PAIR,
     OUTLIER,
@@ -30,8 +28,8 @@ from trials import (
     elastix,
     nephi,
     results_of,
+    run_parts,
     spread,
-    subfolder,
 )
 
 from itk_nephi import FieldSettings
@@ -157,21 +155,5 @@ PARTS: dict[str, Callable[[Path, bool], str]] = {
 }
 
 
-def main() -> None:
-    """Run the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="few steps and few trials")
-    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
-    arguments = parser.parse_args()
-    output = subfolder(arguments)
-    for part in arguments.parts:
-        text = PARTS[part](output / part, arguments.quick)
-        sys.stdout.write(f"{part}\n\n{text}\n\n")
-        if arguments.readme:
-            write_to_readme(part, text)
-
-
 if __name__ == "__main__":
-    main()
+    run_parts(PARTS, __doc__.splitlines()[0], mark="{}")
