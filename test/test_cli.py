@@ -707,7 +707,7 @@ def test_the_demo_leaves_its_inputs_too(tmp_path: Path) -> None:
         "landmarks.csv",
         "prediction.png",
     }
-    found = re.search(r"Dice ([\d.]+), predicted in [\d.]+ s ([\d.]+)", result.stdout)
+    found = re.search(r"Dice ([\d.]+) before, ([\d.]+) after", result.stdout)
     assert found is not None
     assert float(found[2]) > float(found[1]) + 0.1
     assert "landmark error" in result.stdout
