@@ -1,15 +1,14 @@
-"""Runs one registration of one method in a process of its own, and judges what it found.
+"""One registration of one method: timed, its memory measured, and judged.
 
-    python benchmark/method.py SPECIFICATION.json RESULT.json
-
-The specification holds the arguments of :func:`trials.run`. All methods start from images in
-memory, are timed until their transform is there, and are judged by the same code.
+All methods start from images in memory, are timed until their transform is there, and are judged by
+the same code.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-import sys
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,14 +31,18 @@ ELASTIX_SEED = 121212
 Images = dict[str, Any]
 
 
+def preload() -> None:
+    """Import what all methods need, so that processes forked from this one have it already."""
+    importlib.import_module("itk_nephi.registration")
+    itk.force_load()  # else the first use of each class would be timed, for half a minute in all
+
+
 def prepared_nephi(
     images: Images, seed: int, preset: str, initial: str, settings: dict[str, Any]
 ) -> Callable[[], Any]:
     """Return NePhi's registration of a pair, from fixed to moving, with all that it imports."""
     from itk_nephi import FieldSettings, RegistrationSettings, register
 
-    if initial == "affine":
-        itk.ImageRegistrationMethodv4  # noqa: B018, loads ITK's part of it
     chosen = RegistrationSettings if preset == "default" else getattr(RegistrationSettings, preset)
     if "field" in settings:
         settings = settings | {"field": FieldSettings(**settings["field"])}
@@ -62,7 +65,6 @@ def prepared_elastix(
 ) -> Callable[[], Any]:
     """Return elastix's registration: its default affine, then B-spline, with masks if any."""
     stages = (("affine", {}), ("bspline", {"fixed_mask", "moving_mask"}))
-    itk.ElastixRegistrationMethod  # noqa: B018, loads elastix
 
     def registration() -> Any:
         before = None
@@ -161,28 +163,46 @@ def judged(transform: Any, pair: dict[str, str], images: Images) -> dict[str, An
     return figures
 
 
-def main() -> None:
-    """Register as the specification says, judge, and write the figures."""
-    specification, result = (Path(argument) for argument in sys.argv[1:])
-    asked = json.loads(specification.read_text())
-    pair = asked["pair"]
+def work(
+    method: str, options: dict[str, Any], pair: dict[str, str], folder: Path, seed: int
+) -> None:
+    """Register, judge, and write figures.json; what is printed goes into log.txt.
+
+    For a process of its own: it turns that process's output into the file.
+
+    Parameters
+    ----------
+    method : str
+        One of ``METHODS``.
+    options : dict
+        Its arguments.
+    pair : dict of str to str
+        The images, their masks, labels and landmarks, as paths.
+    folder : Path
+        Also gets fixed_to_moving.h5.
+    seed : int
+        Of all random numbers.
+    """
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(log, stream)
     images = {name: itk.imread(pair[name], itk.F) for name in ("fixed", "moving")}
     images |= {n: itk.imread(pair[n], itk.UC) for n in pair if n in ("fixed_mask", "moving_mask")}
-    prepare = METHODS[asked["method"]]
-    registration = prepare(images, asked["seed"], **asked["options"])
+    registration = METHODS[method](images, seed, **options)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = resident_mib("VmRSS")
     start, start_cpu = time.perf_counter(), time.process_time()
     transform = registration()
     figures = {
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - start_cpu,
+        "memory_mib": resident_mib("VmHWM") - before,
     }
-    itk.transformwrite(transform, str(result.parent / "fixed_to_moving.h5"))
-    figures["process_seconds"] = time.time() - asked["started"]
-    status = Path("/proc/self/status").read_text().splitlines()
-    peak = next(line for line in status if line.startswith("VmHWM"))
-    figures["peak_memory_mib"] = int(peak.split()[1]) / 2**10
-    result.write_text(json.dumps(figures | judged(transform, pair, images)))
+    itk.transformwrite(transform, str(folder / "fixed_to_moving.h5"))
+    (folder / "figures.json").write_text(json.dumps(figures | judged(transform, pair, images)))
 
 
-if __name__ == "__main__":
-    main()
+def resident_mib(name: str) -> float:
+    """Return what this process holds in memory now, ``VmRSS``, or held at most, ``VmHWM``."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 2**10

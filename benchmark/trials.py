@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from method import preload, work
 from tables import write_to_readme
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -59,9 +61,9 @@ def shortened(method: Method) -> Method:
 
 
 def run(method: Method, pair: Pair, folder: Path, seed: int) -> Figures:
-    """Register a pair in a process of its own; return its figures, see ``method.py``.
+    """Register a pair in a process of its own, see :func:`method.work`; return its figures.
 
-    The folder gets the transform ``fixed_to_moving.h5`` and what the process printed, ``log.txt``.
+    The process is forked from this one, which has loaded the libraries.
 
     Raises
     ------
@@ -69,18 +71,16 @@ def run(method: Method, pair: Pair, folder: Path, seed: int) -> Figures:
         If it fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    preload()
     paths = {name: str(path) for name, path in pair.items()}
-    asked = method | {"pair": paths, "seed": seed, "started": time.time()}
-    (folder / "asked.json").write_text(json.dumps(asked, indent=2))
-    worker = [sys.executable, Path(__file__).with_name("method.py"), folder / "asked.json"]
-    with (folder / "log.txt").open("w") as log:
-        done = subprocess.run(
-            [*worker, folder / "found.json"], check=False, stdout=log, stderr=subprocess.STDOUT
-        )
-    if done.returncode:
+    arguments = (method["method"], method["options"], paths, folder, seed)
+    process = get_context("fork").Process(target=work, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
         last = ((folder / "log.txt").read_text().strip().splitlines() or [""])[-1]
-        raise RuntimeError(f"exit status {done.returncode}: {last}")
-    return dict(json.loads((folder / "found.json").read_text()))
+        raise RuntimeError(f"exit status {process.exitcode}: {last}")
+    return dict(json.loads((folder / "figures.json").read_text()))
 
 
 def results_of(

@@ -6,7 +6,7 @@ smoothness
     NePhi's smoothness and the spacing of elastix's control points: landmark error against the
     standard deviation of the log Jacobian inside the mask, on one picture, OUT/smoothness.png.
 ablation
-    Each of the default settings without its choice, three seeds: landmark error and time, and
+    The default settings with one choice changed, two seeds: landmark error and processor time, and
     their differences from the default at the same seeds.
 
 A trial that is in OUT is not made again.
@@ -34,43 +34,29 @@ from trials import (
 
 from itk_nephi import FieldSettings
 
-SMOOTHNESS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-GRID_SPACINGS = (5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0)
+SMOOTHNESS = (0.1, 0.5, 2.0, 8.0, 32.0)
+GRID_SPACINGS = (7.0, 10.0, 14.0, 20.0, 40.0)
 
 CHANGES = {
     "default": nephi(),
     "published network": nephi(field=asdict(FieldSettings.paper())),
-    "width 32": nephi(field={"width": 32}),
-    "width 128": nephi(field={"width": 128}),
     "depth 1": nephi(field={"depth": 1}),
-    "depth 3": nephi(field={"depth": 3}),
     "16 frequencies": nephi(field={"frequencies": 16}),
-    "64 frequencies": nephi(field={"frequencies": 64}),
     "no global code": nephi(field={"global_code": 0}),
     "latent grid 8": nephi(field={"local_grid": 8}),
     "latent grid 24": nephi(field={"local_grid": 24}),
-    "8 latent channels": nephi(field={"local_channels": 8}),
     "NCC instead of local NCC": nephi(similarity="ncc"),
-    "one local window of 2": nephi(local_windows=(2.0,)),
     "one local window of 4": nephi(local_windows=(4.0,)),
     "one level, smoothing 1": nephi(smoothing=(1.0,), steps=300),
     "three levels, smoothing 4, 2, 1": nephi(smoothing=(4.0, 2.0, 1.0), steps=100),
-    "half the steps": nephi(steps=75),
-    "twice the steps": nephi(steps=300),
-    "early stop": nephi(early_stop=True),
     "half the points": nephi(points=2_500),
-    "twice the points": nephi(points=10_000),
     "half of the points at edges": nephi(content_sampling=0.5),
     "no inverse consistency": nephi(inverse_consistency=0.0),
     "no gradient inverse consistency": nephi(smoothness=0.0),
     "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
     "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
-    "folding penalty": nephi(folding=10.0),
     "a quarter of the regulariser's points": nephi(regularizer_points=62),
-    "four times the regulariser's points": nephi(regularizer_points=1_000),
-    "no latent prior": nephi(latent_prior=0.0),
     "half the learning rates": nephi(weights_learning_rate=5e-4, code_learning_rate=5e-3),
-    "twice the learning rates": nephi(weights_learning_rate=2e-3, code_learning_rate=2e-2),
 }
 
 
@@ -128,7 +114,7 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
 def run_ablation(folder: Path, quick: bool) -> str:
     """Return the table of changed settings."""
     changes = dict(list(CHANGES.items())[: 3 if quick else None])
-    seeds = 1 if quick else 3
+    seeds = 1 if quick else 2
     results = results_of(folder, changes, {"lung": LUNG_PAIR}, seeds, quick=quick)
     rows = []
     for change in changes:
@@ -142,10 +128,12 @@ def run_ablation(folder: Path, quick: bool) -> str:
         row.append(spread([error(f) - error(default) for f, default in pairs]))
         row.append(f"{max((f['folding_fine'] for f in trials), default=np.nan):.2g}")
         row.append(spread([f["sd_log_jacobian"] for f in trials]))
-        row.append(spread([f["seconds"] for f in trials], 1))
-        rows.append([*row, spread([f["seconds"] - default["seconds"] for f, default in pairs], 1)])
+        row.append(spread([f["cpu_seconds"] for f in trials], 0))
+        more = [f["cpu_seconds"] - default["cpu_seconds"] for f, default in pairs]
+        rows.append([*row, spread(more, 0)])
     header = ["change", "mean mm, without the outlier", "against the default, mm"]
-    header += ["largest share of folds", "SD of log Jacobian", "s", "against the default, s"]
+    header += ["largest share of folds", "SD of log Jacobian"]
+    header += ["processor s", "against the default, s"]
     return table(header, rows)
 
 

@@ -92,7 +92,7 @@ Points = Annotated[
 Smoothness = Annotated[
     float | None,
     typer.Option(
-        help="Larger is smoother and closer to invertible (default 0.5).", show_default=False
+        help="Larger is smoother and closer to invertible (default 2).", show_default=False
     ),
 ]
 Smoothing = Annotated[

@@ -83,7 +83,7 @@ class RegistrationSettings:
     points: int = 5_000
     regularizer_points: int = 250
     content_sampling: float = 0.0
-    smoothness: float = 0.5
+    smoothness: float = 2.0
     inverse_consistency: float = 0.1
     latent_prior: float = 0.005
     diffusion: float = 0.0

@@ -71,7 +71,7 @@ class TrainingSettings:
     smoothing: float = 0.0
     points: int = 1_000
     regularizer_points: int = 100
-    smoothness: float = 0.5
+    smoothness: float = 2.0
     inverse_consistency: float = 0.1
     latent_prior: float = 0.005
     diffusion: float = 0.0

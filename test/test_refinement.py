@@ -28,7 +28,7 @@ SETTINGS = ModelSettings(
     size=(24, 24),
     spacing=(1.2, 1.2),
 )
-QUICK = replace(HASTY, points=300)
+QUICK = replace(HASTY, points=300, smoothness=0.5)
 FAR = np.array([700.0, -90.0])
 
 

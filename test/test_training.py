@@ -30,7 +30,7 @@ MODEL = ModelSettings(
     spacing=(1.0, 1.0),
 )
 SETTINGS = TrainingSettings(
-    steps=4, batch=2, points=64, regularizer_points=8, warm_up=2, validate_every=2
+    steps=4, batch=2, points=64, regularizer_points=8, smoothness=0.5, warm_up=2, validate_every=2
 )
 PAIRS = PhantomPairs(phantom="triangles_and_circles", count=6, size=24)
 FEW = PhantomPairs(phantom="deformed_shape", count=2, size=24, motion=2.0, seed=50)
