@@ -73,7 +73,8 @@ def prepared_elastix(
             values = parameters.GetDefaultParameterMap(kind, 4, grid_spacing)
             if kind == "affine":
                 values["AutomaticTransformInitialization"] = ["true"]
-                values["RequiredRatioOfValidSamples"] = ["0.05"]
+            # it gives up below 0.25, which its random steps before the first one reach now and then
+            values["RequiredRatioOfValidSamples"] = ["0.05"]
             if iterations is not None:
                 values["MaximumNumberOfIterations"] = [str(iterations)]
             values["RandomSeed"] = [str(ELASTIX_SEED + seed)]

@@ -48,6 +48,7 @@ def batch(
     points: options.Points = None,
     smoothness: options.Smoothness = None,
     smoothing: options.Smoothing = None,
+    working_voxels: options.WorkingVoxels = None,
     elastix_parameters: options.ElastixParameters = None,
 ) -> None:
     """Register many pairs, each into a folder of its own, and write a summary.
@@ -72,6 +73,7 @@ def batch(
             points=points,
             smoothness=smoothness,
             smoothing=smoothing,
+            working_voxels=working_voxels,
             elastix_parameters=elastix_parameters,
         ),
         initial=initial,

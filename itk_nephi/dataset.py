@@ -15,7 +15,8 @@ import numpy as np
 
 from itk_nephi import phantom
 from itk_nephi.case import read_landmarks
-from itk_nephi.domain import Array, checked_image, checked_mask
+from itk_nephi.checks import checked_image, checked_mask
+from itk_nephi.domain import Array
 from itk_nephi.files import read_image, read_transform
 from itk_nephi.initial import KINDS, initial_transform
 from itk_nephi.table import PairRow, read_pairs

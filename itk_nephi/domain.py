@@ -1,4 +1,4 @@
-"""Where images lie: the geometry of voxel grids, and the checks of what users hand in.
+"""Where images lie: the geometry of voxel grids.
 
 A field lives on an :class:`ImageDomain`, the box of one image. Its *coords* are isotropic: centred
 on the box, turned by the direction cosines, and divided by one scale for all axes, half of the
@@ -212,96 +212,6 @@ def image_like(reference: Any, values: npt.NDArray[Any]) -> Any:
     return image_from_array(values, ImageDomain.of(reference))
 
 
-def checked_image(image: Any, name: str) -> Any:
-    """Return a scalar image as ``itk.Image[itk.F, D]`` in canonical order, or say what is wrong.
-
-    Parameters
-    ----------
-    image : itk.Image
-        Any scalar pixel type, 2 or 3 dimensions.
-    name : str
-        The user's word for it.
-
-    Raises
-    ------
-    TypeError
-        If it is not an ITK image or its pixels are not scalars.
-    ValueError
-        If it has another number of dimensions, or its voxels are all the same or not all finite.
-    """
-    domain = _checked_domain(image, name)
-    values = np.asarray(itk.array_view_from_image(image))
-    if values.ndim != domain.dimension:
-        raise TypeError(
-            f"expected {name} to have scalar pixels, got {image.GetNumberOfComponentsPerPixel()} "
-            "components a pixel"
-        )
-    if not np.isfinite(values).all():
-        count = int((~np.isfinite(values)).sum())
-        raise ValueError(f"expected {name} to be finite, got {count} NaN or infinite voxels")
-    if values.min() == values.max():
-        raise ValueError(f"expected {name} to have contrast, got {values.min()} in every voxel")
-    return _in_canonical_order(values.astype(np.float32), domain)
-
-
-def checked_mask(mask: Any, name: str, image: Any, image_name: str) -> Any:
-    """Return a mask as an image of 0 and 1, or a soft one of 0 to 1, in canonical order.
-
-    Parameters
-    ----------
-    mask : itk.Image
-        Not zero where to look; on the grid of ``image``. Float values between 0 and 1 say how much
-        to look.
-    name, image_name : str
-        The user's words for them.
-    image : itk.Image
-        The image that it belongs to.
-
-    Returns
-    -------
-    itk.Image[itk.UC, D] or, if it is soft, itk.Image[itk.F, D]
-
-    Raises
-    ------
-    TypeError
-        If it is not an ITK image.
-    ValueError
-        If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
-    """
-    domain = _checked_domain(mask, name)
-    expected = ImageDomain.of(image)
-    if domain.dimension != expected.dimension or not domain.matches(expected):
-        raise ValueError(
-            f"expected {name} to lie on the grid of {image_name}, {described(expected)}; "
-            f"got {described(domain)}"
-        )
-    values = np.asarray(itk.array_view_from_image(mask))
-    inside = values != 0
-    if not inside.any():
-        raise ValueError(f"expected {name} to have voxels that are not zero, got an empty mask")
-    if ((values > 0) & (values < 1)).any():
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise ValueError(
-                f"expected {name} to be from 0 to 1 where it is soft, got {values.min()} to "
-                f"{values.max()}"
-            )
-        return _in_canonical_order(values.astype(np.float32), domain)
-    return _in_canonical_order(inside.astype(np.uint8), domain)
-
-
-def _rows(matrix: npt.NDArray[Any]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(x) for x in row) for row in matrix)
-
-
-def _checked_domain(image: Any, name: str) -> ImageDomain:
-    if not hasattr(image, "GetLargestPossibleRegion"):
-        raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
-    try:
-        return ImageDomain.of(image)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-
-
 def described(domain: ImageDomain) -> str:
     """Return a grid's size, spacing and origin in words."""
     origin = ", ".join(f"{x:.2f}" for x in domain.origin)
@@ -317,5 +227,5 @@ def canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> npt.NDArra
     return np.flip(values, tuple(last - axis for axis, back in enumerate(backwards) if back))
 
 
-def _in_canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
-    return image_from_array(canonical_order(values, domain), domain.canonical())
+def _rows(matrix: npt.NDArray[Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(x) for x in row) for row in matrix)

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from itk_nephi.checks import checked_image
 from itk_nephi.composite import transform_points
-from itk_nephi.domain import ImageDomain, checked_image
+from itk_nephi.domain import ImageDomain
 from itk_nephi.loss import LandmarkPairs
 
 SIZE_RATIO = 5.0
 """How many times as long as the other's an image's longest edge is without a warning."""
 
 
-def checked_images(images: Sequence[Any], name: str) -> list[Any]:
+def checked_images(images: Sequence[Any], name: str, voxels: float = np.inf) -> list[Any]:
     """Return the images of a subject in canonical order, or say what is wrong.
 
     Parameters
@@ -26,6 +27,8 @@ def checked_images(images: Sequence[Any], name: str) -> list[Any]:
         Scalar images of any pixel type, on one grid.
     name : str
         The user's word for them.
+    voxels : float
+        Larger ones are averaged, see :func:`itk_nephi.binning.binned`.
 
     Raises
     ------
@@ -37,8 +40,8 @@ def checked_images(images: Sequence[Any], name: str) -> list[Any]:
     if not images:
         raise ValueError(f"expected {name} to be one or more images, got none")
     if len(images) == 1:
-        return [checked_image(images[0], name)]
-    checked = [checked_image(image, f"{name}[{n}]") for n, image in enumerate(images)]
+        return [checked_image(images[0], name, voxels)]
+    checked = [checked_image(image, f"{name}[{n}]", voxels) for n, image in enumerate(images)]
     first = ImageDomain.of(checked[0])
     for n, image in enumerate(checked):
         domain = ImageDomain.of(image)

@@ -299,7 +299,7 @@ def differentiate(
         point_weights=weights,
         landmarks=pair.landmarks,
         regularizer_points=settings.regularizer_points,
-        voxel=pair.domain.voxel_size / pair.domain.scale,
+        voxel=pair.voxel_size / pair.domain.scale,
         smoothness=settings.smoothness,
         inverse_consistency=settings.inverse_consistency,
         prior=settings.latent_prior,

@@ -28,7 +28,7 @@ PresetOption = Annotated[
     Preset,
     typer.Option(
         "--preset",
-        help="fast: 75 steps of each level, 3000 points; default; accurate: 400 steps, 10000 "
+        help="fast: 90 steps of each level, 2000 points; default; accurate: 400 steps, 10000 "
         "points. Single options change it.",
         metavar="NAME",
     ),
@@ -99,6 +99,14 @@ Smoothing = Annotated[
     str | None,
     typer.Option(
         help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
+    ),
+]
+WorkingVoxels = Annotated[
+    int | None,
+    typer.Option(
+        help="Images of more voxels are averaged down to these (default 16000000); the result maps "
+        "the images given.",
+        show_default=False,
     ),
 ]
 ElastixParameters = Annotated[

@@ -13,8 +13,9 @@ import itk
 import torch
 
 from itk_nephi.checkpoint import Checkpoint, described_run
+from itk_nephi.checks import checked_mask
 from itk_nephi.composite import composite, flat_transforms
-from itk_nephi.domain import ImageDomain, checked_mask
+from itk_nephi.domain import ImageDomain
 from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images, checked_weights, landmark_pairs, warn_of_sizes
 from itk_nephi.memory import planned_chunk
@@ -182,7 +183,9 @@ def register(
         raise ValueError("expected a model whose prediction refine_steps can refine, got none")
     torch_device = _checked_device(device)
     fixed, moving = _listed(fixed), _listed(moving)
-    fixed_images, moving_images = checked_images(fixed, "fixed"), checked_images(moving, "moving")
+    voxels = settings.working_voxels
+    fixed_images = checked_images(fixed, "fixed", voxels)
+    moving_images = checked_images(moving, "moving", voxels)
     fixed_image, moving_image = fixed_images[0], moving_images[0]
     dimension = fixed_image.GetImageDimension()
     if moving_image.GetImageDimension() != dimension:
@@ -193,9 +196,9 @@ def register(
     weights = checked_weights(channel_weights, len(fixed_images), len(moving_images))
     warn_of_sizes(ImageDomain.of(fixed_image), ImageDomain.of(moving_image))
     if fixed_mask is not None:
-        fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed[0], "fixed")
+        fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed[0], "fixed", voxels)
     if moving_mask is not None:
-        moving_mask = checked_mask(moving_mask, "moving_mask", moving[0], "moving")
+        moving_mask = checked_mask(moving_mask, "moving_mask", moving[0], "moving", voxels)
     earlier = initial if isinstance(initial, Registration) else None
     if earlier is not None:
         initial = earlier.fixed_to_moving
@@ -224,7 +227,7 @@ def register(
             f"expected initial to be an itk.Transform of double precision in {dimension} "
             f"dimensions, a Registration, the name of a kind or None, got {type(initial).__name__}"
         )
-    fixed_domain = ImageDomain.of(fixed_image)
+    fixed_domain = ImageDomain.of(fixed[0]).canonical()
     if earlier is not None:
         inverses = flat_transforms(earlier.moving_to_fixed)
     else:

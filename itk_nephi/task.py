@@ -11,8 +11,9 @@ import itk
 import numpy as np
 
 from itk_nephi.case import Case
+from itk_nephi.checks import checked_image, checked_mask
 from itk_nephi.composite import matrix_and_offset
-from itk_nephi.domain import checked_image, checked_mask, image_like
+from itk_nephi.domain import image_like
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.domain import Array, ImageDomain, checked_image, image_from_array
+from itk_nephi.checks import checked_image
+from itk_nephi.domain import Array, ImageDomain, image_from_array
 from itk_nephi.encoder import EncoderSettings
 from itk_nephi.image import SpaceMap
 from itk_nephi.model import FieldSettings

@@ -8,8 +8,9 @@ import pytest
 import torch
 from test_registration import HASTY, parts, same_bits, stored_otherwise
 
+from itk_nephi.checks import checked_image
 from itk_nephi.composite import composite, flat_transforms, transform_points
-from itk_nephi.domain import ImageDomain, checked_image, image_from_array, image_like
+from itk_nephi.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.encoder import EncoderSettings
 from itk_nephi.image import SampledImage, SpaceMap
 from itk_nephi.loss import objective

@@ -22,6 +22,7 @@ from itk_nephi.model import FieldSettings
 from itk_nephi.optimisation import Progress, RegistrationSettings
 from itk_nephi.phantom import Phantom, deformed_shape, lung
 from itk_nephi.registration import Registration, register
+from itk_nephi.transform import deformation_from_transform
 
 LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
 
@@ -557,3 +558,22 @@ def test_a_real_lung_is_registered_to_within_a_voxel_by_all_defaults() -> None:
     assert found.mean() <= 1.45
     determinants = jacobian_determinant_image(registration.fixed_to_moving, fixed)
     assert folding_fraction(determinants, masks["fixed_mask"]) == 0
+
+
+def test_averages_of_large_images_give_a_map_of_the_images_themselves() -> None:
+    phantom = deformed_shape(2, size=64, motion=6, seed=1)
+    settings = replace(SMALL, working_voxels=1200, smoothness=0.5)
+    masks = {"fixed_mask": phantom.fixed_mask, "moving_mask": phantom.moving_mask}
+    for given in ({}, masks):
+        registration = register(
+            phantom.fixed, phantom.moving, initial=None, settings=settings, **given
+        )
+        before, after = (
+            landmark_errors(transform, phantom.fixed_landmarks, phantom.moving_landmarks).mean()
+            for transform in (registration.initial, registration.fixed_to_moving)
+        )
+        assert after < 0.4 * before
+    field = deformation_from_transform(registration.fixed_to_moving.GetBackTransform())
+    assert field.domain.matches(ImageDomain.of(phantom.fixed).canonical())
+    again = replace(settings, working_voxels=5000, steps=1)
+    register(phantom.fixed, phantom.moving, initial=None, warm_start=registration, settings=again)
