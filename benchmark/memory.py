@@ -23,14 +23,13 @@ from typing import Any
 import itk
 import numpy as np
 import torch
-from tables import table, write_to_readme
-from torch import Tensor, nn
+from tables import picture_to_docs, table, write_to_readme
 from trials import once, say, subfolder
+from voxel_field import VoxelField
 
 from itk_nephi.domain import ImageDomain
 from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images
-from itk_nephi.interpolation import sample_grid_with_derivatives
 from itk_nephi.model import FieldSettings, LatentCode
 from itk_nephi.optimisation import optimise
 from itk_nephi.pair import ImagePair
@@ -47,34 +46,6 @@ METHODS = {
     "default": RegistrationSettings(),
     "voxels": RegistrationSettings(steps=2),
 }
-
-
-class VoxelField(nn.Module):
-    """A displacement for each voxel, linear in between: what a neural field stands in for.
-
-    Parameters
-    ----------
-    domain : ImageDomain
-        Gives the voxels, and the coords as for :class:`itk_nephi.model.DeformationField`.
-    """
-
-    bounds: Tensor
-
-    def __init__(self, domain: ImageDomain) -> None:
-        super().__init__()
-        self.displacement = nn.Parameter(torch.zeros(*domain.size[::-1], domain.dimension))
-        self.register_buffer("bounds", torch.tensor(domain.bounds))
-
-    def forward(self, coords: Tensor, code: LatentCode) -> Tensor:
-        """Move coords, shape (N, D)."""
-        return self.with_jacobian(coords, code)[0]
-
-    def with_jacobian(self, coords: Tensor, _code: LatentCode) -> tuple[Tensor, Tensor]:
-        """Move coords and differentiate by them, shape (N, D, D)."""
-        moves, slopes = sample_grid_with_derivatives(self.displacement, coords / self.bounds)
-        inside = (coords.detach().abs() <= self.bounds).to(coords)
-        jacobian = (slopes / self.bounds[:, None, None]).permute(1, 2, 0) * inside[:, None, :]
-        return coords + moves, jacobian + torch.eye(coords.shape[1]).to(coords)
 
 
 def write_images(side: int, folder: Path) -> None:
@@ -244,9 +215,11 @@ def main() -> None:
     text = table_of(results, arguments.device)
     say(f"wrote {output}")
     sys.stdout.write(text + "\n")
-    draw(results, arguments.device, output / f"memory-{arguments.device}.png")
+    picture = output / f"memory-{arguments.device}.png"
+    draw(results, arguments.device, picture)
     if arguments.readme:
         write_to_readme(f"memory {arguments.device}", text)
+        picture_to_docs(picture)
 
 
 if __name__ == "__main__":

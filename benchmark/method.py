@@ -117,11 +117,15 @@ def determinants(transform: Any, reference: Any, inside: Any) -> Any:
         By differences of the points on the fine grid.
     """
     domain = ImageDomain.of(reference)
+    # all that is inside, and a voxel around it for its differences
+    box = tuple(slice(max(n.min() - 1, 0), n.max() + 2) for n in np.nonzero(inside))
+    inside = inside[box]
+    first_voxel = np.array([part.start for part in reversed(box)])
     fine = replace(
         domain,
-        size=tuple(2 * n for n in domain.size),
+        size=tuple(2 * n for n in inside.shape[::-1]),
         spacing=tuple(s / 2 for s in domain.spacing),
-        origin=tuple(domain.points_from_index([-0.25] * domain.dimension).tolist()),
+        origin=tuple(domain.points_from_index(first_voxel - 0.25).tolist()),
     )
     grid = image_from_array(np.zeros(fine.size[::-1], np.uint8), fine)
     moves = np.asarray(to_displacement_field(transform, grid))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -29,3 +30,8 @@ def write_to_readme(name: str, text: str) -> None:
     if not found or not closed:
         raise ValueError(f"expected {README} with {begin} and {end}, found none")
     README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def picture_to_docs(path: Path) -> None:
+    """Copy a picture that the README shows."""
+    (ROOT / "docs" / path.name).write_bytes(path.read_bytes())

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from method import preload, work
-from tables import write_to_readme
+from tables import picture_to_docs, write_to_readme
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real images, which do not belong to the repository."""
@@ -167,6 +167,8 @@ def run_parts(parts: dict[str, Callable[[Path, bool], str]], title: str, *, mark
         sys.stdout.write(f"{part}\n\n{text}\n\n")
         if arguments.readme:
             write_to_readme(mark.format(part), text)
+            for picture in (output / part).glob("*.png"):
+                picture_to_docs(picture)
 
 
 def say(text: str) -> None:

@@ -56,7 +56,7 @@ CHANGES = {
     "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
     "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
     "a quarter of the regulariser's points": nephi(regularizer_points=62),
-    "half the learning rates": nephi(weights_learning_rate=5e-4, code_learning_rate=5e-3),
+    "half the learning rates": nephi(weights_learning_rate=5e-4, code_learning_rate=1e-2),
 }
 
 

@@ -16,30 +16,41 @@ from itk_nephi.domain import ImageDomain
 from itk_nephi.encoder import PairCode
 from itk_nephi.interpolation import sample_grid_with_derivatives
 from itk_nephi.loss import objective
+from itk_nephi.model import Code
 from itk_nephi.pair import ImagePair
 from itk_nephi.sampling import space_map
 from itk_nephi.similarity import Similarity
 
 
 class VoxelField(nn.Module):
-    """Moves coords by a displacement that is interpolated linearly between the voxels."""
+    """Moves coords by a displacement that is interpolated linearly between the voxels.
+
+    What a neural field stands in for.
+
+    Parameters
+    ----------
+    domain : ImageDomain
+        Gives the voxels, and the coords as for :class:`itk_nephi.model.DeformationField`.
+    """
+
+    bounds: Tensor
 
     def __init__(self, domain: ImageDomain) -> None:
         super().__init__()
         self.register_buffer("bounds", torch.tensor(domain.bounds))
         self.displacement = nn.Parameter(torch.zeros(*domain.size[::-1], domain.dimension))
 
-    def forward(self, coords: Tensor, code: PairCode) -> Tensor:
+    def forward(self, coords: Tensor, code: Code) -> Tensor:
         """Move coords, shape (N, D)."""
         return self.with_jacobian(coords, code)[0]
 
-    def with_jacobian(self, coords: Tensor, _: PairCode) -> tuple[Tensor, Tensor]:
+    def with_jacobian(self, coords: Tensor, _code: Code) -> tuple[Tensor, Tensor]:
         """Move coords and differentiate by them: shapes (N, D) and (N, D, D)."""
         place = coords / self.bounds
         inside = (place.detach().abs() <= 1).to(coords)
         values, slopes = sample_grid_with_derivatives(self.displacement, place.clamp(-1, 1))
         jacobian = (slopes / self.bounds[:, None, None]).permute(1, 2, 0) * inside[:, None, :]
-        return coords + values, jacobian + torch.eye(coords.shape[1])
+        return coords + values, jacobian + torch.eye(coords.shape[1]).to(coords)
 
 
 def register_voxels(

@@ -28,7 +28,7 @@ PresetOption = Annotated[
     Preset,
     typer.Option(
         "--preset",
-        help="fast: 90 steps of each level, 2000 points; default; accurate: 400 steps, 10000 "
+        help="fast: 72 steps of each level, 3000 points; default; accurate: 300 steps, 10000 "
         "points. Single options change it.",
         metavar="NAME",
     ),
@@ -104,7 +104,7 @@ Smoothing = Annotated[
 WorkingVoxels = Annotated[
     int | None,
     typer.Option(
-        help="Images of more voxels are averaged down to these (default 16000000); the result maps "
+        help="Images of more voxels are averaged down to these (default 17000000); the result maps "
         "the images given.",
         show_default=False,
     ),

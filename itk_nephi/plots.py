@@ -64,6 +64,11 @@ def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
 
 def methods(rows: Sequence[Mapping[str, Any]]) -> str:
     """Draw landmark errors and times of the methods that did not fail."""
+    return _address(draw_methods(rows))
+
+
+def draw_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw what :func:`methods` does as a figure."""
     done = [row for row in rows if not row.get("error")]
     figure = Figure(figsize=(9, 1.3 + 0.5 * max(1, len(done))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -86,7 +91,7 @@ def methods(rows: Sequence[Mapping[str, Any]]) -> str:
     right.set(xlabel="time, s")
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
-    return _address(figure)
+    return figure
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -22,12 +21,14 @@ from distributed import LocalCluster
 
 from itk_nephi import registration
 from itk_nephi.batch import RECORD, BatchSettings, Outcome, run_batch
-from itk_nephi.composite import flat_transforms
-from itk_nephi.files import read_transform
 from itk_nephi.optimisation import RegistrationSettings
 from itk_nephi.phantom import lung
 from itk_nephi.summary import write_summary
 from itk_nephi.table import read_pairs
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmark"))
+
+from batch import contents
 
 NAMES = ["anna", "ben", "cleo", "dan"]
 QUICK = ["--steps", "3", "--points", "100", "--initial", "geometry"]
@@ -69,34 +70,6 @@ def undisturbed(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def results(output: Path) -> dict[str, Any]:
-    """All that a batch has left, but for what differs from run to run: time and memory."""
-    found: dict[str, Any] = {}
-    for path in sorted(output.rglob("*")):
-        if path.is_file() and path.parent != output:
-            name = str(path.relative_to(output))
-            found[name] = path.read_bytes()
-            if path.suffix == ".h5":  # HDF5 writes the time into its files
-                found[name] = [
-                    (
-                        part.GetNameOfClass(),
-                        *(
-                            np.asarray(numbers).tobytes()
-                            for numbers in (part.GetParameters(), part.GetFixedParameters())
-                        ),
-                    )
-                    for part in flat_transforms(read_transform(path, name))
-                ]
-            if path.name == "report.html":
-                found[name] = re.sub(rb">[\d.]+( s| GiB)?( of memory)?<", b"><", found[name])
-            if path.name == "metrics.json":
-                metrics = json.loads(found[name])
-                found[name] = {
-                    key: metrics[key] for key in metrics.keys() - {"seconds", "peak_memory_mib"}
-                }
-    return found
-
-
 def summary(output: Path) -> list[dict[str, str]]:
     with (output / "summary.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -133,8 +106,8 @@ def test_each_pair_gets_what_register_gives(undisturbed: Path, table: Path, tmp_
         "--labels", folder / "fixed_labels.nrrd", folder / "moving_labels.nrrd",
     )  # fmt: skip
     assert single.exit_code == 0, single.output
-    expected = results(tmp_path)
-    found = results(undisturbed)
+    expected = contents(tmp_path)
+    found = contents(undisturbed)
     assert {path.split("/")[0] for path in found} == set(NAMES)
     for path in (tmp_path / "single").iterdir():
         assert found[f"ben/{path.name}"] == expected[f"single/{path.name}"]
@@ -175,12 +148,12 @@ def test_what_was_made_otherwise_is_done_anew(
 ) -> None:
     pairs = read_pairs(table)[:1]
     first = list(run_batch(pairs, tmp_path, SETTINGS))
-    expected = results(tmp_path)
-    assert expected == {k: v for k, v in results(undisturbed).items() if k.startswith("anna/")}
+    expected = contents(tmp_path)
+    assert expected == {k: v for k, v in contents(undisturbed).items() if k.startswith("anna/")}
     other = BatchSettings(registration=SETTINGS.registration, initial="geometry", seed=1)
     second = list(run_batch(pairs, tmp_path, other))
     assert not any(outcome.earlier for outcome in first + second)
-    assert results(tmp_path)["anna/fixed_to_moving.h5"] != expected["anna/fixed_to_moving.h5"]
+    assert contents(tmp_path)["anna/fixed_to_moving.h5"] != expected["anna/fixed_to_moving.h5"]
     assert len(registered) == 2
     fixed = pairs[0].fixed
     try:
@@ -219,7 +192,7 @@ def test_a_batch_killed_twice_goes_on_where_it_was(
     assert last.exit_code == 0
     assert len(registered) == 4 - len(kept)
     assert {path: path.stat().st_mtime_ns for path in kept} == times
-    assert results(output) == results(undisturbed)
+    assert contents(output) == contents(undisturbed)
     assert not unfinished(output)
 
 
@@ -250,7 +223,7 @@ def test_a_killed_worker_s_pair_is_done_by_another(
                 assert begun & unfinished(tmp_path)
     assert sorted(outcome.pair.name for outcome in outcomes) == NAMES
     assert not any(outcome.reason or outcome.earlier for outcome in outcomes)
-    assert results(tmp_path) == results(undisturbed)
+    assert contents(tmp_path) == contents(undisturbed)
     assert not unfinished(tmp_path)
 
 
@@ -268,7 +241,7 @@ def test_an_existing_cluster_gives_the_same_results(
 ) -> None:
     result = run("batch", table, "-o", tmp_path, *QUICK, "--dask", cluster.scheduler_address)
     assert result.exit_code == 0, result.output
-    assert results(tmp_path) == results(undisturbed)
+    assert contents(tmp_path) == contents(undisturbed)
 
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)
@@ -300,7 +273,7 @@ def test_failures_are_rows_and_tried_again(
     registered.clear()
     assert run("batch", table, "-o", tmp_path, *QUICK).exit_code == 0
     assert len(registered) == 1
-    assert results(tmp_path) == results(undisturbed)
+    assert contents(tmp_path) == contents(undisturbed)
 
 
 def test_an_interruption_keeps_whole_pairs_only(

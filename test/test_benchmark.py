@@ -15,9 +15,9 @@ from itk_nephi.model import FieldSettings, LatentCode
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmark"))
 
-from memory import VoxelField
 from method import determinants
 from trials import elastix, mean_interval, nephi, once, shortened, spread
+from voxel_field import VoxelField
 
 
 def test_determinants_of_an_affine_transform_are_exact(image: Any, affine: Any) -> None:
