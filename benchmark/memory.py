@@ -39,7 +39,7 @@ from itk_nephi.sampling import space_map
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import Deformation
 
-SIDES = (64, 128, 192, 256, 384, 512)
+SIDES = (64, 128, 256, 512)
 PRESETS = ("fast", "default")
 METHODS = {
     "fast": RegistrationSettings.fast(),

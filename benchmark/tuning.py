@@ -40,23 +40,18 @@ GRID_SPACINGS = (7.0, 10.0, 14.0, 20.0, 40.0)
 CHANGES = {
     "default": nephi(),
     "published network": nephi(field=asdict(FieldSettings.paper())),
-    "depth 1": nephi(field={"depth": 1}),
     "16 frequencies": nephi(field={"frequencies": 16}),
     "no global code": nephi(field={"global_code": 0}),
     "latent grid 8": nephi(field={"local_grid": 8}),
-    "latent grid 24": nephi(field={"local_grid": 24}),
     "NCC instead of local NCC": nephi(similarity="ncc"),
-    "one local window of 4": nephi(local_windows=(4.0,)),
     "one level, smoothing 1": nephi(smoothing=(1.0,), steps=300),
     "three levels, smoothing 4, 2, 1": nephi(smoothing=(4.0, 2.0, 1.0), steps=100),
     "half the points": nephi(points=2_500),
-    "half of the points at edges": nephi(content_sampling=0.5),
     "no inverse consistency": nephi(inverse_consistency=0.0),
     "no gradient inverse consistency": nephi(smoothness=0.0),
     "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
     "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
     "a quarter of the regulariser's points": nephi(regularizer_points=62),
-    "half the learning rates": nephi(weights_learning_rate=5e-4, code_learning_rate=1e-2),
 }
 
 
