@@ -154,9 +154,16 @@ def table_of(results: dict[int, dict[str, dict[str, Any]]], device: str) -> str:
     for side, figures in results.items():
         images = 2 * 4 * side**3 / 2**20
         rows.append([f"{side}^3", f"{images:.0f}"])
-        rows[-1] += [f.get("error") or f"{f[kind] - images:.0f}" for f in figures.values()]
+        rows[-1] += [
+            f"{f[kind] - images:.0f}" if kind in f else _reason(f["error"])
+            for f in figures.values()
+        ]
         rows[-1] += [f"{figures[name].get('seconds', np.nan):.1f}" for name in PRESETS]
     return table(header, rows)
+
+
+def _reason(error: str) -> str:
+    return "does not fit" if "allocate memory" in error or "out of memory" in error else error
 
 
 def draw(results: dict[int, dict[str, dict[str, Any]]], device: str, path: Path) -> None:
@@ -169,15 +176,18 @@ def draw(results: dict[int, dict[str, dict[str, Any]]], device: str, path: Path)
     kind = "peak_mib" if device == "cpu" else "peak_gpu_mib"
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
     names = {"fast": "NePhi, fast", "default": "NePhi, default", "voxels": "displacement of voxels"}
-    for method, label in names.items():
+    for (method, label), marker in zip(names.items(), "osD", strict=True):
         found = [
             (side, f[method][kind] / 2**10 - 2 * 4 * side**3 / 2**30)
             for side, f in results.items()
             if kind in f[method]
         ]
-        axes.plot(*zip(*found, strict=True), "o-", label=label)
+        axes.plot(*zip(*found, strict=True), f"{marker}-", label=label)
     axes.set(
-        xlabel="voxels along each axis", ylabel="GiB beyond the images", xscale="log", yscale="log"
+        xlabel="voxels along each axis",
+        ylabel="GiB beyond the images",
+        xscale="log",
+        ylim=(0, None),
     )
     axes.set_xticks(list(results), [f"{side}$^3$" for side in results], minor=False)
     axes.minorticks_off()
