@@ -88,9 +88,7 @@ def register_voxels(
                 dissimilarity=similarity.dissimilarity,
                 regularizer_points=settings.regularizer_points,
                 voxel=domain.voxel_size / domain.scale,
-                smoothness=settings.smoothness,
-                inverse_consistency=settings.inverse_consistency,
-                prior=0.0,
+                weights=settings,
             )
             optimizer.zero_grad()
             losses["total"].backward()

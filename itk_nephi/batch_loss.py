@@ -107,12 +107,7 @@ class PairsObjective(nn.Module):
             point_weights=(weights[0], weights[1]),
             regularizer_points=settings.regularizer_points,
             voxel=self.domain.voxel_size / self.domain.scale,
-            smoothness=settings.smoothness,
-            inverse_consistency=settings.inverse_consistency,
-            prior=settings.latent_prior,
-            diffusion=settings.diffusion,
-            bending=settings.bending,
-            folding=settings.folding,
+            weights=settings,
         )
 
     def _sampled(self, values: Tensor) -> SampledImage:

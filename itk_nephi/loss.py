@@ -22,6 +22,35 @@ SAFE_DETERMINANT = 0.1
 """The Jacobian determinant above which nothing is about to fold."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """How much the terms of the objective count beside the dissimilarity; settings have them.
+
+    Parameters
+    ----------
+    smoothness : float
+        Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
+    inverse_consistency : float
+        Weight of the mean square distance, voxels^2, between a point and where both fields, one
+        after the other, put it.
+    latent_prior : float
+        Weight of the latent prior.
+    diffusion : float
+        Weight of the mean square of the displacement's derivatives.
+    bending : float
+        Weight of the mean square by which the Jacobian changes from a voxel to the next.
+    folding : float
+        Weight of the mean square by which Jacobian determinants fall below 0.1.
+    """
+
+    smoothness: float = 2.0
+    inverse_consistency: float = 0.1
+    latent_prior: float = 0.005
+    diffusion: float = 0.0
+    bending: float = 0.0
+    folding: float = 0.0
+
+
 @dataclass(frozen=True)
 class LandmarkPairs:
     """Corresponding points that the fields have to bring together.
@@ -64,13 +93,8 @@ def objective(
     landmarks: LandmarkPairs | None = None,
     regularizer_points: int,
     voxel: float,
-    smoothness: float,
-    inverse_consistency: float,
-    prior: float,
+    weights: Weights,
     landmark_weight: float = 0.0,
-    diffusion: float = 0.0,
-    bending: float = 0.0,
-    folding: float = 0.0,
     chunk: int | None = None,
 ) -> dict[str, Tensor]:
     """Return the terms of the objective and their weighted sum.
@@ -99,11 +123,10 @@ def objective(
     voxel : float
         The edge of a voxel in coords, dimensionless: the unit of the inverse consistency and of the
         bending.
-    smoothness, inverse_consistency, prior : float
-        Weights of the gradient inverse consistency, of the inverse consistency and of the latent
-        prior.
-    landmark_weight, diffusion, bending, folding : float
-        Weights of further terms; those of 0 are left out.
+    weights : Weights
+        Of the terms; diffusion, bending and folding are left out where theirs is 0.
+    landmark_weight : float
+        Of the landmarks.
     chunk : int, optional
         How many of the points that serve the similarity alone a field moves at a time, once more
         for the gradients: the same values with less memory. All, and once, when left out.
@@ -139,21 +162,21 @@ def objective(
         back, outer_jacobian = outer.with_jacobian(moved_few, code)
         reference_values, in_reference = images[here](points)
         other_values, in_other = images[1 - here](moved)
-        weights = in_reference * in_other if counts is None else in_reference * in_other * counts
-        dissimilarities.append(dissimilarity(reference_values, other_values, weights))
+        seen = in_reference * in_other if counts is None else in_reference * in_other * counts
+        dissimilarities.append(dissimilarity(reference_values, other_values, seen))
         gradient_terms.append(gradient_inverse_consistency(outer_jacobian, inner_jacobian))
         residual_terms.append((back - few).square().mean() / voxel**2)
         if landmarks is not None:
             moved_landmarks = inner(landmarks.coords[here], code)
             more["landmarks"].append(landmarks.misfit(moved_landmarks, landmarks.coords[1 - here]))
-        if diffusion:
+        if weights.diffusion:
             more["diffusion"].append(diffusion_energy(inner_jacobian))
-        if bending:
+        if weights.bending:
             # one axis for each point, by turns: as good on average as all axes for all points
             axes = torch.eye(few.shape[1]).to(few)[torch.arange(len(few)) % few.shape[1]]
             _, next_jacobian = inner.with_jacobian(few + voxel * axes, code)
             more["bending"].append((next_jacobian - inner_jacobian).square().mean())
-        if folding:
+        if weights.folding:
             more["folding"].append(folding_penalty(inner_jacobian))
     terms = {
         "dissimilarity": torch.stack(dissimilarities).mean(),
@@ -163,15 +186,15 @@ def objective(
     }
     terms["total"] = (
         terms["dissimilarity"]
-        + smoothness * terms["gradient_inverse_consistency"]
-        + inverse_consistency * terms["inverse_consistency"]
-        + prior * terms["latent_prior"]
+        + weights.smoothness * terms["gradient_inverse_consistency"]
+        + weights.inverse_consistency * terms["inverse_consistency"]
+        + weights.latent_prior * terms["latent_prior"]
     )
     weights_of_more = {
         "landmarks": landmark_weight,
-        "diffusion": diffusion,
-        "bending": bending,
-        "folding": folding,
+        "diffusion": weights.diffusion,
+        "bending": weights.bending,
+        "folding": weights.folding,
     }
     for name, values in more.items():
         terms[name] = torch.stack(values).mean()

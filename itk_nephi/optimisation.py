@@ -300,13 +300,8 @@ def differentiate(
         landmarks=pair.landmarks,
         regularizer_points=settings.regularizer_points,
         voxel=pair.voxel_size / pair.domain.scale,
-        smoothness=settings.smoothness,
-        inverse_consistency=settings.inverse_consistency,
-        prior=settings.latent_prior,
+        weights=settings,
         landmark_weight=settings.landmark_weight,
-        diffusion=settings.diffusion,
-        bending=settings.bending,
-        folding=settings.folding,
         chunk=chunk,
     )
     for parameter in deformation.parameters():

@@ -6,13 +6,16 @@ import math
 from dataclasses import dataclass, fields
 
 from itk_nephi.channels import WINDOWS
+from itk_nephi.loss import Weights
 from itk_nephi.model import FieldSettings
 from itk_nephi.similarity import Dissimilarity, Similarity
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrationSettings:
+class RegistrationSettings(Weights):
     """How a pair is registered; without arguments the default, else see the presets.
+
+    Beside the following also the weights of the objective, :class:`itk_nephi.loss.Weights`.
 
     Parameters
     ----------
@@ -35,19 +38,6 @@ class RegistrationSettings:
     content_sampling : float
         Which part of the points, below 1, is drawn where the images have edges; these count less,
         so that the dissimilarity stays the same on average.
-    smoothness : float
-        Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
-    inverse_consistency : float
-        Weight of the mean square distance, voxels^2, between a point and where both fields, one
-        after the other, put it.
-    latent_prior : float
-        Weight of the latent prior.
-    diffusion : float
-        Weight of the mean square of the displacement's derivatives.
-    bending : float
-        Weight of the mean square by which the Jacobian changes from a voxel to the next.
-    folding : float
-        Weight of the mean square by which Jacobian determinants fall below 0.1.
     landmark_weight : float
         Weight of the landmark pairs, where there are any.
     landmark_scale : float
@@ -87,12 +77,6 @@ class RegistrationSettings:
     points: int = 5_000
     regularizer_points: int = 250
     content_sampling: float = 0.0
-    smoothness: float = 2.0
-    inverse_consistency: float = 0.1
-    latent_prior: float = 0.005
-    diffusion: float = 0.0
-    bending: float = 0.0
-    folding: float = 0.0
     landmark_weight: float = 0.1
     landmark_scale: float = 2.0
     weights_learning_rate: float = 1e-3

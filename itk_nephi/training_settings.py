@@ -14,6 +14,7 @@ from itk_nephi.augmentation import Augmentation
 from itk_nephi.channels import WINDOWS
 from itk_nephi.dataset import FolderPairs, PhantomPairs, TablePairs
 from itk_nephi.files import require_file
+from itk_nephi.loss import Weights
 from itk_nephi.nephi import ModelSettings
 from itk_nephi.similarity import Similarity
 
@@ -22,7 +23,7 @@ KINDS_OF_PAIRS = {"table": TablePairs, "images": FolderPairs, "phantom": Phantom
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
+class TrainingSettings(Weights):
     """How a model is trained.
 
     Parameters
@@ -43,7 +44,7 @@ class TrainingSettings:
         Random points of each direction, pair and step at which images are compared, and how many
         of these also serve the regulariser.
     smoothness, inverse_consistency, latent_prior, diffusion, bending, folding : float
-        Weights of the objective's terms, see :class:`itk_nephi.RegistrationSettings`.
+        As for all weights of the objective, see :class:`itk_nephi.loss.Weights`.
     weights_learning_rate, code_learning_rate : float
         Step sizes of Adam, of the fields, and of the encoder or the auto-decoder's codes.
     warm_up : int
@@ -71,12 +72,6 @@ class TrainingSettings:
     smoothing: float = 0.0
     points: int = 1_000
     regularizer_points: int = 100
-    smoothness: float = 2.0
-    inverse_consistency: float = 0.1
-    latent_prior: float = 0.005
-    diffusion: float = 0.0
-    bending: float = 0.0
-    folding: float = 0.0
     weights_learning_rate: float = 3e-4
     code_learning_rate: float = 1e-3
     warm_up: int = 100

@@ -10,7 +10,7 @@ from torch import Tensor
 from itk_nephi import fused
 from itk_nephi.domain import ImageDomain
 from itk_nephi.image import SampledImage
-from itk_nephi.loss import objective
+from itk_nephi.loss import Weights, objective
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import DeformationField, FieldSettings, LatentCode
 from itk_nephi.optimisation import RegistrationSettings
@@ -251,12 +251,7 @@ def test_the_objective_has_the_gradients_of_torch_in_double_precision(
             dissimilarity=correlation,
             regularizer_points=100,
             voxel=0.1,
-            smoothness=0.5,
-            inverse_consistency=0.1,
-            prior=0.005,
-            diffusion=0.1,
-            bending=0.1,
-            folding=0.1,
+            weights=Weights(smoothness=0.5, diffusion=0.1, bending=0.1, folding=0.1),
         )
         return [losses["total"].detach(), *torch.autograd.grad(losses["total"], parameters())]
 

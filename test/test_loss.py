@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from itk_nephi.domain import ImageDomain
 from itk_nephi.loss import (
     LandmarkPairs,
     Sampler,
+    Weights,
     diffusion_energy,
     folding_penalty,
     gradient_inverse_consistency,
@@ -88,14 +90,15 @@ def coords(domain: ImageDomain, generator: torch.Generator) -> tuple[Tensor, Ten
     return one * torch.tensor(domain.bounds), other * torch.tensor(domain.bounds)
 
 
+EQUAL = Weights(smoothness=1.0, inverse_consistency=1.0, latent_prior=1.0)
+
+
 def terms(
     deformation: Deformation,
     coords: tuple[Tensor, Tensor],
     *,
     points: int = 20,
-    smoothness: float = 1.0,
-    inverse_consistency: float = 1.0,
-    prior: float = 1.0,
+    weights: Weights = EQUAL,
     **more: Any,
 ) -> dict[str, Tensor]:
     return objective(
@@ -107,9 +110,7 @@ def terms(
         dissimilarity=correlation,
         regularizer_points=points,
         voxel=0.1,
-        smoothness=smoothness,
-        inverse_consistency=inverse_consistency,
-        prior=prior,
+        weights=weights,
         **more,
     )
 
@@ -117,7 +118,11 @@ def terms(
 def test_the_objective_is_the_weighted_sum_of_its_terms(
     deformation: Deformation, coords: tuple[Tensor, Tensor]
 ) -> None:
-    found = terms(deformation, coords, smoothness=0.7, inverse_consistency=0.2, prior=0.03)
+    found = terms(
+        deformation,
+        coords,
+        weights=Weights(smoothness=0.7, inverse_consistency=0.2, latent_prior=0.03),
+    )
     expected = (
         found["dissimilarity"]
         + 0.7 * found["gradient_inverse_consistency"]
@@ -126,7 +131,11 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(
     )
     assert min(value.item() for value in found.values()) > 1e-3
     torch.testing.assert_close(found["total"], expected)
-    unweighted = terms(deformation, coords, smoothness=0.0, inverse_consistency=0.0, prior=0.0)
+    unweighted = terms(
+        deformation,
+        coords,
+        weights=Weights(smoothness=0.0, inverse_consistency=0.0, latent_prior=0.0),
+    )
     torch.testing.assert_close(unweighted["total"], found["dissimilarity"])
 
 
@@ -169,9 +178,7 @@ def test_the_objective_does_not_prefer_a_direction(
         dissimilarity=correlation,
         regularizer_points=20,
         voxel=0.1,
-        smoothness=1.0,
-        inverse_consistency=1.0,
-        prior=1.0,
+        weights=EQUAL,
     )
     for name, value in forth.items():
         torch.testing.assert_close(back[name], value)
@@ -227,9 +234,7 @@ def test_a_point_outside_an_image_leaves_the_dissimilarity_alone(
             dissimilarity=correlation,
             regularizer_points=20,
             voxel=0.1,
-            smoothness=1.0,
-            inverse_consistency=1.0,
-            prior=1.0,
+            weights=EQUAL,
         )["dissimilarity"]
         for value in (0.0, 50.0)
     ]
@@ -240,8 +245,8 @@ def test_further_terms_join_the_sum_with_their_weights(
     deformation: Deformation, coords: tuple[Tensor, Tensor]
 ) -> None:
     landmarks = LandmarkPairs((coords[0][:4], coords[1][:4]), torch.ones(4), 0.2)
-    weights = {"landmark_weight": 0.3, "diffusion": 0.2, "bending": 5.0, "folding": 7.0}
-    found = terms(deformation, coords, landmarks=landmarks, **weights)
+    weights = replace(EQUAL, diffusion=0.2, bending=5.0, folding=7.0)
+    found = terms(deformation, coords, landmarks=landmarks, landmark_weight=0.3, weights=weights)
     plain = terms(deformation, coords)
     assert set(found) - set(plain) == {"landmarks", "diffusion", "bending", "folding"}
     expected = plain["total"] + 0.3 * found["landmarks"] + 0.2 * found["diffusion"]
@@ -311,9 +316,9 @@ def test_a_linear_map_does_not_bend(
     coords: tuple[Tensor, Tensor],
 ) -> None:
     unmoved = Deformation.identity(domain, small_field, torch.Generator().manual_seed(1))
-    assert terms(unmoved, coords, bending=1.0)["bending"] == 0
+    assert terms(unmoved, coords, weights=replace(EQUAL, bending=1.0))["bending"] == 0
     code, step = deformation.code, 0.1
-    found = terms(deformation, coords, bending=1.0)["bending"]
+    found = terms(deformation, coords, weights=replace(EQUAL, bending=1.0))["bending"]
     expected = []
     for field, points in zip((deformation.field, deformation.inverse_field), coords, strict=True):
         for n, point in enumerate(points[:20]):

@@ -13,7 +13,7 @@ from itk_nephi.composite import composite, flat_transforms, transform_points
 from itk_nephi.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.encoder import EncoderSettings
 from itk_nephi.image import SampledImage, SpaceMap
-from itk_nephi.loss import objective
+from itk_nephi.loss import Weights, objective
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import FieldSettings
 from itk_nephi.model_file import save_model
@@ -54,9 +54,7 @@ def trained(pair: Phantom, steps: int) -> NePhi:
             dissimilarity=Similarity.of("mean_squares", voxel=1.0).dissimilarity,
             regularizer_points=40,
             voxel=box.voxel_size / box.scale,
-            smoothness=0.01,
-            inverse_consistency=0.001,
-            prior=0.0,
+            weights=Weights(smoothness=0.01, inverse_consistency=0.001, latent_prior=0.0),
         )
         optimizer.zero_grad()
         torch.autograd.backward(losses["total"])

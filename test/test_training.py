@@ -92,10 +92,7 @@ def test_the_losses_of_a_batch_are_the_average_of_its_pairs() -> None:
                 dissimilarity=correlation,
                 regularizer_points=8,
                 voxel=domain.voxel_size / domain.scale,
-                smoothness=settings.smoothness,
-                inverse_consistency=settings.inverse_consistency,
-                prior=settings.latent_prior,
-                bending=settings.bending,
+                weights=settings,
             )
         )
     for name, value in together.items():
