@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,31 @@ def compiled_module() -> ctypes.CDLL | None:
         return None
     module = ctypes.CDLL(sys.modules["itk._NePhiPython"].__file__)
     return module if hasattr(module, "itkNePhiFieldForward3") else None
+
+
+@contextmanager
+def threads_for_fields(device: torch.device) -> Iterator[None]:
+    """Leave the threads to the compiled code while a field is optimised on a CPU.
+
+    Torch's operators are small beside it: to wake a second thread takes them longer than their
+    work, and its threads would be in the way of those of the compiled code.
+    """
+    global _threads
+    if device.type != "cpu" or compiled_module() is None:
+        yield
+        return
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    _threads = usual
+    try:
+        yield
+    finally:
+        _threads = None
+        torch.set_num_threads(usual)
+
+
+_threads: int | None = None
+"""How many threads the compiled code takes; as many as torch if None."""
 
 
 def can_fuse(*tensors: Tensor) -> bool:
@@ -116,7 +142,7 @@ def _call(way: str, tensors: tuple[Tensor, ...], *others: Any) -> None:
         _memory(bounds),
         _memory(frequencies),
         _memory(tensors[3:]),
-        ctypes.c_int64(torch.get_num_threads()),
+        ctypes.c_int64(_threads or torch.get_num_threads()),
         ctypes.c_int64(len(coords)),
         _memory(coords),
         *(_memory(other) for other in others),

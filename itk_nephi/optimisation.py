@@ -14,6 +14,7 @@ import torch
 
 from itk_nephi.adam import Adam
 from itk_nephi.checkpoint import Checkpoint
+from itk_nephi.fused import threads_for_fields
 from itk_nephi.image import SampledImage
 from itk_nephi.loss import objective
 from itk_nephi.pair import ImagePair
@@ -133,40 +134,41 @@ def optimise(
                 level.load_state(saved["level"])
                 saved = None
             later = levels - number
-            while (schedule := level.schedule).phase < 1:
-                pace = limit.pace(schedule.phase, later)
-                left = schedule.left(pace)
-                losses = differentiate(
-                    deformation, pair, images, compare, settings, generator, chunk
-                )
-                reason = _divergence(losses)
-                if reason:
-                    level.begin_again(reason)
-                    del history[level.done :]
-                    continue
-                history.append(
-                    Progress(
-                        level=number,
-                        levels=levels,
-                        done=len(history) + 1,
-                        total=len(history) + left + later * schedule.length(pace),
-                        losses=losses,
-                        left=left - 1,
+            with threads_for_fields(pair.device):
+                while (schedule := level.schedule).phase < 1:
+                    pace = limit.pace(schedule.phase, later)
+                    left = schedule.left(pace)
+                    losses = differentiate(
+                        deformation, pair, images, compare, settings, generator, chunk
                     )
-                )
-                if report is not None:
-                    report(history[-1])
-                level.step(left, losses["dissimilarity"])
-                if checkpoint is not None and checkpoint.is_due():
-                    checkpoint.write(
-                        {
-                            "deformation": deformation.state(),
-                            "generator": generator.get_state(),
-                            "history": [asdict(progress) for progress in history],
-                            "level": level.state(),
-                            "elapsed": time.perf_counter() - started,
-                        }
+                    reason = _divergence(losses)
+                    if reason:
+                        level.begin_again(reason)
+                        del history[level.done :]
+                        continue
+                    history.append(
+                        Progress(
+                            level=number,
+                            levels=levels,
+                            done=len(history) + 1,
+                            total=len(history) + left + later * schedule.length(pace),
+                            losses=losses,
+                            left=left - 1,
+                        )
                     )
+                    if report is not None:
+                        report(history[-1])
+                    level.step(left, losses["dissimilarity"])
+                    if checkpoint is not None and checkpoint.is_due():
+                        checkpoint.write(
+                            {
+                                "deformation": deformation.state(),
+                                "generator": generator.get_state(),
+                                "history": [asdict(progress) for progress in history],
+                                "level": level.state(),
+                                "elapsed": time.perf_counter() - started,
+                            }
+                        )
             if number == levels:
                 _warn_if_worse(deformation, pair, images, compare, settings, chunk)
     except (KeyboardInterrupt, StopIteration):

@@ -291,3 +291,15 @@ def test_memory_does_not_grow() -> None:
         most.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     # kilobytes; the gradients of one call take 400
     assert most[-1] - most[9] < 2000
+
+
+def test_threads_are_given_back_even_after_an_error() -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(StopIteration), threads_for_fields(torch.device("cpu")):
+            assert torch.get_num_threads() == 1
+            raise StopIteration
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(usual)
