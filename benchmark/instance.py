@@ -159,9 +159,10 @@ def run_phantoms(folder: Path, quick: bool) -> str:
                 float(np.mean(f["landmark_errors"])) for f in trials if "landmark_errors" in f
             ]
             overlaps = [float(np.mean(list(f["dice"].values()))) for f in trials]
-            folds = max((f["folding_fine"] for f in trials), default=np.nan)
+            folds = max((f["folding_fine"] for f in trials), default=None)
             seconds = spread([f["seconds"] for f in trials], 1)
-            rows.append([name, method, spread(errors), spread(overlaps), f"{folds:.2g}", seconds])
+            share = "-" if folds is None else f"{folds:.2g}"
+            rows.append([name, method, spread(errors), spread(overlaps), share, seconds])
             rows[-1].append(failures(results, method))
     header = ["phantom", "method", "landmark error mm", "Dice", "largest share of folds", "s"]
     return table([*header, "failed"], rows)
