@@ -191,6 +191,7 @@ def main() -> None:
         (row,) = (row for row in found["methods"] if row["name"] == "elastix")
         ours = row["landmark_error_mm"]["mean"]
         texts["lung"] = (
+            "![Landmark errors and times of the methods on the lung pair](docs/comparison.png)\n\n"
             f"{table_of_lung(found)}\n\nelastix without this package, its points moved by "
             f"transformix: {done.stdout.split()[-1]} mm; by `compare`: {ours:.6f} mm."
         )

@@ -94,7 +94,8 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
     for name, points in curves.items():
-        axes.plot([p[1] for p in points], [p[2] for p in points], "o-", label=name)
+        style = "s--" if name == "elastix" else "o-"
+        axes.plot([p[1] for p in points], [p[2] for p in points], style, label=name)
         for label, across, up in points:
             text = label.removeprefix("smoothness ").removeprefix("grid of ")
             axes.annotate(text, (across, up), (4, 4), textcoords="offset points", fontsize=8)
