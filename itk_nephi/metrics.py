@@ -232,8 +232,9 @@ def normalized_cross_correlation(
             f"expected warped on the grid of fixed, {np.shape(fixed)}, got {np.shape(warped)}"
         )
     first, second = first - first.mean(), second - second.mean()
-    norm = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / norm) if norm > 0 else float("nan")
+    # not as products of matrices, whose last digits change with the number of threads
+    norm = np.sqrt((first * first).sum() * (second * second).sum())
+    return float((first * second).sum() / norm) if norm > 0 else float("nan")
 
 
 def _in_parts(count: int) -> Iterator[npt.NDArray[np.int_]]:
