@@ -19,6 +19,8 @@ import numpy as np
 from method import preload, work
 from tables import picture_to_docs, write_to_readme
 
+from itk_nephi.differences import bootstrap_interval
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real images, which do not belong to the repository."""
 LUNG = DATA / "lung"
@@ -186,10 +188,8 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 def mean_interval(differences: Any, digits: int = 3) -> str:
     """Return the mean of paired differences and its 95 % interval by the bootstrap."""
-    values = np.asarray(differences)
-    drawn = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return f"{values.mean():+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    low, high = bootstrap_interval(differences)
+    return f"{np.mean(differences):+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def _short(figures: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ checkpoint, memory        the state of a run in a file; what a run needs, found 
 encoder                   where a model of many pairs gets a pair's latent code from
 nephi, model_file         that model: it predicts a pair's deformation; its file
 refinement                how ``register()`` refines what such a model predicts
+checks, binning           images and masks: checked, and averaged where they are too large
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 dataset, augmentation     pairs to train on, and how they are changed at random

@@ -13,6 +13,9 @@ import itk
 import torch
 from torch import Tensor
 
+_threads: int | None = None
+"""How many threads the compiled code takes; as many as torch if None."""
+
 
 @cache
 def compiled_module() -> ctypes.CDLL | None:
@@ -43,10 +46,6 @@ def threads_for_fields(device: torch.device) -> Iterator[None]:
     finally:
         _threads = None
         torch.set_num_threads(usual)
-
-
-_threads: int | None = None
-"""How many threads the compiled code takes; as many as torch if None."""
 
 
 def can_fuse(*tensors: Tensor) -> bool:
