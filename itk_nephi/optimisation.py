@@ -105,75 +105,122 @@ def optimise(
         If the checkpoint is of another run.
     """
     deformation.to(pair.device)
-    similarity = Similarity.of(
-        settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
-    )
-    compare = weighted(similarity.dissimilarity, pair.channel_weights)
     started = time.perf_counter() if started is None else started
-    levels = len(settings.smoothing)
-    history: list[Progress] = []
-    images: tuple[SampledImage, SampledImage] | None = None
-    first = 1
-    saved = None if checkpoint is None else checkpoint.read(pair.device)
-    if saved is not None:
-        deformation.load_state(saved["deformation"])
-        generator.set_state(saved["generator"].cpu())
-        history = [Progress(**entry) for entry in saved["history"]]
-        first = saved["level"]["number"]
-        started -= saved["elapsed"]
-    limit = TimeLimit(started + (settings.max_time or math.inf))
+    run = _Run(deformation, pair, settings, generator, report, started, checkpoint, chunk)
     try:
-        for number in range(first, levels + 1):
+        run.to_the_end()
+    except (KeyboardInterrupt, StopIteration):
+        return run.history, True
+    return run.history, False
+
+
+class _Run:
+    """An optimisation between two steps, which a checkpoint holds."""
+
+    def __init__(
+        self,
+        deformation: Deformation,
+        pair: ImagePair,
+        settings: RegistrationSettings,
+        generator: torch.Generator,
+        report: Callable[[Progress], None] | None,
+        started: float,
+        checkpoint: Checkpoint | None,
+        chunk: int | None,
+    ) -> None:
+        self.history: list[Progress] = []
+        self._deformation, self._pair, self._settings = deformation, pair, settings
+        self._generator, self._report, self._chunk = generator, report, chunk
+        self._started, self._checkpoint = started, checkpoint
+        self._similarity = Similarity.of(
+            settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
+        )
+        self._compare = weighted(self._similarity.dissimilarity, pair.channel_weights)
+        self._level_state: dict[str, Any] | None = None
+        self._first = 1
+        saved = None if checkpoint is None else checkpoint.read(pair.device)
+        if saved is not None:
+            deformation.load_state(saved["deformation"])
+            generator.set_state(saved["generator"].cpu())
+            self.history = [Progress(**entry) for entry in saved["history"]]
+            self._level_state = saved["level"]
+            self._first = saved["level"]["number"]
+            self._started -= saved["elapsed"]
+        self._limit = TimeLimit(self._started + (settings.max_time or math.inf))
+
+    def to_the_end(self) -> None:
+        """Take all levels that are left."""
+        levels = len(self._settings.smoothing)
+        images: tuple[SampledImage, SampledImage] | None = None
+        for number in range(self._first, levels + 1):
             # the last level's make room for the next one's
             images = None
             begun = time.perf_counter()
-            images = pair.channels(settings.smoothing[number - 1], similarity.channels)
-            limit.prepared(time.perf_counter() - begun)
-            level = _Level(deformation, settings, number, done=len(history))
-            if saved is not None:
-                level.load_state(saved["level"])
-                saved = None
-            later = levels - number
-            with threads_for_fields(pair.device):
-                while (schedule := level.schedule).phase < 1:
-                    pace = limit.pace(schedule.phase, later)
-                    left = schedule.left(pace)
-                    losses = differentiate(
-                        deformation, pair, images, compare, settings, generator, chunk
-                    )
-                    reason = _divergence(losses)
-                    if reason:
-                        level.begin_again(reason)
-                        del history[level.done :]
-                        continue
-                    history.append(
-                        Progress(
-                            level=number,
-                            levels=levels,
-                            done=len(history) + 1,
-                            total=len(history) + left + later * schedule.length(pace),
-                            losses=losses,
-                            left=left - 1,
-                        )
-                    )
-                    if report is not None:
-                        report(history[-1])
-                    level.step(left, losses["dissimilarity"])
-                    if checkpoint is not None and checkpoint.is_due():
-                        checkpoint.write(
-                            {
-                                "deformation": deformation.state(),
-                                "generator": generator.get_state(),
-                                "history": [asdict(progress) for progress in history],
-                                "level": level.state(),
-                                "elapsed": time.perf_counter() - started,
-                            }
-                        )
-            if number == levels:
-                _warn_if_worse(deformation, pair, images, compare, settings, chunk)
-    except (KeyboardInterrupt, StopIteration):
-        return history, True
-    return history, False
+            images = self._pair.channels(
+                self._settings.smoothing[number - 1], self._similarity.channels
+            )
+            self._limit.prepared(time.perf_counter() - begun)
+            level = _Level(self._deformation, self._settings, number, done=len(self.history))
+            if self._level_state is not None:
+                level.load_state(self._level_state)
+                self._level_state = None
+            with threads_for_fields(self._pair.device):
+                while level.schedule.phase < 1:
+                    self._take_step(level, images)
+        if images is not None:
+            _warn_if_worse(
+                self._deformation,
+                self._pair,
+                images,
+                self._compare,
+                self._settings,
+                self._chunk,
+                stacklevel=5,
+            )
+
+    def _take_step(self, level: _Level, images: tuple[SampledImage, SampledImage]) -> None:
+        """Take a step, report it and keep it; or go back, if it diverged, to the level's start."""
+        levels = len(self._settings.smoothing)
+        later = levels - level.number
+        pace = self._limit.pace(level.schedule.phase, later)
+        left = level.schedule.left(pace)
+        losses = differentiate(
+            self._deformation,
+            self._pair,
+            images,
+            self._compare,
+            self._settings,
+            self._generator,
+            self._chunk,
+        )
+        reason = _divergence(losses)
+        if reason:
+            level.begin_again(reason)
+            del self.history[level.done :]
+            return
+        progress = Progress(
+            level=level.number,
+            levels=levels,
+            done=len(self.history) + 1,
+            total=len(self.history) + left + later * level.schedule.length(pace),
+            losses=losses,
+            left=left - 1,
+        )
+        self.history.append(progress)
+        if self._report is not None:
+            self._report(progress)
+        level.step(left, losses["dissimilarity"])
+        if self._checkpoint is not None and self._checkpoint.is_due():
+            self._checkpoint.write(self._state(level))
+
+    def _state(self, level: _Level) -> dict[str, Any]:
+        return {
+            "deformation": self._deformation.state(),
+            "generator": self._generator.get_state(),
+            "history": [asdict(progress) for progress in self.history],
+            "level": level.state(),
+            "elapsed": time.perf_counter() - self._started,
+        }
 
 
 class _Level:
@@ -237,6 +284,8 @@ def _warn_if_worse(
     compare: Dissimilarity,
     settings: RegistrationSettings,
     chunk: int | None,
+    *,
+    stacklevel: int,
 ) -> None:
     """Warn when the images were more alike with the initial transform alone, at the same points."""
     fixed, moving = images
@@ -255,7 +304,7 @@ def _warn_if_worse(
             f"the images are less alike than before: dissimilarity {before:.4g} after the initial "
             f"transform alone, {after:.4g} after the registration; a larger smoothness, or another "
             "initial transform or similarity may help",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
 
@@ -268,7 +317,7 @@ def warn_if_worse(
     )
     images = pair.channels(settings.smoothing[-1], similarity.channels)
     compare = weighted(similarity.dissimilarity, pair.channel_weights)
-    _warn_if_worse(deformation, pair, images, compare, settings, None)
+    _warn_if_worse(deformation, pair, images, compare, settings, None, stacklevel=4)
 
 
 def _divergence(losses: dict[str, float]) -> str | None:
