@@ -2,7 +2,9 @@
 
     python benchmark/generalisable.py -o OUT [--rows predicts ...] [--pairs 50] [--quick] [--readme]
 
-Models are trained once, from the files in ``configs``, into OUT/models, where other runs find them.
+The model of triangles and circles is the one that comes with the package, made by `itk-nephi train
+configs/triangles-circles.toml`. Others are trained once, from the files in ``configs``, into
+OUT/models, where other runs find them.
 Each row leaves its table, and one sentence for the table of the claims, in OUT. ``--quick`` trains
 for a few steps and takes few pairs: it shows that everything runs, nothing else.
 
@@ -20,7 +22,6 @@ pre-align              before, pre-aligned, NePhi alone, both, both with refinem
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -33,7 +34,7 @@ import itk
 import numpy as np
 from latent import draw_latent_space
 from tables import table, write_to_readme
-from trials import LUNG, LUNG_PAIR
+from trials import LUNG, LUNG_PAIR, subfolder
 from voxel_field import register_voxels
 
 from itk_nephi import RegistrationSettings, register
@@ -54,6 +55,7 @@ from itk_nephi.training_settings import Recipe
 from itk_nephi.validation import judge
 
 ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "itk_nephi" / "models" / "triangles-circles.safetensors"
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
 SHAPES = "triangles and circles"
 FROM_SCRATCH = "from scratch, fast"
@@ -84,7 +86,7 @@ class Benchmark:
 
     def model(self, name: str, recipe: Recipe) -> NePhi:
         """Return a model, trained before or now."""
-        folder = self.output / "models" / (f"{name}-quick" if self.quick else name)
+        folder = self.output / "models" / name
         start = time.perf_counter()
         train(
             recipe.pairs,
@@ -100,8 +102,8 @@ class Benchmark:
 
     @cached_property
     def shapes_model(self) -> NePhi:
-        """The model of triangles and circles."""
-        return self.model("triangles-circles", self.recipe("triangles-circles"))
+        """The model of triangles and circles, which comes with the package."""
+        return load_model(SHIPPED)
 
     @cached_property
     def hippocampus_model(self) -> NePhi:
@@ -175,6 +177,7 @@ def predicts(benchmark: Benchmark) -> str:
     """Compare predictions, their refinements and registrations from scratch on unseen pairs."""
     rows, told = [], []
     for name, (model, pairs, initial) in benchmark.cases().items():
+        fast = RegistrationSettings.fast()
         methods = {
             "before": lambda pair: pair.initial,
             "predicted": registered(initial, model=model),
@@ -182,14 +185,14 @@ def predicts(benchmark: Benchmark) -> str:
         for refine in ("code", "code_and_weights"):
             for steps in benchmark.refinements:
                 label = f"+ {steps} steps, {refine.replace('_', ' ')}"
-                methods[label] = registered(initial, model=model, refine=refine, refine_steps=steps)
-        defaults = RegistrationSettings()
+                methods[label] = registered(
+                    initial, model=model, refine=refine, refine_steps=steps, settings=fast
+                )
         for steps in benchmark.refinements:
-            settings = replace(defaults, steps=steps, smoothing=defaults.smoothing[-1:])
+            settings = replace(fast, steps=steps, smoothing=fast.smoothing[-1:])
             methods[f"from scratch, {steps} steps"] = registered(initial, settings=settings)
-        scratch = RegistrationSettings.fast()
         methods[FROM_SCRATCH] = registered(
-            initial, settings=replace(scratch, steps=3) if benchmark.quick else scratch
+            initial, settings=replace(fast, steps=3) if benchmark.quick else fast
         )
         found = {
             method: [timed(pair, transform_of) for pair in pairs]
@@ -219,7 +222,12 @@ def diffeomorphic(benchmark: Benchmark) -> str:
             folded, errors = [], []
             for pair in pairs:
                 result = register(
-                    pair.fixed, pair.moving, initial=initial, model=model, refine_steps=steps
+                    pair.fixed,
+                    pair.moving,
+                    initial=initial,
+                    model=model,
+                    refine_steps=steps,
+                    settings=RegistrationSettings.fast(),
                 )
                 domain = ImageDomain.of(pair.fixed)
                 fine = replace(
@@ -437,25 +445,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--readme", action="store_true", help="write the claims into the README")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
+    output = subfolder(options)
+    output.mkdir(parents=True, exist_ok=True)
     benchmark = Benchmark(
-        options.output,
+        output,
         options.quick,
         pairs=2 if options.quick else options.pairs,
         seeds=1 if options.quick else 3,
         refinements=(2,) if options.quick else (10, 25, 50),
     )
-    sentences = options.output / "claims.json"
-    seen = json.loads(sentences.read_text()) if sentences.exists() else {}
     for row in options.rows:
         start = time.perf_counter()
-        seen[row] = ROWS[row][1](benchmark)
-        sentences.write_text(json.dumps(seen, indent=1) + "\n")
+        (output / f"{row}.txt").write_text(ROWS[row][1](benchmark) + "\n")
         say(f"{row}: {time.perf_counter() - start:.0f} s")
+    sentences = {row: output / f"{row}.txt" for row in ROWS}
     rows = [
-        [claim, f"`benchmark/generalisable.py --rows {row}`", seen[row]]
+        [claim, f"`benchmark/generalisable.py --rows {row}`", sentences[row].read_text().strip()]
         for row, (claim, _) in ROWS.items()
-        if row in seen
+        if sentences[row].exists()
     ]
     text = table(["claim", "command", "what we saw"], [*rows, *map(list, FURTHER)])
     say(f"\n{text}")
