@@ -1,0 +1,139 @@
+"""What the rows of the claims share: models, test pairs, and how a registration is judged."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tables import table
+
+from itk_nephi import register
+from itk_nephi.dataset import FolderPairs, PhantomPairs, TrainingPair
+from itk_nephi.demonstration import MODEL
+from itk_nephi.model_file import load_model
+from itk_nephi.nephi import NePhi
+from itk_nephi.training import BEST, CHECKPOINT, train
+from itk_nephi.training_settings import Recipe
+from itk_nephi.validation import judge
+
+ROOT = Path(__file__).resolve().parents[1]
+HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
+SHAPES = "triangles and circles"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Where results go, and how much is computed."""
+
+    output: Path
+    quick: bool
+    pairs: int
+    seeds: int
+    refinements: tuple[int, ...]
+
+    def recipe(self, name: str, folder: Path | None = None) -> Recipe:
+        """Return a training of ``configs``, with the paths in ``folder``."""
+        recipe = Recipe.read(ROOT / "configs" / f"{name}.toml", folder)
+        if not self.quick:
+            return recipe
+        training = replace(recipe.training, steps=4, validate_every=4)
+        return replace(
+            recipe,
+            training=training,
+            pairs=replace(recipe.pairs, count=4),
+            validation=replace(recipe.validation, count=1),
+        )
+
+    def model(self, name: str, recipe: Recipe) -> NePhi:
+        """Return a model, trained before or now."""
+        folder = self.output / "models" / name
+        start = time.perf_counter()
+        train(
+            recipe.pairs,
+            recipe.validation,
+            recipe.model,
+            recipe.training,
+            folder,
+            augmentation=recipe.augmentation,
+            resume=(folder / CHECKPOINT).exists(),
+        )
+        say(f"{name}: {time.perf_counter() - start:.0f} s to have the model")
+        return load_model(folder / BEST)
+
+    @cached_property
+    def shapes_model(self) -> NePhi:
+        """The model of triangles and circles, which comes with the package."""
+        return load_model(MODEL)
+
+    @cached_property
+    def hippocampus_model(self) -> NePhi:
+        """The model of the hippocampus."""
+        return self.model("hippocampus", self.recipe("hippocampus", HIPPOCAMPUS))
+
+    def cases(self) -> dict[str, tuple[NePhi, list[TrainingPair], str]]:
+        """Return each data set's model, its test pairs, and how these are brought together."""
+        found = {SHAPES: (self.shapes_model, shapes(self.pairs), "identity")}
+        if HIPPOCAMPUS.is_dir():
+            tests = FolderPairs(
+                images=HIPPOCAMPUS / "images",
+                labels=HIPPOCAMPUS / "labels",
+                subjects=(160, 200),
+                count=self.pairs,
+                seed=3,
+            )
+            pairs = [tests[n] for n in range(self.pairs)]
+            found["hippocampus"] = (self.hippocampus_model, pairs, "geometry")
+        return found
+
+    def write(self, name: str, header: list[str], rows: list[list[str]]) -> None:
+        """Print a table and keep it."""
+        text = table(header, rows)
+        say(f"\n{name}\n\n{text}\n")
+        (self.output / f"{name}.md").write_text(text + "\n")
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def shapes(count: int, size: int = 64, seed: int = 3_000_000) -> list[TrainingPair]:
+    """Return pairs of triangles and circles of seeds that no training takes."""
+    pairs = PhantomPairs(phantom="triangles_and_circles", count=count, size=size, seed=seed)
+    return [pairs[n] for n in range(count)]
+
+
+def summarised(results: Iterable[tuple[Any, float]]) -> list[str]:
+    """Return mean Dice, mean and worst folding in percent, and mean seconds of registrations."""
+    scores, seconds = zip(*results, strict=True)
+    folding = [100 * one.folding for one in scores]
+    return [
+        f"{np.mean([one.dice for one in scores]):.4f}",
+        f"{np.mean(folding):.4f}",
+        f"{max(folding):.3f}",
+        f"{np.mean(seconds):.3f}",
+    ]
+
+
+def registered(initial: str, **options: Any) -> Callable[[TrainingPair], Any]:
+    """Return what registers a pair, with options of ``register``."""
+
+    def transform_of(pair: TrainingPair) -> Any:
+        return register(pair.fixed, pair.moving, initial=initial, **options).fixed_to_moving
+
+    return transform_of
+
+
+def timed(pair: TrainingPair, transform_of: Callable[[TrainingPair], Any]) -> tuple[Any, float]:
+    """Register a pair, and return its scores and the seconds taken."""
+    start = time.perf_counter()
+    transform = transform_of(pair)
+    seconds = time.perf_counter() - start
+    return judge(pair, transform), seconds

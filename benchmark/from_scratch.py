@@ -1,0 +1,164 @@
+"""Claims about registrations from scratch: the regulariser, voxels, and pre-aligned pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import itk
+import numpy as np
+from claims import Benchmark, registered, shapes, summarised, timed
+from trials import LUNG, LUNG_PAIR
+from voxel_field import register_voxels
+
+from itk_nephi import RegistrationSettings, register
+from itk_nephi.composite import jacobians
+from itk_nephi.dataset import TrainingPair
+from itk_nephi.domain import ImageDomain
+from itk_nephi.metrics import (
+    inverse_consistency_errors,
+    jacobian_determinant_image,
+    landmark_errors,
+    standard_deviation_of_log_jacobian,
+)
+from itk_nephi.phantom import lung
+from itk_nephi.validation import judge
+
+
+def scratch_settings(benchmark: Benchmark, **changes: Any) -> RegistrationSettings:
+    """Return the settings of a registration at one resolution, without a model."""
+    steps = 3 if benchmark.quick else 200
+    return RegistrationSettings(similarity="ncc", smoothing=(1.0,), steps=steps, **changes)
+
+
+def regularizer_points(benchmark: Benchmark) -> str:
+    """Register with ever fewer points of the regulariser."""
+    size = 128
+    pairs = shapes(max(1, benchmark.pairs // 10), size)
+    base = scratch_settings(benchmark, points=size**2 // 4)
+    rows = []
+    for ratio in range(1, 8):
+        count = size**2 // 4**ratio
+        by_seed = []
+        for seed in range(benchmark.seeds):
+            settings = replace(base, regularizer_points=count)
+            transform_of = registered("identity", settings=settings, seed=seed)
+            by_seed.append([timed(pair, transform_of) for pair in pairs])
+        means = [np.mean([scores.dice for scores, _ in results]) for results in by_seed]
+        everything = summarised(one for results in by_seed for one in results)
+        spread = f"{min(means):.4f} to {max(means):.4f}"
+        rows.append([f"4^-{ratio}", f"{count}", everything[0], spread, *everything[1:]])
+    header = ["share", "points", "Dice", "by seed", "folding %", "its worst", "seconds"]
+    benchmark.write("regularizer-points", header, rows)
+    return "; ".join(f"{row[0]}: Dice {row[2]}, {row[4]} % folded" for row in rows)
+
+
+def diffusion(benchmark: Benchmark) -> str:
+    """Sweep the weights of two regularisers."""
+    pairs = shapes(max(1, benchmark.pairs // 5))
+    base = scratch_settings(benchmark)
+    weights = (0.05, 0.5) if benchmark.quick else (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+    none = {"smoothness": 0.0, "inverse_consistency": 0.0}
+    rows = []
+    for weight in weights:
+        for name, changes in (
+            ("gradient inverse consistency", none | {"smoothness": weight}),
+            ("diffusion", none | {"diffusion": weight}),
+        ):
+            results, deviations = [], []
+            for pair in pairs:
+                start = time.perf_counter()
+                transform = register(
+                    pair.fixed, pair.moving, initial="identity", settings=replace(base, **changes)
+                ).fixed_to_moving
+                results.append((judge(pair, transform), time.perf_counter() - start))
+                deviations.append(
+                    standard_deviation_of_log_jacobian(
+                        jacobian_determinant_image(transform, pair.fixed)
+                    )
+                )
+            rows.append([name, f"{weight:g}", *summarised(results), f"{np.mean(deviations):.3f}"])
+    header = ["regulariser", "weight", "Dice", "folding %", "its worst", "seconds", "SD log J"]
+    benchmark.write("diffusion", header, sorted(rows, key=lambda row: row[0]))
+    best = {}
+    for row in sorted(rows, key=lambda row: float(row[2])):
+        if float(row[3]) < 0.01:
+            best[row[0]] = f"{row[0]} Dice {row[2]} (weight {row[1]}, SD log J {row[6]})"
+    return "best with less than 0.01 % folded: " + "; ".join(best.values())
+
+
+def single_resolution(benchmark: Benchmark) -> str:
+    """Give a neural field and a displacement of each voxel the same loss and steps."""
+    pairs = shapes(max(1, benchmark.pairs // 5))
+    settings = scratch_settings(benchmark)
+    methods: dict[str, Callable[[TrainingPair], Any]] = {
+        "NePhi": lambda pair: (
+            register(pair.fixed, pair.moving, initial="identity", settings=settings).fixed_to_moving
+        )
+    }
+    for rate in (1e-3, 3e-3, 1e-2):
+        methods[f"displacement of each voxel, learning rate {rate:g}"] = lambda pair, rate=rate: (
+            register_voxels(pair, settings, rate, seed=0)
+        )
+    rows = [
+        [method, *summarised(timed(pair, transform_of) for pair in pairs)]
+        for method, transform_of in methods.items()
+    ]
+    header = ["field", "Dice", "folding %", "its worst", "seconds"]
+    benchmark.write("single-resolution", header, rows)
+    best = max(rows[1:], key=lambda row: float(row[1]))
+    return "; ".join(f"{row[0]}: Dice {row[1]}, {row[2]} % folded" for row in (rows[0], best))
+
+
+def pre_align(benchmark: Benchmark) -> str:
+    """Register with and without an affine start, and a coarse result at full resolution."""
+    size = (32, 28, 24) if benchmark.quick else None
+    chest = lung(3, size=size, motion=30)
+    names = ("fixed", "moving", "fixed_mask", "moving_mask")
+    cases = {
+        "chest, 30 mm": (
+            {name: getattr(chest, name) for name in names},
+            (chest.fixed_landmarks, chest.moving_landmarks),
+        )
+    }
+    if LUNG.is_dir() and not benchmark.quick:
+        points = np.loadtxt(LUNG_PAIR["landmarks"], delimiter=",", skiprows=1)
+        images = {name: itk.imread(LUNG_PAIR[name]) for name in names}
+        cases["lung"] = (images, (points[:, :3], points[:, 3:]))
+    coarse = replace(RegistrationSettings(), smoothing=(2.0,), working_voxels=300_000)
+    fine = RegistrationSettings()
+    if benchmark.quick:
+        coarse, fine = (replace(settings, steps=3) for settings in (coarse, fine))
+    rows = []
+    for name, (images, landmarks) in cases.items():
+        start = time.perf_counter()
+        both = register(**images, settings=coarse)
+        seconds = {"both": time.perf_counter() - start}
+        start = time.perf_counter()
+        alone = register(**images, initial="identity", settings=coarse)
+        seconds["NePhi alone"] = time.perf_counter() - start
+        start = time.perf_counter()
+        refined = register(**images, initial=both, settings=fine)
+        seconds["both, refined"] = seconds["both"] + time.perf_counter() - start
+        identity = itk.IdentityTransform[itk.D, 3].New()
+        domain = ImageDomain.of(images["fixed"])
+        inside = domain.grid_points()[np.asarray(images["fixed_mask"]) != 0][::5]
+        for label, transform, back in (
+            ("before", identity, None),
+            ("pre-aligned", both.initial, None),
+            ("NePhi alone", alone.fixed_to_moving, alone.moving_to_fixed),
+            ("both", both.fixed_to_moving, both.moving_to_fixed),
+            ("both, refined", refined.fixed_to_moving, refined.moving_to_fixed),
+        ):
+            errors = landmark_errors(transform, *landmarks)
+            folds = np.mean(~(np.linalg.det(jacobians(transform, inside)) > 0))
+            row = [name, label, f"{errors.mean():.2f}", f"{np.percentile(errors, 95):.2f}"]
+            row.append(f"{100 * folds:.4f}")
+            away = back and inverse_consistency_errors(transform, back, inside).mean()
+            row.append(f"{away:.2f}" if away is not None else "-")
+            rows.append([*row, f"{seconds[label]:.1f}" if label in seconds else "-"])
+    header = ["data", "method", "landmark error mm", "p95", "folding %", "there and back mm", "s"]
+    benchmark.write("pre-align", header, rows)
+    return "; ".join(f"{row[0]}, {row[1]}: {row[2]} mm" for row in rows)
