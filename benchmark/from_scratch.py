@@ -36,7 +36,7 @@ def scratch_settings(benchmark: Benchmark, **changes: Any) -> RegistrationSettin
 def regularizer_points(benchmark: Benchmark) -> str:
     """Register with ever fewer points of the regulariser."""
     size = 128
-    pairs = shapes(max(1, benchmark.pairs // 10), size)
+    pairs = shapes(max(1, benchmark.pairs // 16), size)
     base = scratch_settings(benchmark, points=size**2 // 4)
     rows = []
     for ratio in range(1, 8):
@@ -58,7 +58,7 @@ def regularizer_points(benchmark: Benchmark) -> str:
 def diffusion(benchmark: Benchmark) -> str:
     """Sweep the weights of two regularisers."""
     pairs = shapes(max(1, benchmark.pairs // 5))
-    base = scratch_settings(benchmark)
+    base = scratch_settings(benchmark, points=1000)
     weights = (0.05, 0.5) if benchmark.quick else (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
     none = {"smoothness": 0.0, "inverse_consistency": 0.0}
     rows = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -41,6 +42,11 @@ class Weights:
         Weight of the mean square by which the Jacobian changes from a voxel to the next.
     folding : float
         Weight of the mean square by which Jacobian determinants fall below 0.1.
+
+    Raises
+    ------
+    ValueError
+        If a number, of these or of the settings that have them, is negative or not finite.
     """
 
     smoothness: float = 2.0
@@ -49,6 +55,12 @@ class Weights:
     diffusion: float = 0.0
     bending: float = 0.0
     folding: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
 
 
 @dataclass(frozen=True)

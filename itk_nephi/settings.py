@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from itk_nephi.channels import WINDOWS
 from itk_nephi.loss import Weights
@@ -100,10 +100,7 @@ class RegistrationSettings(Weights):
                 f"expected regularizer_points of at most points, {self.points}, got "
                 f"{self.regularizer_points}"
             )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
+        super().__post_init__()
         if not 0 <= self.content_sampling < 1:
             raise ValueError(
                 f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"

@@ -82,16 +82,11 @@ class TrainingSettings(Weights):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "points", "regularizer_points", "devices"):
+        counts = ("steps", "batch", "accumulate", "points", "regularizer_points", "devices")
+        for name in (*counts, "nodes", "validate_every", "warm_up"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        for name in ("nodes", "validate_every", "warm_up"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, float) and not 0 <= value < math.inf:
-                raise ValueError(f"expected {entry.name} of 0 or more, got {value}")
+        super().__post_init__()
         if self.regularizer_points > self.points:
             raise ValueError(
                 f"expected regularizer_points of at most points, {self.points}, got "
