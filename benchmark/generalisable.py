@@ -210,7 +210,8 @@ def main() -> None:
     say(f"\n{text}")
     if options.readme and not options.quick:
         picture_to_docs(output / "latent.png")
-        write_to_readme("claims", text)
+        picture = "![Maps between the latent codes of two pairs](docs/latent.png)"
+        write_to_readme("claims", f"{text}\n\n{picture}")
         (ROOT / "docs" / "claims.md").write_text(page(output))
 
 

@@ -48,8 +48,8 @@ METHODS = {
 }
 
 
-def write_images(side: int, folder: Path) -> None:
-    """Write a pair of images of as many voxels along each axis, where it is not there yet."""
+def write_images(size: tuple[int, int, int], folder: Path) -> None:
+    """Write a pair of images of as many voxels along the axes, i first, if it is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     phantom = None
     for name in ("fixed", "moving"):
@@ -61,8 +61,8 @@ def write_images(side: int, folder: Path) -> None:
         domain = ImageDomain.of(image)
         resampled = itk.resample_image_filter(
             image,
-            size=[side] * 3,
-            output_spacing=(2 * domain.half_extent / (side - 1)).tolist(),
+            size=size,
+            output_spacing=(2 * domain.half_extent / (np.array(size) - 1)).tolist(),
             output_origin=domain.origin,
             output_direction=image.GetDirection(),
         )
@@ -214,7 +214,7 @@ def main() -> None:
     results: dict[int, dict[str, dict[str, Any]]] = {}
     for side in (24, 32) if arguments.quick else SIDES:
         folder = output / f"images-{side}"
-        write_images(side, folder)
+        write_images((side,) * 3, folder)
         results[side] = {
             method: once(
                 output / arguments.device / f"{side}-{method}.json",
