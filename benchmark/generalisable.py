@@ -137,7 +137,7 @@ def latent(benchmark: Benchmark) -> str:
         recipe,
         pairs=replace(recipe.pairs, hollow=True),
         validation=replace(recipe.validation, hollow=True),
-        training=replace(recipe.training, smoothing=2.0),
+        training=replace(recipe.training, smoothing=2.0, steps=min(recipe.training.steps, 3000)),
     )
     model = benchmark.model("triangles-circles-hollow", recipe)
     pairs = PhantomPairs(phantom="triangles_and_circles", count=9, hollow=True, seed=3_000_000)
