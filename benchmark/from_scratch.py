@@ -67,20 +67,29 @@ def diffusion(benchmark: Benchmark) -> str:
             ("gradient inverse consistency", none | {"smoothness": weight}),
             ("diffusion", none | {"diffusion": weight}),
         ):
-            results, deviations = [], []
+            results, deviations, diverged = [], [], 0
             for pair in pairs:
                 start = time.perf_counter()
-                transform = register(
-                    pair.fixed, pair.moving, initial="identity", settings=replace(base, **changes)
-                ).fixed_to_moving
+                try:
+                    transform = register(
+                        pair.fixed,
+                        pair.moving,
+                        initial="identity",
+                        settings=replace(base, **changes),
+                    ).fixed_to_moving
+                except RuntimeError:
+                    diverged += 1
+                    continue
                 results.append((judge(pair, transform), time.perf_counter() - start))
                 deviations.append(
                     standard_deviation_of_log_jacobian(
                         jacobian_determinant_image(transform, pair.fixed)
                     )
                 )
-            rows.append([name, f"{weight:g}", *summarised(results), f"{np.mean(deviations):.3f}"])
+            row = [name, f"{weight:g}", *(summarised(results) if results else ["nan"] * 4)]
+            rows.append([*row, f"{np.mean(deviations or np.nan):.3f}", f"{diverged}"])
     header = ["regulariser", "weight", "Dice", "folding %", "its worst", "seconds", "SD log J"]
+    header.append("diverged")
     benchmark.write("diffusion", header, sorted(rows, key=lambda row: row[0]))
     best = {}
     for row in sorted(rows, key=lambda row: float(row[2])):

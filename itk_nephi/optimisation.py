@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 RETRIES = 3
 DIVERGED = 1.0
-"""Gradient inverse consistency beyond which a level starts again with smaller steps."""
+"""Gradient inverse consistency, where it counts, beyond which a level starts again more slowly."""
 WORSE = 0.01
 """By how much the dissimilarity may rise without a warning, absolute and relative."""
 
@@ -193,7 +193,7 @@ class _Run:
             self._generator,
             self._chunk,
         )
-        reason = _divergence(losses)
+        reason = _divergence(losses, self._settings)
         if reason:
             level.begin_again(reason)
             del self.history[level.done :]
@@ -320,11 +320,11 @@ def warn_if_worse(
     _warn_if_worse(deformation, pair, images, compare, settings, None, stacklevel=4)
 
 
-def _divergence(losses: dict[str, float]) -> str | None:
+def _divergence(losses: dict[str, float], settings: RegistrationSettings) -> str | None:
     for name, value in losses.items():
         if not math.isfinite(value):
             return f"{name} is {value}"
-    if losses["gradient_inverse_consistency"] > DIVERGED:
+    if settings.smoothness > 0 and losses["gradient_inverse_consistency"] > DIVERGED:
         return f"gradient_inverse_consistency is {losses['gradient_inverse_consistency']:.2f}"
     return None
 

@@ -12,6 +12,8 @@ from itk_nephi.settings import RegistrationSettings
 
 REFINED = {"code": 0.0, "code_and_weights": 1e-4}
 """What can be refined, and the largest step size of the weights for it."""
+CODE_LEARNING_RATE = 1e-2
+"""The largest step size of the code: in a few steps, larger ones fold what was predicted well."""
 
 
 def model_and_settings(
@@ -51,4 +53,5 @@ def model_and_settings(
         smoothing=settings.smoothing[-1:],
         steps=steps or settings.steps,
         weights_learning_rate=min(settings.weights_learning_rate, REFINED[refine]),
+        code_learning_rate=min(settings.code_learning_rate, CODE_LEARNING_RATE),
     )

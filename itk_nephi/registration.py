@@ -127,8 +127,8 @@ def register(
     refine_steps : int
         Optimiser steps at the finest level that refine a prediction.
     refine : {"code", "code_and_weights"}
-        What they change: the latent code alone, or also the weights, whose step size is then at
-        most 1e-4.
+        What they change: the latent code alone, with a step size of at most 1e-2, or also the
+        weights, with one of at most 1e-4.
     settings : RegistrationSettings, optional
         How to register; with a model, how to refine.
     device : str

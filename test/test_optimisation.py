@@ -156,6 +156,13 @@ def test_a_level_that_diverges_starts_again_with_smaller_steps(
     assert all(torch.isfinite(values).all() for values in deformation.parameters())
 
 
+def test_a_field_whose_inverse_consistency_does_not_count_may_leave_it() -> None:
+    free = settings(weights_learning_rate=0.03, steps=12, smoothness=0.0, diffusion=0.1)
+    _, history, _ = optimised(shape_pair(), free)
+    assert [progress.done for progress in history] == list(range(1, 25))
+    assert max(progress.losses["gradient_inverse_consistency"] for progress in history) > 1
+
+
 def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
