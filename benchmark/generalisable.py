@@ -146,22 +146,24 @@ def diffeomorphic(benchmark: Benchmark) -> str:
 
 
 def latent(benchmark: Benchmark) -> str:
-    """Draw the maps between two pairs' codes of hollow triangles and circles."""
-    recipe = benchmark.recipe("triangles-circles")
-    recipe = replace(
-        recipe,
-        pairs=replace(recipe.pairs, hollow=True),
-        validation=replace(recipe.validation, hollow=True),
-        training=replace(recipe.training, smoothing=2.0, steps=min(recipe.training.steps, 3000)),
+    """Draw the maps between two pairs' codes: those of filled shapes, drawn on their outlines."""
+    filled, outlines = (
+        PhantomPairs(phantom="triangles_and_circles", count=9, hollow=hollow, seed=3_000_000)
+        for hollow in (False, True)
     )
-    model = benchmark.model("triangles-circles-hollow", recipe)
-    pairs = PhantomPairs(phantom="triangles_and_circles", count=9, hollow=True, seed=3_000_000)
-    folds = draw_latent_space(model, pairs[0], pairs[1], benchmark.output / "latent.png")
+    path = benchmark.output / "latent.png"
+    folds, shifts = draw_latent_space(
+        benchmark.shapes_model, filled[0], filled[1], outlines[0], path
+    )
     rows = [[f"{row}", *(f"{100 * fold:.3f}" for fold in line)] for row, line in enumerate(folds)]
     header = ["global \\ local code", *(str(n) for n in range(len(folds)))]
     benchmark.write("latent", header, rows)
     none = sum(fold == 0 for line in folds for fold in line)
-    return f"{none} of {np.size(folds)} maps without a fold, at most {100 * np.max(folds):.2f} %"
+    return (
+        f"{none} of {np.size(folds)} maps without a fold, at most {100 * np.max(folds):.2f} %; "
+        f"from one pair to the other the local code alone moves points by {shifts['local']:.1f} "
+        f"mm, the global one by {shifts['global']:.1f} mm"
+    )
 
 
 ROWS = {

@@ -22,23 +22,29 @@ COUNT = 6
 
 
 def draw_latent_space(
-    model: NePhi, first: TrainingPair, second: TrainingPair, path: Path
-) -> list[list[float]]:
-    """Draw the first pair's moving image under codes between those of two pairs, 2D.
+    model: NePhi, first: TrainingPair, second: TrainingPair, shown: TrainingPair, path: Path
+) -> tuple[list[list[float]], dict[str, float]]:
+    """Draw a moving image under codes between those of two pairs, 2D.
 
     The global code goes from the first to the second pair from the top row to the bottom one, the
-    local code from the left column to the right one: the pairs are at opposite corners.
+    local code from the left column to the right one: the pairs are at opposite corners. ``shown``
+    is a pair on the first one's grids, whose moving image is drawn.
 
     Returns
     -------
-    list of list of float
+    folds : list of list of float
         The folding fraction of each map, in [0, 1].
+    shifts : dict of str to float
+        By how much the second pair's ``global`` or ``local`` code alone moves points to other
+        places, mean, mm.
     """
     ends = [_predicted(model, pair) for pair in (first, second)]
     start = ends[0]
     figure = Figure(figsize=(12, 12), layout="constrained")
     axes = figure.subplots(COUNT, COUNT)
     folds = []
+    moved = {}
+    points = ImageDomain.of(first.fixed).grid_points().reshape(-1, 2)
     for row, by_global in enumerate(np.linspace(0, 1, COUNT)):
         folds.append([])
         for column, by_local in enumerate(np.linspace(0, 1, COUNT)):
@@ -52,12 +58,18 @@ def draw_latent_space(
             )
             fold = folding_fraction(jacobian_determinant_image(transform, first.fixed))
             folds[-1].append(fold)
-            _draw(axes[row, column], first, transform)
+            moved[row, column] = transform.TransformPoints(points)
+            _draw(axes[row, column], shown, transform)
             axes[row, column].set_title(f"folding {100 * fold:.2f} %", fontsize=8)
     figure.supxlabel("local code, from the first pair to the second")
     figure.supylabel("global code, from the second pair (below) to the first")
     figure.savefig(path, dpi=100)
-    return folds
+    last = COUNT - 1
+    shifts = {
+        name: float(np.linalg.norm(moved[end] - moved[0, 0], axis=1).mean())
+        for name, end in (("global", (last, 0)), ("local", (0, last)))
+    }
+    return folds, shifts
 
 
 def _predicted(model: NePhi, pair: TrainingPair) -> Deformation:
