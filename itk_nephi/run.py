@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -92,9 +93,17 @@ def run_in_process(
         row |= json.loads(written.read_text(encoding="utf-8"))
     else:
         row["error"] = _ending(status)
+    if "See elastix log" in (row["error"] or ""):
+        row["error"] = elastix_error((folder / "log.txt").read_text(errors="replace"))
     if row["error"]:
         row["error"] += f"; {folder / 'log.txt'} has what it printed"
     return row
+
+
+def elastix_error(log: str) -> str:
+    """Return what elastix printed of its error, which its exception only points to."""
+    said = re.findall(r"^Description: (?:ITK ERROR: )?(?:\w+\(0x\w+\): )?(.+)", log, re.MULTILINE)
+    return f"elastix: {said[-1].strip()}" if said else "elastix failed without a description"
 
 
 def _ending(status: int) -> str:

@@ -22,6 +22,7 @@ from itk_nephi.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import FieldSettings
 from itk_nephi.peers import METHODS
+from itk_nephi.run import elastix_error
 from itk_nephi.task import Task
 
 MISSING = next(name for name in METHODS if not peers.is_installed(METHODS[name][1]))
@@ -390,3 +391,13 @@ def test_bad_input_is_named_before_anything_starts(
     else:
         assert_fails(result, fragment)
     assert not output.exists()
+
+
+def test_an_error_of_elastix_is_told_in_its_own_words() -> None:
+    log = (
+        "Stopping condition: Error in metric.\nDescription: ITK ERROR: AdvancedMetric(0x5f08): "
+        "Too many samples map outside moving image buffer: 0 / 149\n\nError occurred\n"
+    )
+    expected = "elastix: Too many samples map outside moving image buffer: 0 / 149"
+    assert elastix_error(log) == expected
+    assert elastix_error("nothing") == "elastix failed without a description"
