@@ -109,7 +109,7 @@ def direct_elastix(folder: Path) -> None:
         method.UpdateLargestPossibleRegion()
         start = method.GetTransformParameterObject()
     transformix = itk.TransformixFilter.New(images["moving"])
-    transformix.SetTransformParameterObject(method.GetCombinationTransformParameterObject())
+    transformix.SetTransformParameterObject(start)  # both transforms, one after the other
     transformix.SetFixedPointSetFileName(str(points))
     transformix.SetOutputDirectory(str(folder))
     transformix.UpdateLargestPossibleRegion()
