@@ -37,22 +37,23 @@ class Benchmark:
     seeds: int
     refinements: tuple[int, ...]
 
-    def recipe(self, name: str, folder: Path | None = None) -> Recipe:
-        """Return a training of ``configs``, with the paths in ``folder``."""
-        recipe = Recipe.read(ROOT / "configs" / f"{name}.toml", folder)
-        if not self.quick:
-            return recipe
-        training = replace(recipe.training, steps=4, validate_every=4)
-        return replace(
-            recipe,
-            training=training,
-            pairs=replace(recipe.pairs, count=4),
-            validation=replace(recipe.validation, count=1),
-        )
+    @cached_property
+    def shapes_model(self) -> NePhi:
+        """The model of triangles and circles, which comes with the package."""
+        return load_model(MODEL)
 
-    def model(self, name: str, recipe: Recipe) -> NePhi:
-        """Return a model, trained before or now."""
-        folder = self.output / "models" / name
+    @cached_property
+    def hippocampus_model(self) -> NePhi:
+        """The model of the hippocampus, trained before or now from ``configs``."""
+        recipe = Recipe.read(ROOT / "configs" / "hippocampus.toml", HIPPOCAMPUS)
+        if self.quick:
+            recipe = replace(
+                recipe,
+                training=replace(recipe.training, steps=4, validate_every=4),
+                pairs=replace(recipe.pairs, count=4),
+                validation=replace(recipe.validation, count=1),
+            )
+        folder = self.output / "models" / "hippocampus"
         start = time.perf_counter()
         train(
             recipe.pairs,
@@ -63,18 +64,8 @@ class Benchmark:
             augmentation=recipe.augmentation,
             resume=(folder / CHECKPOINT).exists(),
         )
-        say(f"{name}: {time.perf_counter() - start:.0f} s to have the model")
+        say(f"{time.perf_counter() - start:.0f} s to have the model of the hippocampus")
         return load_model(folder / BEST)
-
-    @cached_property
-    def shapes_model(self) -> NePhi:
-        """The model of triangles and circles, which comes with the package."""
-        return load_model(MODEL)
-
-    @cached_property
-    def hippocampus_model(self) -> NePhi:
-        """The model of the hippocampus."""
-        return self.model("hippocampus", self.recipe("hippocampus", HIPPOCAMPUS))
 
     def cases(self) -> dict[str, tuple[NePhi, list[TrainingPair], str]]:
         """Return each data set's model, its test pairs, and how these are brought together."""

@@ -3,7 +3,7 @@
     python benchmark/generalisable.py -o OUT [--rows predicts ...] [--pairs 50] [--quick] [--readme]
 
 The model of triangles and circles is the one that comes with the package, made by `itk-nephi train
-configs/triangles-circles.toml`. Others are trained once, from the files in ``configs``, into
+configs/triangles-circles.toml`. That of the hippocampus is trained once, from ``configs``, into
 OUT/models. Each row leaves its table, and one sentence for the table of the claims, in OUT; one
 that is there is not made again. ``--quick`` trains for a few steps and takes few pairs: it shows
 that everything runs, nothing else.
