@@ -29,8 +29,8 @@ from itk_nephi.validation import judge
 
 def scratch_settings(benchmark: Benchmark, **changes: Any) -> RegistrationSettings:
     """Return the settings of a registration at one resolution, without a model."""
-    steps = 3 if benchmark.quick else 200
-    return RegistrationSettings(similarity="ncc", smoothing=(1.0,), steps=steps, **changes)
+    common = {"similarity": "ncc", "smoothing": (1.0,), "points_per_voxel": 1.0}
+    return RegistrationSettings(steps=3 if benchmark.quick else 200, **common, **changes)
 
 
 def regularizer_points(benchmark: Benchmark) -> str:

@@ -129,7 +129,8 @@ class _Run:
         chunk: int | None,
     ) -> None:
         self.history: list[Progress] = []
-        self._deformation, self._pair, self._settings = deformation, pair, settings
+        self._deformation, self._pair = deformation, pair
+        self._settings = settings = settings.for_voxels(pair.compared_voxels)
         self._generator, self._report, self._chunk = generator, report, chunk
         self._started, self._checkpoint = started, checkpoint
         self._similarity = Similarity.of(

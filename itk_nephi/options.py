@@ -87,7 +87,10 @@ Similarity = Annotated[
 ]
 Points = Annotated[
     int | None,
-    typer.Option(help="Random points of each step (default 5000).", show_default=False),
+    typer.Option(
+        help="Random points of each step (default 5000); fewer in small images.",
+        show_default=False,
+    ),
 ]
 Smoothness = Annotated[
     float | None,

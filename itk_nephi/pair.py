@@ -43,6 +43,11 @@ class ImagePair:
         Whose coords are drawn and taken, along the axes of the fixed image; by default its own.
         Points beyond it are not compared.
 
+    Attributes
+    ----------
+    compared_voxels : int
+        How many voxels of the fixed image lie in the domain and in the fixed mask, if any.
+
     Raises
     ------
     ValueError
@@ -90,9 +95,9 @@ class ImagePair:
             _if_soft(self._fixed_mask, self._in_fixed),
             _if_soft(self._moving_mask, self._in_moving),
         )
-        self._fixed_voxels = (
-            None if fixed_mask is None else (in_fixed & in_domain).nonzero().flip(1)
-        )
+        compared = in_fixed & in_domain
+        self.compared_voxels = int(compared.sum())
+        self._fixed_voxels = None if fixed_mask is None else compared.nonzero().flip(1)
         self._moving_voxels = None if moving_mask is None else seen.nonzero().flip(1)
 
     @property

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from itk_nephi.channels import WINDOWS
 from itk_nephi.loss import Weights
 from itk_nephi.model import FieldSettings
 from itk_nephi.similarity import Dissimilarity, Similarity
+
+LEAST_POINTS = 500
+"""How many points are drawn in the smallest images, unless fewer are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,11 @@ class RegistrationSettings(Weights):
     steps : int
         Optimiser steps of each level.
     points : int
-        Random points of each direction and step at which the images are compared.
+        Random points of each direction and step at which the images are compared; in small images
+        fewer, see ``points_per_voxel``.
+    points_per_voxel : float
+        At most how many points are drawn for each voxel of the fixed image, or of its mask, though
+        never fewer than ``LEAST_POINTS``. More would fit the noise of small images.
     regularizer_points : int
         How many of these also serve the regulariser.
     content_sampling : float
@@ -75,6 +82,7 @@ class RegistrationSettings(Weights):
     smoothing: tuple[float, ...] = (2.0, 1.0)
     steps: int = 150
     points: int = 5_000
+    points_per_voxel: float = 0.125
     regularizer_points: int = 250
     content_sampling: float = 0.0
     landmark_weight: float = 0.1
@@ -105,7 +113,7 @@ class RegistrationSettings(Weights):
             raise ValueError(
                 f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"
             )
-        for name in ("landmark_scale", "max_time", "memory_limit"):
+        for name in ("points_per_voxel", "landmark_scale", "max_time", "memory_limit"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"expected {name} of more than 0, got {value}")
@@ -115,6 +123,11 @@ class RegistrationSettings(Weights):
                 f"{self.local_windows}"
             )
         Similarity.of(self.similarity, voxel=1.0)
+
+    def for_voxels(self, count: int) -> RegistrationSettings:
+        """Return these settings with no more points than suit a count of voxels to compare."""
+        points = int(min(self.points, max(LEAST_POINTS, self.points_per_voxel * count)))
+        return replace(self, points=points, regularizer_points=min(points, self.regularizer_points))
 
     @classmethod
     def fast(cls) -> RegistrationSettings:

@@ -36,6 +36,7 @@ def settings(**changes: Any) -> RegistrationSettings:
         ({"smoothing": (math.nan,)}, r"smoothing to be .* got \(nan,\)"),
         ({"steps": 0}, "steps of at least 1, got 0"),
         ({"points": -5}, "points of at least 1, got -5"),
+        ({"points_per_voxel": 0.0}, "points_per_voxel of more than 0, got 0.0"),
         ({"regularizer_points": 0}, "regularizer_points of at least 1, got 0"),
         (
             {"points": 100, "regularizer_points": 101},
@@ -103,6 +104,30 @@ def test_the_objective_falls() -> None:
     _, history, _ = optimised(shape_pair(), settings(smoothing=(1.0,), steps=60))
     dissimilarities = [progress.losses["dissimilarity"] for progress in history]
     assert np.mean(dissimilarities[-5:]) < 0.7 * np.mean(dissimilarities[:3])
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "drawn"),
+    [(80, 5000, 800), (80, 700, 700), (24, 5000, 500)],  # an eighth of the pixels; as asked; least
+)
+def test_small_images_are_compared_at_fewer_points(size: int, asked: int, drawn: int) -> None:
+    counts = set()
+
+    def compare(fixed: Tensor, moving: Tensor, _weights: Tensor) -> Tensor:
+        counts.add(len(fixed))
+        return (fixed - moving).square().mean()
+
+    optimised(shape_pair(size=size), settings(similarity=compare, points=asked))
+    assert counts == {drawn}
+
+
+@pytest.mark.parametrize("count", [1, 10_000, 10_000_000])
+def test_points_suit_the_voxels_to_compare(count: int) -> None:
+    asked = settings(points=5000, regularizer_points=1200, points_per_voxel=0.1)
+    found = asked.for_voxels(count)
+    assert found.points == {1: 500, 10_000: 1000, 10_000_000: 5000}[count]
+    assert found.regularizer_points == min(1200, found.points)
+    assert replace(found, points=5000, regularizer_points=1200) == asked
 
 
 def test_everything_is_trained() -> None:
@@ -200,7 +225,7 @@ def test_diffusion_and_bending_make_it_smoother() -> None:
 def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
     seen = []
 
-    def compare(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
+    def compare(fixed: Tensor, moving: Tensor, _weights: Tensor) -> Tensor:
         seen.append((fixed, moving, weights))
         return (weights[:, None] * (fixed - moving).square()).mean()
 

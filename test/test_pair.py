@@ -57,6 +57,7 @@ def test_points_are_drawn_in_the_masks(domain: ImageDomain) -> None:
     in_fixed, in_moving = pair.draw(500, torch.Generator().manual_seed(1))
     points = domain.points_from_coords(in_fixed.numpy())
     assert voxel_distance(points, domain, fixed_mask).max() < 0.5 + 1e-4
+    assert pair.compared_voxels == fixed_mask.sum()
     # the moving mask's points are seen from the fixed image, through the initial map
     points = domain.points_from_coords(in_moving.numpy())
     assert voxel_distance(points, domain, moving_mask).max() < 0.5 + 1e-4
@@ -78,7 +79,9 @@ def test_a_mask_alone_limits_only_its_own_points(domain: ImageDomain) -> None:
 
 
 def test_without_masks_points_fill_the_domain(domain: ImageDomain) -> None:
-    for coords in shifted_pair(domain).draw(4000, torch.Generator().manual_seed(1)):
+    pair = shifted_pair(domain)
+    assert pair.compared_voxels == np.prod(domain.size)
+    for coords in pair.draw(4000, torch.Generator().manual_seed(1)):
         relative = coords / torch.tensor(domain.bounds)
         assert relative.abs().max() <= 1
         quantiles = torch.quantile(relative, torch.tensor([0.1, 0.5, 0.9]), dim=0)
