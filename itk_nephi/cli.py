@@ -32,6 +32,7 @@ from itk_nephi import (
 from itk_nephi.case import Case, landmark_columns
 from itk_nephi.description import describe
 from itk_nephi.progress import shown_progress
+from itk_nephi.resampling import resample
 from itk_nephi.table import TableError
 from itk_nephi.transform_commands import File
 
@@ -289,9 +290,7 @@ def transform_image(
                 f"expected --reference in {dimension} dimensions like MOVING, "
                 f"got {grid.GetImageDimension()}"
             )
-        resampled = results.resample(
-            image, chain, grid, interpolation=interpolation, outside=outside
-        )
+        resampled = resample(image, chain, grid, interpolation=interpolation, outside=outside)
         files.write_image(resampled, stage / output.name)
     typer.echo(f"wrote {output}", err=True)
 

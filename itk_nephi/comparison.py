@@ -19,10 +19,10 @@ from itk_nephi.differences import METRICS, metric, paired_differences
 from itk_nephi.domain import ImageDomain
 from itk_nephi.files import plain_words, read_image, read_transform, write_image
 from itk_nephi.peers import METHODS
+from itk_nephi.resampling import resample
 from itk_nephi.results import (
     measured_inside,
     measured_voxels,
-    resample,
     sha256,
     statistics,
     without_nan,
@@ -89,11 +89,8 @@ def measured(case: Case, fixed_to_moving: Any, moving_to_fixed: Any = None) -> d
         errors = metrics.landmark_errors(fixed_to_moving, *case.landmarks)
         found["landmark_error_mm"] = {"count": len(errors)} | statistics(errors)
     if case.labels is not None:
-        fixed, moving = case.labels
-        # ITK resamples whole images many times faster than points one by one
-        warped = resample(moving, [fixed_to_moving], fixed, interpolation="nearest")
-        identity = itk.IdentityTransform[itk.D, case.dimension].New()
-        found["dice"] = {str(k): v for k, v in metrics.dice(fixed, warped, identity).items()}
+        overlaps = metrics.dice(*case.labels, fixed_to_moving)
+        found["dice"] = {str(label): overlap for label, overlap in overlaps.items()}
     return found
 
 

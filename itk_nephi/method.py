@@ -12,7 +12,7 @@ from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 from itk_nephi.domain import ImageDomain, image_like
 from itk_nephi.optimisation import Progress
 from itk_nephi.registration import Registration, register
-from itk_nephi.results import resample
+from itk_nephi.resampling import resample
 
 
 def generate(method: Any) -> None:

@@ -22,6 +22,7 @@ from itk_nephi.composite import (
     transform_points,
 )
 from itk_nephi.domain import Array, ImageDomain, image_from_array
+from itk_nephi.resampling import resample
 
 __all__ = [
     "dice",
@@ -192,20 +193,15 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
         Label to Dice in [0, 1], for each label of either image. What lands outside the moving
         image is background.
     """
-    fixed, moving = (np.asarray(labels) for labels in (fixed_labels, moving_labels))
-    fixed_domain, moving_domain = (ImageDomain.of(image) for image in (fixed_labels, moving_labels))
-    warped = np.zeros(fixed.size, moving.dtype)
-    for voxels in _in_parts(fixed.size):
-        points = transform_points(fixed_to_moving, fixed_domain.voxel_points(voxels))
-        inside = moving_domain.contains(points)
-        nearest = np.rint(moving_domain.index_from_points(points[inside])).astype(int)
-        warped[voxels[inside]] = moving[tuple(nearest.T[::-1])]
-    labels = np.union1d(np.unique(fixed), np.unique(moving))
-    flat = fixed.reshape(-1)
+    warped_labels = resample(
+        moving_labels, [fixed_to_moving], fixed_labels, interpolation="nearest"
+    )
+    fixed, warped = np.asarray(fixed_labels), np.asarray(warped_labels)
+    labels = np.union1d(np.unique(fixed), np.unique(np.asarray(moving_labels)))
     return {
-        int(label): float(2 * np.sum((flat == label) & (warped == label)) / max(count, 1))
+        int(label): float(2 * np.sum((fixed == label) & (warped == label)) / max(count, 1))
         for label in labels[labels != 0]
-        for count in [np.sum(flat == label) + np.sum(warped == label)]
+        for count in [np.sum(fixed == label) + np.sum(warped == label)]
     }
 
 

@@ -17,7 +17,7 @@ from itk_nephi.metrics import jacobian_determinant_image
 from itk_nephi.optimisation import Progress
 from itk_nephi.phantom import lung
 from itk_nephi.report import Outcome, report
-from itk_nephi.results import resample
+from itk_nephi.resampling import resample
 
 VOID = {"meta", "link", "img", "input", "br"}
 SIZES = {2: (40, 33), 3: (22, 18, 17)}
