@@ -29,21 +29,22 @@ from itk_nephi.validation import judge
 
 def scratch_settings(benchmark: Benchmark, **changes: Any) -> RegistrationSettings:
     """Return the settings of a registration at one resolution, without a model."""
-    common = {"similarity": "ncc", "smoothing": (1.0,), "points_per_voxel": 1.0}
-    return RegistrationSettings(steps=3 if benchmark.quick else 200, **common, **changes)
+    common: dict[str, Any] = {"similarity": "ncc", "smoothing": (1.0,), "points_per_voxel": 1.0}
+    steps = 3 if benchmark.quick else 200
+    return RegistrationSettings(steps=steps, **(common | changes))
 
 
 def regularizer_points(benchmark: Benchmark) -> str:
-    """Register with ever fewer points of the regulariser."""
-    size = 128
-    pairs = shapes(max(1, benchmark.pairs // 16), size)
-    base = scratch_settings(benchmark, points=size**2 // 4)
+    """Register images of the paper's size with ever fewer points of the regulariser."""
+    size = 64 if benchmark.quick else 512
+    pairs = shapes(max(1, benchmark.pairs // 50), size)
+    base = scratch_settings(benchmark, smoothing=(4.0,))
     rows = []
     for ratio in range(1, 8):
         count = size**2 // 4**ratio
         by_seed = []
         for seed in range(benchmark.seeds):
-            settings = replace(base, regularizer_points=count)
+            settings = replace(base, points=max(16_384, count), regularizer_points=count)
             transform_of = registered("identity", settings=settings, seed=seed)
             by_seed.append([timed(pair, transform_of) for pair in pairs])
         means = [np.mean([scores.dice for scores, _ in results]) for results in by_seed]

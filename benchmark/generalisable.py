@@ -11,7 +11,7 @@ that everything runs, nothing else.
 =====================  ==========================================================================
 predicts               before, predicted, refined by 10, 25, 50 steps, and from scratch
 diffeomorphic          folding on a grid twice as fine, and how far points come back
-regularizer-points     registrations of triangles and circles with 4^-1 to 4^-7 of the pixels
+regularizer-points     registrations of triangles and circles with 4^-1 to 4^-7 of 512^2 pixels
 diffusion              gradient inverse consistency and a diffusion penalty, each weight swept
 latent                 maps between two pairs' codes, global and local code apart
 single-resolution      the same loss and steps for a neural field and a displacement of each voxel
