@@ -1,4 +1,4 @@
-"""How register() refines what a model predicts; its arguments' checks."""
+"""How register() refines what a model predicts: its arguments' checks, and no further folds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import os
 from dataclasses import replace
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from itk_nephi.model_file import load_model
 from itk_nephi.nephi import NePhi
 from itk_nephi.settings import RegistrationSettings
+from itk_nephi.transform import Deformation
 
 REFINED = {"code": 0.0, "code_and_weights": 1e-4}
 """What can be refined, and the largest step size of the weights for it."""
 CODE_LEARNING_RATE = 1e-2
 """The largest step size of the code: in a few steps, larger ones fold what was predicted well."""
+FOLD_POINTS = 32_768
+"""At how many voxels, where there are more, a refinement is looked through for folds."""
 
 
 def model_and_settings(
@@ -55,3 +61,38 @@ def model_and_settings(
         weights_learning_rate=min(settings.weights_learning_rate, REFINED[refine]),
         code_learning_rate=min(settings.code_learning_rate, CODE_LEARNING_RATE),
     )
+
+
+def take_back_folds(deformation: Deformation, prediction: list[Tensor], coords: Tensor) -> None:
+    """Go back towards the prediction until a refined deformation folds no more points than it.
+
+    In a few steps an optimiser can fold a place that was predicted well, where its regulariser drew
+    no point. All of the code and the weights go back, a quarter of the way at a time.
+
+    Parameters
+    ----------
+    deformation : Deformation
+        Refined; changed in place where it folds more.
+    prediction : list of Tensor
+        What its parameters were.
+    coords : Tensor, shape (N, D)
+        Where to look for folds, of both fields.
+    """
+    refined = [parameter.detach().clone() for parameter in deformation.parameters()]
+
+    def folds(share: float) -> int:
+        with torch.no_grad():
+            for parameter, first, last in zip(
+                deformation.parameters(), prediction, refined, strict=True
+            ):
+                parameter.copy_(torch.lerp(first, last, share))
+            return sum(
+                int((torch.linalg.det(field.with_jacobian(coords, deformation.code)[1]) <= 0).sum())
+                for field in (deformation.field, deformation.inverse_field)
+            )
+
+    share = 1.0
+    if folds(share):
+        allowed = folds(0.0)
+        while folds(share) > allowed:
+            share -= 0.25

@@ -22,7 +22,7 @@ from itk_nephi.memory import planned_chunk
 from itk_nephi.nephi import NePhi
 from itk_nephi.optimisation import Progress, optimise, warn_if_worse
 from itk_nephi.pair import ImagePair
-from itk_nephi.refinement import model_and_settings
+from itk_nephi.refinement import FOLD_POINTS, model_and_settings, take_back_folds
 from itk_nephi.sampling import inverse_transforms, space_map
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import (
@@ -125,7 +125,8 @@ def register(
         It stays as it is; its sizes take the place of ``settings.field``, and the fields live on
         its box around the fixed image.
     refine_steps : int
-        Optimiser steps at the finest level that refine a prediction.
+        Optimiser steps at the finest level that refine a prediction. Where these fold more than was
+        predicted, the result goes back towards the prediction as far as it takes.
     refine : {"code", "code_and_weights"}
         What they change: the latent code alone, with a step size of at most 1e-2, or also the
         weights, with one of at most 1e-4.
@@ -270,6 +271,7 @@ def register(
     history: list[Progress] = []
     interrupted = False
     if model is None or refine_steps:
+        start = [parameter.detach().clone() for parameter in deformation.parameters()]
         history, interrupted = optimise(
             deformation,
             pair,
@@ -280,6 +282,8 @@ def register(
             checkpoint=keeper,
             chunk=chunk,
         )
+        if model is not None:
+            take_back_folds(deformation, start, pair.voxel_coords(FOLD_POINTS))
     else:
         warn_if_worse(deformation, pair, settings)
 

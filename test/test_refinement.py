@@ -21,7 +21,7 @@ from itk_nephi.nephi import ModelSettings, NePhi
 from itk_nephi.phantom import Phantom, deformed_shape
 from itk_nephi.registration import Registration, register
 from itk_nephi.similarity import Similarity
-from itk_nephi.transform import deformation_from_transform
+from itk_nephi.transform import Deformation, deformation_from_transform
 
 SETTINGS = ModelSettings(
     field=FieldSettings(width=24, frequencies=8, global_code=4, local_channels=4, local_grid=6),
@@ -102,6 +102,47 @@ def test_a_pair_that_the_model_knows_is_predicted_and_refined(pair: Phantom, mod
         refined = predicted(pair, model, refine_steps=20, refine=refine)
         assert len(refined.history) == 20
         assert landmark_errors(refined.fixed_to_moving, *landmarks).mean() < after
+
+
+def folds_of(registration: Registration, pair: Phantom) -> int:
+    """Return at how many voxels a registration folds, in either direction."""
+    points = ImageDomain.of(pair.fixed).grid_points().reshape(-1, 2)
+    field = field_of(registration)
+    return sum(
+        int((np.linalg.det(one.JacobiansWithRespectToPosition(points)) <= 0).sum())
+        for one in (field, field.GetInverseTransform())
+    )
+
+
+def test_a_refinement_that_folds_goes_back_towards_the_prediction(
+    pair: Phantom, model: NePhi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # stands in for an optimiser that went astray: all displacements grow
+    def astray(by: float) -> None:
+        def optimised(deformation: Deformation, *_: Any, **__: Any) -> tuple[list[Any], bool]:
+            with torch.no_grad():
+                for field in (deformation.field, deformation.inverse_field):
+                    field.output.weight *= by
+                    field.output.bias *= by
+            return [], False
+
+        monkeypatch.setattr("itk_nephi.registration.optimise", optimised)
+
+    def weights_of(by: float) -> Any:
+        astray(by)
+        found = predicted(pair, model, refine_steps=1)
+        folded.append(folds_of(found, pair))
+        return deformation_from_transform(field_of(found)).field.output.weight.detach()
+
+    prediction = predicted(pair, model)
+    folded = [folds_of(prediction, pair)]
+    first = deformation_from_transform(field_of(prediction)).field.output.weight.detach()
+    little, much = weights_of(1.02), weights_of(60.0)
+    assert max(folded) == folded[0]
+    torch.testing.assert_close(little, 1.02 * first)  # nothing to take back
+    share = float((much / first - 1).mean() / 59)
+    assert share == pytest.approx(round(4 * share) / 4, abs=1e-3)
+    assert share < 1
 
 
 def test_a_prediction_is_the_models_field_before_the_initial_transform(
