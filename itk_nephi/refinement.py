@@ -64,7 +64,7 @@ def model_and_settings(
 
 
 def take_back_folds(deformation: Deformation, prediction: list[Tensor], coords: Tensor) -> None:
-    """Go back towards the prediction until a refined deformation folds no more points than it.
+    """Go back towards the prediction until neither field folds more points than were predicted.
 
     In a few steps an optimiser can fold a place that was predicted well, where its regulariser drew
     no point. All of the code and the weights go back, a quarter of the way at a time.
@@ -80,19 +80,19 @@ def take_back_folds(deformation: Deformation, prediction: list[Tensor], coords: 
     """
     refined = [parameter.detach().clone() for parameter in deformation.parameters()]
 
-    def folds(share: float) -> int:
+    def folds(share: float) -> list[int]:
         with torch.no_grad():
             for parameter, first, last in zip(
                 deformation.parameters(), prediction, refined, strict=True
             ):
                 parameter.copy_(torch.lerp(first, last, share))
-            return sum(
+            return [
                 int((torch.linalg.det(field.with_jacobian(coords, deformation.code)[1]) <= 0).sum())
                 for field in (deformation.field, deformation.inverse_field)
-            )
+            ]
 
     share = 1.0
-    if folds(share):
+    if any(folds(share)):
         allowed = folds(0.0)
-        while folds(share) > allowed:
+        while any(now > then for now, then in zip(folds(share), allowed, strict=True)):
             share -= 0.25

@@ -104,14 +104,14 @@ def test_a_pair_that_the_model_knows_is_predicted_and_refined(pair: Phantom, mod
         assert landmark_errors(refined.fixed_to_moving, *landmarks).mean() < after
 
 
-def folds_of(registration: Registration, pair: Phantom) -> int:
-    """Return at how many voxels a registration folds, in either direction."""
+def folds_of(registration: Registration, pair: Phantom) -> list[int]:
+    """Return at how many voxels each field of a registration folds."""
     points = ImageDomain.of(pair.fixed).grid_points().reshape(-1, 2)
     field = field_of(registration)
-    return sum(
+    return [
         int((np.linalg.det(one.JacobiansWithRespectToPosition(points)) <= 0).sum())
         for one in (field, field.GetInverseTransform())
-    )
+    ]
 
 
 def test_a_refinement_that_folds_goes_back_towards_the_prediction(
@@ -138,7 +138,7 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
     folded = [folds_of(prediction, pair)]
     first = deformation_from_transform(field_of(prediction)).field.output.weight.detach()
     little, much = weights_of(1.02), weights_of(60.0)
-    assert max(folded) == folded[0]
+    assert np.max(folded, axis=0).tolist() == folded[0]
     torch.testing.assert_close(little, 1.02 * first)  # nothing to take back
     share = float((much / first - 1).mean() / 59)
     assert share == pytest.approx(round(4 * share) / 4, abs=1e-3)
