@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -126,20 +125,6 @@ class ImagePair:
             self._in_fixed(torch.cat(fixed, dim=1)),
             self._in_moving(torch.cat(moving, dim=1)),
         )
-
-    def voxel_coords(self, most: int) -> Tensor:
-        """Return the coords of all voxels that are compared, shape (N, D); of many, every so many.
-
-        Parameters
-        ----------
-        most : int
-            The largest N.
-        """
-        compared = self._in_domain()
-        if self._fixed_mask is not None:
-            compared &= self._fixed_mask[0, 0] > 0
-        voxels = compared.nonzero().flip(1)
-        return self._coords(voxels[:: max(1, math.ceil(len(voxels) / most))])
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw coords uniformly, inside the fixed mask and inside the moving mask.

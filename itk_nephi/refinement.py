@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from itk_nephi.domain import ImageDomain
 from itk_nephi.model_file import load_model
 from itk_nephi.nephi import NePhi
 from itk_nephi.settings import RegistrationSettings
-from itk_nephi.transform import Deformation
+from itk_nephi.transform import Deformation, transform_from_deformation
 
 REFINED = {"code": 0.0, "code_and_weights": 1e-4}
 """What can be refined, and the largest step size of the weights for it."""
@@ -63,8 +66,10 @@ def model_and_settings(
     )
 
 
-def take_back_folds(deformation: Deformation, prediction: list[Tensor], coords: Tensor) -> None:
-    """Go back towards the prediction until neither field folds more points than were predicted.
+def take_back_folds(
+    deformation: Deformation, prediction: list[Tensor], image_domain: ImageDomain
+) -> None:
+    """Go back towards the prediction until neither field folds more voxels than were predicted.
 
     In a few steps an optimiser can fold a place that was predicted well, where its regulariser drew
     no point. All of the code and the weights go back, a quarter of the way at a time.
@@ -75,10 +80,13 @@ def take_back_folds(deformation: Deformation, prediction: list[Tensor], coords: 
         Refined; changed in place where it folds more.
     prediction : list of Tensor
         What its parameters were.
-    coords : Tensor, shape (N, D)
-        Where to look for folds, of both fields.
+    image_domain : ImageDomain
+        At whose voxels folds are looked for, as in an image of Jacobian determinants; of more than
+        ``FOLD_POINTS``, at every so many.
     """
     refined = [parameter.detach().clone() for parameter in deformation.parameters()]
+    count = math.prod(image_domain.size)
+    points = image_domain.voxel_points(np.arange(0, count, math.ceil(count / FOLD_POINTS)))
 
     def folds(share: float) -> list[int]:
         with torch.no_grad():
@@ -86,10 +94,11 @@ def take_back_folds(deformation: Deformation, prediction: list[Tensor], coords: 
                 deformation.parameters(), prediction, refined, strict=True
             ):
                 parameter.copy_(torch.lerp(first, last, share))
-            return [
-                int((torch.linalg.det(field.with_jacobian(coords, deformation.code)[1]) <= 0).sum())
-                for field in (deformation.field, deformation.inverse_field)
-            ]
+        transform = transform_from_deformation(deformation)
+        return [
+            int(np.sum(np.linalg.det(each.JacobiansWithRespectToPosition(points)) <= 0))
+            for each in (transform, transform.GetInverseTransform())
+        ]
 
     share = 1.0
     if any(folds(share)):

@@ -22,7 +22,7 @@ from itk_nephi.memory import planned_chunk
 from itk_nephi.nephi import NePhi
 from itk_nephi.optimisation import Progress, optimise, warn_if_worse
 from itk_nephi.pair import ImagePair
-from itk_nephi.refinement import FOLD_POINTS, model_and_settings, take_back_folds
+from itk_nephi.refinement import model_and_settings, take_back_folds
 from itk_nephi.sampling import inverse_transforms, space_map
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import (
@@ -283,7 +283,7 @@ def register(
             chunk=chunk,
         )
         if model is not None:
-            take_back_folds(deformation, start, pair.voxel_coords(FOLD_POINTS))
+            take_back_folds(deformation, start, ImageDomain.of(fixed[0]))
     else:
         warn_if_worse(deformation, pair, settings)
 

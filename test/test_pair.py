@@ -58,12 +58,6 @@ def test_points_are_drawn_in_the_masks(domain: ImageDomain) -> None:
     points = domain.points_from_coords(in_fixed.numpy())
     assert voxel_distance(points, domain, fixed_mask).max() < 0.5 + 1e-4
     assert pair.compared_voxels == fixed_mask.sum()
-    every, few = (domain.points_from_coords(pair.voxel_coords(n).numpy()) for n in (10_000, 5))
-    np.testing.assert_allclose(
-        domain.index_from_points(every), np.argwhere(fixed_mask)[:, ::-1], atol=1e-3
-    )
-    assert 3 <= len(few) <= 5
-    assert voxel_distance(few, domain, fixed_mask).max() < 1e-3
     # the moving mask's points are seen from the fixed image, through the initial map
     points = domain.points_from_coords(in_moving.numpy())
     assert voxel_distance(points, domain, moving_mask).max() < 0.5 + 1e-4
