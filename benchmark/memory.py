@@ -1,11 +1,12 @@
-"""Measure the peak memory of a registration against the size of the images.
+"""Measure the peak memory of registration and training against the size of the images.
 
     python benchmark/memory.py -o OUT [--device cuda] [--quick] [--readme]
 
 A chest drawn by the phantom is resampled to cubes of 64 to 512 voxels along each axis, which each
 process reads and registers: NePhi's presets in full, and a displacement of each voxel in both
 directions, optimised by the same optimiser with the same objective at the same points, for two
-steps a level, after which its memory does not change. A trial that is in OUT is not made again.
+steps a level, after which its memory does not change. Training takes two steps of one pair at its
+own resolution, validation included. A trial that is in OUT is not made again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import itk
@@ -27,16 +29,21 @@ from tables import picture_to_docs, table, write_to_readme
 from trials import once, say, subfolder
 from voxel_field import VoxelField
 
+from itk_nephi.dataset import TrainingPair
 from itk_nephi.domain import ImageDomain
+from itk_nephi.encoder import EncoderSettings
 from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images
 from itk_nephi.model import FieldSettings, LatentCode
+from itk_nephi.nephi import ModelSettings
 from itk_nephi.optimisation import optimise
 from itk_nephi.pair import ImagePair
 from itk_nephi.phantom import lung
 from itk_nephi.registration import register
 from itk_nephi.sampling import space_map
 from itk_nephi.settings import RegistrationSettings
+from itk_nephi.training import train
+from itk_nephi.training_settings import TrainingSettings
 from itk_nephi.transform import Deformation
 
 SIDES = (64, 128, 256, 512)
@@ -45,6 +52,7 @@ METHODS = {
     "fast": RegistrationSettings.fast(),
     "default": RegistrationSettings(),
     "voxels": RegistrationSettings(steps=2),
+    "training": TrainingSettings(steps=2, batch=1),
 }
 
 
@@ -96,9 +104,20 @@ def optimise_voxels(
     optimise(deformation, pair, settings, generator)
 
 
+def train_on(fixed: Any, moving: Any, settings: TrainingSettings, device: str) -> None:
+    """Train a model with an encoder on one pair, at the resolution of its fixed image."""
+    (fixed,), (moving,) = checked_images([fixed], "fixed"), checked_images([moving], "moving")
+    initial = initial_transform("affine", fixed, moving)
+    pairs = [TrainingPair(name="chest", fixed=fixed, moving=moving, initial=initial)]
+    domain = ImageDomain.of(fixed)
+    model = ModelSettings(encoder=EncoderSettings(), size=domain.size, spacing=domain.spacing)
+    with TemporaryDirectory() as folder:
+        train(pairs, pairs, model, settings, Path(folder), device=device)
+
+
 def measure(method: str, folder: Path, device: str, steps: int | None) -> dict[str, Any]:
     """Register in this process; return seconds, and memory in MiB."""
-    settings = METHODS[method]
+    settings: Any = METHODS[method]
     settings = settings if steps is None else replace(settings, steps=steps)
     if device == "cpu":
         # rather an error than a machine out of memory
@@ -108,6 +127,8 @@ def measure(method: str, folder: Path, device: str, steps: int | None) -> dict[s
     start = time.perf_counter()
     if method == "voxels":
         optimise_voxels(fixed, moving, settings, torch.device(device))
+    elif method == "training":
+        train_on(fixed, moving, settings, device)
     else:
         register(fixed, moving, settings=settings, device=device)
     seconds = time.perf_counter() - start
@@ -176,7 +197,8 @@ def draw(results: dict[int, dict[str, dict[str, Any]]], device: str, path: Path)
     kind = "peak_mib" if device == "cpu" else "peak_gpu_mib"
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
     names = {"fast": "NePhi, fast", "default": "NePhi, default", "voxels": "displacement of voxels"}
-    for (method, label), marker in zip(names.items(), "osD", strict=True):
+    names["training"] = "training of a model"
+    for (method, label), marker in zip(names.items(), "osD^", strict=True):
         found = [
             (side, f[method][kind] / 2**10 - 2 * 4 * side**3 / 2**30)
             for side, f in results.items()

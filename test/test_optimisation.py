@@ -225,7 +225,7 @@ def test_diffusion_and_bending_make_it_smoother() -> None:
 def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
     seen = []
 
-    def compare(fixed: Tensor, moving: Tensor, _weights: Tensor) -> Tensor:
+    def compare(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
         seen.append((fixed, moving, weights))
         return (weights[:, None] * (fixed - moving).square()).mean()
 
