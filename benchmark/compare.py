@@ -4,9 +4,9 @@
 
 The lung pair is that of ../shared/data, with its masks. The phantoms are five breathing chests of
 other shapes, seeds and motions, three in 3D and two in 2D, without masks: elastix makes masks
-smaller by default, and finds nothing left of those of images as coarse as these. elastix also runs
-directly, without this package: its landmark errors are found by transformix. ``--readme`` writes
-the tables, and docs/comparison.png. What is in OUT is not made again.
+smaller by default, and then finds too few samples in those of images as coarse as these. elastix
+also runs directly, without this package: its landmark errors are found by transformix. ``--readme``
+writes the tables, and docs/comparison.png. What is in OUT is not made again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ COMPARED = "nephi,elastix,demons,ants"
 
 def write_phantoms(folder: Path, *, quick: bool) -> Path:
     """Write the phantoms' files, and return the table that names them."""
-    columns = ["name", "fixed", "moving", "fixed_labels", "moving_labels", "landmarks"]
+    images = ["fixed", "moving", "fixed_labels", "moving_labels"]
+    columns = ["name", *images, "landmarks"]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "pairs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
@@ -61,7 +62,7 @@ def write_phantoms(folder: Path, *, quick: bool) -> Path:
         for number, how in enumerate(PHANTOMS[: 1 if quick else None]):
             phantom = lung(**(how | {"size": (32, 28, 24)} if quick else how))
             row = {"name": f"chest-{number}", "landmarks": f"{number}-landmarks.csv"}
-            for name in columns[1:5]:
+            for name in images:
                 row[name] = f"{number}-{name}.mha"
                 itk.imwrite(getattr(phantom, name), folder / row[name], compression=True)
             both = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)

@@ -17,7 +17,7 @@ similarities
     inverted and squared.
 phantoms
     The breathing chest with a motion of 30 mm, with masks and without: of masks of images as coarse
-    as these elastix, which makes them smaller by default, leaves nothing. And ten pairs of
+    as these elastix, which makes them smaller by default, leaves too little. And ten pairs of
     triangles and circles.
 hippocampus
     Fifty pairs of different subjects. NePhi starts with the grids' centres brought together.

@@ -196,8 +196,12 @@ def draw(results: dict[int, dict[str, dict[str, Any]]], device: str, path: Path)
 
     kind = "peak_mib" if device == "cpu" else "peak_gpu_mib"
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    names = {"fast": "NePhi, fast", "default": "NePhi, default", "voxels": "displacement of voxels"}
-    names["training"] = "training of a model"
+    names = {
+        "fast": "NePhi, fast",
+        "default": "NePhi, default",
+        "voxels": "displacement of voxels",
+        "training": "training of a model",
+    }
     for (method, label), marker in zip(names.items(), "osD^", strict=True):
         found = [
             (side, f[method][kind] / 2**10 - 2 * 4 * side**3 / 2**30)

@@ -271,7 +271,7 @@ def register(
     history: list[Progress] = []
     interrupted = False
     if model is None or refine_steps:
-        start = [parameter.detach().clone() for parameter in deformation.parameters()]
+        prediction = [parameter.detach().clone() for parameter in deformation.parameters()]
         history, interrupted = optimise(
             deformation,
             pair,
@@ -283,7 +283,7 @@ def register(
             chunk=chunk,
         )
         if model is not None:
-            take_back_folds(deformation, start, ImageDomain.of(fixed[0]))
+            take_back_folds(deformation, prediction, ImageDomain.of(fixed[0]))
     else:
         warn_if_worse(deformation, pair, settings)
 
