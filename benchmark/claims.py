@@ -43,9 +43,18 @@ class Benchmark:
         return load_model(MODEL)
 
     @cached_property
+    def hollow_shapes_model(self) -> NePhi:
+        """The model of outlines of triangles and circles."""
+        return self._trained("hollow-triangles-circles")
+
+    @cached_property
     def hippocampus_model(self) -> NePhi:
-        """The model of the hippocampus, trained before or now from ``configs``."""
-        recipe = Recipe.read(ROOT / "configs" / "hippocampus.toml", HIPPOCAMPUS)
+        """The model of the hippocampus."""
+        return self._trained("hippocampus", HIPPOCAMPUS)
+
+    def _trained(self, name: str, data: Path | None = None) -> NePhi:
+        """Return the best model of a training that ``configs`` describes, made before or now."""
+        recipe = Recipe.read(ROOT / "configs" / f"{name}.toml", data)
         if self.quick:
             recipe = replace(
                 recipe,
@@ -53,7 +62,7 @@ class Benchmark:
                 pairs=replace(recipe.pairs, count=4),
                 validation=replace(recipe.validation, count=1),
             )
-        folder = self.output / "models" / "hippocampus"
+        folder = self.output / "models" / name
         start = time.perf_counter()
         train(
             recipe.pairs,
@@ -64,7 +73,7 @@ class Benchmark:
             augmentation=recipe.augmentation,
             resume=(folder / CHECKPOINT).exists(),
         )
-        say(f"{time.perf_counter() - start:.0f} s to have the model of the hippocampus")
+        say(f"{time.perf_counter() - start:.0f} s to have the model {name}")
         return load_model(folder / BEST)
 
     def cases(self) -> dict[str, tuple[NePhi, list[TrainingPair], str]]:

@@ -22,13 +22,12 @@ COUNT = 6
 
 
 def draw_latent_space(
-    model: NePhi, first: TrainingPair, second: TrainingPair, shown: TrainingPair, path: Path
+    model: NePhi, first: TrainingPair, second: TrainingPair, path: Path
 ) -> tuple[list[list[float]], dict[str, float]]:
-    """Draw a moving image under codes between those of two pairs, 2D.
+    """Draw the first pair's moving image under codes between those of two pairs, 2D.
 
     The global code goes from the first to the second pair from the top row to the bottom one, the
-    local code from the left column to the right one: the pairs are at opposite corners. ``shown``
-    is a pair on the first one's grids, whose moving image is drawn.
+    local code from the left column to the right one: the pairs are at opposite corners.
 
     Returns
     -------
@@ -59,7 +58,7 @@ def draw_latent_space(
             fold = folding_fraction(jacobian_determinant_image(transform, first.fixed))
             folds[-1].append(fold)
             moved[row, column] = transform.TransformPoints(points)
-            _draw(axes[row, column], shown, transform)
+            _draw(axes[row, column], first, transform)
             axes[row, column].set_title(f"folding {100 * fold:.2f} %", fontsize=8)
     figure.supxlabel("local code, from the first pair to the second")
     figure.supylabel("global code, from the second pair (below) to the first")

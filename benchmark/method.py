@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,26 +39,36 @@ def preload() -> None:
 
 
 def prepared_nephi(
-    images: Images, seed: int, preset: str, initial: str, settings: dict[str, Any]
+    images: Images,
+    seed: int,
+    preset: str,
+    initial: str,
+    settings: dict[str, Any],
+    representation: str | None = None,
 ) -> Callable[[], Any]:
     """Return NePhi's registration of a pair, from fixed to moving, with all that it imports."""
+    from representations import represented_by
+
     from itk_nephi import FieldSettings, RegistrationSettings, register
 
     chosen = RegistrationSettings if preset == "default" else getattr(RegistrationSettings, preset)
     if "field" in settings:
         settings = settings | {"field": FieldSettings(**settings["field"])}
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return lambda: (
-        register(
-            images["fixed"],
-            images["moving"],
-            fixed_mask=images.get("fixed_mask"),
-            moving_mask=images.get("moving_mask"),
-            initial=initial,
-            settings=replace(chosen(), **settings),
-            seed=seed,
-        ).fixed_to_moving
-    )
+
+    def registration() -> Any:
+        with represented_by(representation) if representation else nullcontext():
+            return register(
+                images["fixed"],
+                images["moving"],
+                fixed_mask=images.get("fixed_mask"),
+                moving_mask=images.get("moving_mask"),
+                initial=initial,
+                settings=replace(chosen(), **settings),
+                seed=seed,
+            ).fixed_to_moving
+
+    return registration
 
 
 def prepared_elastix(

@@ -41,9 +41,17 @@ Results = dict[tuple[str, str, int], Figures]
 """The figures of each trial, by the method's name, the pair's and the seed."""
 
 
-def nephi(preset: str = "default", *, initial: str = "affine", **settings: Any) -> Method:
+def nephi(
+    preset: str = "default",
+    *,
+    initial: str = "affine",
+    representation: str | None = None,
+    **settings: Any,
+) -> Method:
     """Return NePhi with changed settings; those of the field as a dict."""
-    options = {"preset": preset, "initial": initial, "settings": settings}
+    options: dict[str, Any] = {"preset": preset, "initial": initial, "settings": settings}
+    if representation is not None:
+        options["representation"] = representation
     return {"method": "nephi", "options": options}
 
 

@@ -1,6 +1,6 @@
 """Change one setting of a registration of the lung pair at a time: what it gains and costs.
 
-    python benchmark/tuning.py {smoothness,ablation} ... -o OUT [--quick] [--readme]
+    python benchmark/tuning.py {smoothness,ablation,representations} ... -o OUT [--quick] [--readme]
 
 smoothness
     NePhi's smoothness and the spacing of elastix's control points: landmark error against the
@@ -8,6 +8,9 @@ smoothness
 ablation
     The default settings with one choice changed: landmark error and processor time, and their
     differences from the default at the same seed.
+representations
+    Other networks, grids of the latent code and ways to read them, each with three seeds and the
+    default's budget of steps and points: landmark error and processor time.
 
 A trial that is in OUT is not made again.
 """
@@ -28,6 +31,7 @@ from trials import (
     nephi,
     results_of,
     run_parts,
+    spread,
 )
 
 from itk_nephi import FieldSettings
@@ -50,6 +54,21 @@ CHANGES = {
     "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
     "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
     "a quarter of the regulariser's points": nephi(regularizer_points=62),
+}
+
+REPRESENTATIONS = {
+    "default": nephi(),
+    "published network": nephi(field=asdict(FieldSettings.paper())),
+    "grid of 24 vertices": nephi(field={"local_grid": 24}),
+    "latent pyramid, 9 to 16 vertices": nephi(representation="growing_grid"),
+    "latent pyramid, 13 to 24 vertices": nephi(
+        representation="growing_grid", field={"local_grid": 24}
+    ),
+    "cubic B-spline weights for the local code": nephi(representation="cubic_spline"),
+    "higher half of the frequencies from the second level on": nephi(
+        representation="frequencies_by_level"
+    ),
+    "local codes begin ten times smaller": nephi(representation="small_codes"),
 }
 
 
@@ -126,9 +145,31 @@ def run_ablation(folder: Path, quick: bool) -> str:
     return table(header, rows)
 
 
+def run_representations(folder: Path, quick: bool) -> str:
+    """Return the table of representations."""
+    seeds = 1 if quick else 3
+    results = results_of(folder, REPRESENTATIONS, {"lung": LUNG_PAIR}, seeds, quick=quick)
+    rows = []
+    for name in REPRESENTATIONS:
+        pairs = [
+            (results[name, "lung", seed], results["default", "lung", seed]) for seed in range(seeds)
+        ]
+        pairs = [both for both in pairs if not any("error" in figures for figures in both)]
+        found = [figures for figures, _ in pairs]
+        row = [name, spread([error(figures) for figures in found])]
+        row.append(spread([error(figures) - error(default) for figures, default in pairs]))
+        row.append(f"{max((f['folding_fine'] for f in found), default=np.nan):.2g}")
+        row.append(spread([f["sd_log_jacobian"] for f in found]))
+        rows.append([*row, spread([f["cpu_seconds"] for f in found], 1)])
+    header = ["representation", "mean mm, without the outlier", "against the default, mm"]
+    header += ["share of folds, at most", "SD of log Jacobian", "processor s"]
+    return table(header, rows)
+
+
 PARTS: dict[str, Callable[[Path, bool], str]] = {
     "smoothness": run_smoothness,
     "ablation": run_ablation,
+    "representations": run_representations,
 }
 
 

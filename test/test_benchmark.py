@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.composite import jacobians
+from itk_nephi import FieldSettings, RegistrationSettings, register
+from itk_nephi.composite import flat_transforms, jacobians
 from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.model import FieldSettings, LatentCode
+from itk_nephi.metrics import landmark_errors
+from itk_nephi.model import LatentCode
+from itk_nephi.phantom import deformed_shape
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmark"))
 
 from method import determinants
+from representations import REPRESENTATIONS, cubic_basis, represented_by
 from trials import elastix, mean_interval, nephi, once, shortened, spread
 from voxel_field import VoxelField
 
@@ -58,6 +62,36 @@ def test_displacements_of_voxels_have_their_derivatives(domain: ImageDomain) -> 
     for axis in range(domain.dimension):
         (row,) = torch.autograd.grad(moved[:, axis].sum(), coords, retain_graph=True)
         torch.testing.assert_close(jacobian[:, axis], row)
+
+
+def test_cubic_b_splines_take_squares_to_squares() -> None:
+    vertices = np.arange(9.0)
+    basis = cubic_basis(9, 33).numpy()
+    place = np.linspace(0, 8, 33)
+    inside = (place >= 1) & (place <= 7)  # where no border value is repeated
+    np.testing.assert_allclose(basis.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose((basis @ vertices)[inside], place[inside], atol=1e-5)
+    # a known property of uniform cubic B-splines
+    np.testing.assert_allclose((basis @ vertices**2)[inside], place[inside] ** 2 + 1 / 3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_other_representations_bring_a_pair_together(name: str) -> None:
+    pair = deformed_shape(2, size=40, motion=3.0, seed=1)
+    settings = RegistrationSettings(
+        field=FieldSettings(width=24, frequencies=12, local_grid=9, local_channels=4), steps=40
+    )
+    with represented_by(name):
+        found = register(pair.fixed, pair.moving, initial=None, settings=settings)
+    before, after = (
+        landmark_errors(transform, pair.fixed_landmarks, pair.moving_landmarks).mean()
+        for transform in (found.initial, found.fixed_to_moving)
+    )
+    assert after < before / 2
+    assert len(found.history) == 80
+    usual = register(pair.fixed, pair.moving, initial=None, settings=settings)
+    ways = [np.array(flat_transforms(r.fixed_to_moving)[0].GetParameters()) for r in (found, usual)]
+    assert len(ways[0]) != len(ways[1]) or not np.allclose(*ways)
 
 
 def test_a_trial_is_made_once_and_again_after_a_failure(tmp_path: Path) -> None:
