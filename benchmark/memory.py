@@ -101,7 +101,7 @@ def optimise_voxels(
         inverse_field=VoxelField(domain),
         code=LatentCode(nothing, domain.bounds, generator),
     )
-    optimise(deformation, pair, settings, generator)
+    optimise([deformation], [pair], settings, generator)
 
 
 def train_on(fixed: Any, moving: Any, settings: TrainingSettings, device: str) -> None:

@@ -6,7 +6,7 @@ judged as ``itk.NePhiTransform``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -36,8 +36,8 @@ def represented_by(name: str) -> Iterator[None]:
 
 
 def level_by_level(
-    deformation: Deformation,
-    pair: ImagePair,
+    deformations: Sequence[Deformation],
+    pairs: Sequence[ImagePair],
     settings: RegistrationSettings,
     *arguments: Any,
     before: Callable[[int], None],
@@ -48,19 +48,19 @@ def level_by_level(
     for number, smoothing in enumerate(settings.smoothing):
         before(number)
         level = replace(settings, smoothing=(smoothing,))
-        steps, interrupted = optimise(deformation, pair, level, *arguments, **options)
+        steps, interrupted = optimise(deformations, pairs, level, *arguments, **options)
         history += steps
         if interrupted:
             return history, True
     return history, False
 
 
-def growing_grid(deformation: Deformation, *arguments: Any, **options: Any) -> Any:
+def growing_grid(deformations: Sequence[Deformation], *arguments: Any, **options: Any) -> Any:
     """Halve the local code's cells, linearly, before each level but the first: a pyramid.
 
     The last level has the grid of the settings.
     """
-    settings = arguments[1]
+    (deformation,), settings = deformations, arguments[1]
     last = deformation.code.local_code.shape[:-1]
     levels = len(settings.smoothing)
 
@@ -76,10 +76,12 @@ def growing_grid(deformation: Deformation, *arguments: Any, **options: Any) -> A
             grown = F.interpolate(code, size, mode=linear, align_corners=True)
         deformation.code.local_code = nn.Parameter(grown[0].movedim(0, -1).contiguous())
 
-    return level_by_level(deformation, *arguments, before=before, **options)
+    return level_by_level(deformations, *arguments, before=before, **options)
 
 
-def frequencies_by_level(deformation: Deformation, *arguments: Any, **options: Any) -> Any:
+def frequencies_by_level(
+    deformations: Sequence[Deformation], *arguments: Any, **options: Any
+) -> Any:
     """Leave the higher half of the embedding's frequencies out of the first level."""
     held = []
 
@@ -89,7 +91,7 @@ def frequencies_by_level(deformation: Deformation, *arguments: Any, **options: A
                 handle.remove()
         if number > 0:
             return
-        for field in (deformation.field, deformation.inverse_field):
+        for field in (deformations[0].field, deformations[0].inverse_field):
             sizes = field.embedding.norm(dim=0)
             low = (sizes <= sizes.median()).to(sizes).repeat(2)
             for weight in (field.synthesis[0].weight, field.modulation[0].weight):
@@ -99,7 +101,7 @@ def frequencies_by_level(deformation: Deformation, *arguments: Any, **options: A
                     weight.mul_(counts)
                 held.append(weight.register_hook(counts.mul))
 
-    return level_by_level(deformation, *arguments, before=before, **options)
+    return level_by_level(deformations, *arguments, before=before, **options)
 
 
 class SplineCode(nn.Module):
@@ -147,19 +149,20 @@ def cubic_basis(count: int, places: int) -> Tensor:
     return basis.float()
 
 
-def cubic_spline(deformation: Deformation, *arguments: Any, **options: Any) -> Any:
+def cubic_spline(deformations: Sequence[Deformation], *arguments: Any, **options: Any) -> Any:
     """Interpolate the local code by cubic B-splines."""
+    (deformation,) = deformations
     code: Any = SplineCode(deformation.code)
-    found = optimise(replace(deformation, code=code), *arguments, **options)
+    found = optimise([replace(deformation, code=code)], *arguments, **options)
     deformation.code.local_code = nn.Parameter(code.local_code.detach())
     return found
 
 
-def small_codes(deformation: Deformation, *arguments: Any, **options: Any) -> Any:
+def small_codes(deformations: Sequence[Deformation], *arguments: Any, **options: Any) -> Any:
     """Start with local codes ten times smaller."""
     with torch.no_grad():
-        deformation.code.local_code.mul_(0.1)
-    return optimise(deformation, *arguments, **options)
+        deformations[0].code.local_code.mul_(0.1)
+    return optimise(deformations, *arguments, **options)
 
 
 REPRESENTATIONS: dict[str, Optimise] = {

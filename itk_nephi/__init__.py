@@ -22,6 +22,7 @@ nephi, model_file         that model: it predicts a pair's deformation; its file
 refinement                how ``register()`` refines what such a model predicts
 checks, binning           images and masks: checked, and averaged where they are too large
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
+series                    ``fit()``: images of a subject at several times
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 dataset, augmentation     pairs to train on, and how they are changed at random
 batch_loss, training      ``train()``: many pairs to a model
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from itk_nephi.nephi import ModelSettings, NePhi
     from itk_nephi.optimisation import Progress
     from itk_nephi.registration import Registration, register
+    from itk_nephi.series import Series, fit
     from itk_nephi.settings import RegistrationSettings
     from itk_nephi.training import train
     from itk_nephi.training_settings import TrainingSettings
@@ -89,7 +91,9 @@ __all__ = [
     "Progress",
     "Registration",
     "RegistrationSettings",
+    "Series",
     "TrainingSettings",
+    "fit",
     "load_model",
     "register",
     "save_model",
@@ -104,7 +108,9 @@ _HOMES = {
     "Progress": "optimisation",
     "RegistrationSettings": "settings",
     "Registration": "registration",
+    "Series": "series",
     "TrainingSettings": "training_settings",
+    "fit": "series",
     "load_model": "model_file",
     "register": "registration",
     "save_model": "model_file",

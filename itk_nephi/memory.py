@@ -101,6 +101,8 @@ def planned_chunk(
         def step(points: int, regularizer_points: int, chunk: int | None) -> float:
             """Return the most bytes that a step on the miniature takes at a time."""
             few = replace(settings, points=points, regularizer_points=regularizer_points)
+            for parameter in deformation.parameters():
+                parameter.grad = None
             before = allocations.peak = allocations.now
             compare = weighted(similarity.dissimilarity, pair.channel_weights)
             differentiate(deformation, pair, images, compare, few, generator, chunk)

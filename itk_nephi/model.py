@@ -104,8 +104,36 @@ class LatentCode(nn.Module):
         self.local_code = nn.Parameter(local_code)
 
 
+class CodeBetween(nn.Module):
+    """A latent code on the line between two others.
+
+    Parameters
+    ----------
+    first, second : LatentCode or CodeBetween
+        Of the same sizes.
+    share : float
+        How much the second one counts, in [0, 1]: the first one the rest.
+    """
+
+    def __init__(
+        self, first: LatentCode | CodeBetween, second: LatentCode | CodeBetween, share: float
+    ) -> None:
+        super().__init__()
+        self.first, self.second, self.share = first, second, share
+
+    @property
+    def global_code(self) -> Tensor:
+        """The global vector, shape (K,)."""
+        return torch.lerp(self.first.global_code, self.second.global_code, self.share)
+
+    @property
+    def local_code(self) -> Tensor:
+        """The local grid, shape (k, j, i, C)."""
+        return torch.lerp(self.first.local_code, self.second.local_code, self.share)
+
+
 class Code(Protocol):
-    """A latent code as the fields take it: a :class:`LatentCode`, or one that was predicted."""
+    """A latent code as the fields take it: trained, between two such, or predicted."""
 
     @property
     def global_code(self) -> Tensor:

@@ -6,8 +6,10 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -21,11 +23,13 @@ from itk_nephi.pair import ImagePair
 from itk_nephi.schedule import Schedule, TimeLimit
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.similarity import Dissimilarity, Similarity, weighted
-from itk_nephi.transform import Deformation
+from itk_nephi.transform import Deformation, codes_of, weights_of
 
 logger = logging.getLogger(__name__)
 
 RETRIES = 3
+Sampled = tuple[SampledImage, SampledImage]
+"""What is compared of a pair's fixed and moving images."""
 DIVERGED = 1.0
 """Gradient inverse consistency, where it counts, beyond which a level starts again more slowly."""
 WORSE = 0.01
@@ -57,8 +61,8 @@ class Progress:
 
 
 def optimise(
-    deformation: Deformation,
-    pair: ImagePair,
+    deformations: Sequence[Deformation],
+    pairs: Sequence[ImagePair],
     settings: RegistrationSettings,
     generator: torch.Generator,
     report: Callable[[Progress], None] | None = None,
@@ -67,16 +71,17 @@ def optimise(
     checkpoint: Checkpoint | None = None,
     chunk: int | None = None,
 ) -> tuple[list[Progress], bool]:
-    """Optimise a deformation in place, coarse to fine.
+    """Optimise a deformation in place, coarse to fine, or several that share weights or codes.
 
-    A level that diverges starts again from where it began, with halved step sizes.
+    Each step minimises the mean objective of all. A level that diverges starts again from where it
+    began, with halved step sizes.
 
     Parameters
     ----------
-    deformation : Deformation
-        What to optimise; all its weights and its code are trained.
-    pair : ImagePair
-        The images.
+    deformations : sequence of Deformation
+        What to optimise; all their weights and codes are trained.
+    pairs : sequence of ImagePair
+        The images of each, on the same fixed grid.
     settings : RegistrationSettings
         How.
     generator : torch.Generator
@@ -104,9 +109,10 @@ def optimise(
     ValueError
         If the checkpoint is of another run.
     """
-    deformation.to(pair.device)
+    for deformation, pair in zip(deformations, pairs, strict=True):
+        deformation.to(pair.device)
     started = time.perf_counter() if started is None else started
-    run = _Run(deformation, pair, settings, generator, report, started, checkpoint, chunk)
+    run = _Run(deformations, pairs, settings, generator, report, started, checkpoint, chunk)
     try:
         run.to_the_end()
     except (KeyboardInterrupt, StopIteration):
@@ -119,8 +125,8 @@ class _Run:
 
     def __init__(
         self,
-        deformation: Deformation,
-        pair: ImagePair,
+        deformations: Sequence[Deformation],
+        pairs: Sequence[ImagePair],
         settings: RegistrationSettings,
         generator: torch.Generator,
         report: Callable[[Progress], None] | None,
@@ -129,19 +135,21 @@ class _Run:
         chunk: int | None,
     ) -> None:
         self.history: list[Progress] = []
-        self._deformation, self._pair = deformation, pair
-        self._settings = settings = settings.for_voxels(pair.compared_voxels)
+        self._deformations, self._pairs = deformations, pairs
+        voxels = min(pair.compared_voxels for pair in pairs)
+        self._settings = settings = settings.for_voxels(voxels)
         self._generator, self._report, self._chunk = generator, report, chunk
         self._started, self._checkpoint = started, checkpoint
         self._similarity = Similarity.of(
-            settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
+            settings.similarity, voxel=pairs[0].voxel_size, windows=settings.local_windows
         )
-        self._compare = weighted(self._similarity.dissimilarity, pair.channel_weights)
+        self._compare = weighted(self._similarity.dissimilarity, pairs[0].channel_weights)
         self._level_state: dict[str, Any] | None = None
         self._first = 1
-        saved = None if checkpoint is None else checkpoint.read(pair.device)
+        saved = None if checkpoint is None else checkpoint.read(pairs[0].device)
         if saved is not None:
-            deformation.load_state(saved["deformation"])
+            for deformation, state in zip(deformations, saved["deformations"], strict=True):
+                deformation.load_state(state)
             generator.set_state(saved["generator"].cpu())
             self.history = [Progress(**entry) for entry in saved["history"]]
             self._level_state = saved["level"]
@@ -152,48 +160,39 @@ class _Run:
     def to_the_end(self) -> None:
         """Take all levels that are left."""
         levels = len(self._settings.smoothing)
-        images: tuple[SampledImage, SampledImage] | None = None
+        images: list[Sampled] = []
         for number in range(self._first, levels + 1):
             # the last level's make room for the next one's
-            images = None
+            images = []
             begun = time.perf_counter()
-            images = self._pair.channels(
-                self._settings.smoothing[number - 1], self._similarity.channels
-            )
+            smoothing = self._settings.smoothing[number - 1]
+            images = [pair.channels(smoothing, self._similarity.channels) for pair in self._pairs]
             self._limit.prepared(time.perf_counter() - begun)
-            level = _Level(self._deformation, self._settings, number, done=len(self.history))
+            level = _Level(self._deformations, self._settings, number, done=len(self.history))
             if self._level_state is not None:
                 level.load_state(self._level_state)
                 self._level_state = None
-            with threads_for_fields(self._pair.device):
+            with threads_for_fields(self._pairs[0].device):
                 while level.schedule.phase < 1:
                     self._take_step(level, images)
-        if images is not None:
+        for deformation, pair, sampled in zip(self._deformations, self._pairs, images, strict=True):
             _warn_if_worse(
-                self._deformation,
-                self._pair,
-                images,
+                deformation,
+                pair,
+                sampled,
                 self._compare,
                 self._settings,
                 self._chunk,
                 stacklevel=5,
             )
 
-    def _take_step(self, level: _Level, images: tuple[SampledImage, SampledImage]) -> None:
+    def _take_step(self, level: _Level, images: Sequence[Sampled]) -> None:
         """Take a step, report it and keep it; or go back, if it diverged, to the level's start."""
         levels = len(self._settings.smoothing)
         later = levels - level.number
         pace = self._limit.pace(level.schedule.phase, later)
         left = level.schedule.left(pace)
-        losses = differentiate(
-            self._deformation,
-            self._pair,
-            images,
-            self._compare,
-            self._settings,
-            self._generator,
-            self._chunk,
-        )
+        losses = self._differentiate(images)
         reason = _divergence(losses, self._settings)
         if reason:
             level.begin_again(reason)
@@ -214,9 +213,30 @@ class _Run:
         if self._checkpoint is not None and self._checkpoint.is_due():
             self._checkpoint.write(self._state(level))
 
+    def _differentiate(self, images: Sequence[Sampled]) -> dict[str, float]:
+        """Leave the mean objective's gradients with the parameters, and return its mean terms."""
+        for parameter in (*weights_of(self._deformations), *codes_of(self._deformations)):
+            parameter.grad = None
+        every = [
+            differentiate(
+                deformation,
+                pair,
+                sampled,
+                self._compare,
+                self._settings,
+                self._generator,
+                self._chunk,
+                share=1 / len(self._pairs),
+            )
+            for deformation, pair, sampled in zip(
+                self._deformations, self._pairs, images, strict=True
+            )
+        ]
+        return {name: fmean(losses[name] for losses in every) for name in every[0]}
+
     def _state(self, level: _Level) -> dict[str, Any]:
         return {
-            "deformation": self._deformation.state(),
+            "deformations": [deformation.state() for deformation in self._deformations],
             "generator": self._generator.get_state(),
             "history": [asdict(progress) for progress in self.history],
             "level": level.state(),
@@ -228,17 +248,22 @@ class _Level:
     """One resolution level: its optimiser and its schedule, and from where it began."""
 
     def __init__(
-        self, deformation: Deformation, settings: RegistrationSettings, number: int, done: int
+        self,
+        deformations: Sequence[Deformation],
+        settings: RegistrationSettings,
+        number: int,
+        done: int,
     ) -> None:
         self.number, self.done, self.retry = number, done, 0
-        self._deformation, self._settings = deformation, settings
-        self._start = [parameter.detach().clone() for parameter in deformation.parameters()]
+        self._settings = settings
+        self._parameters = [weights_of(deformations), codes_of(deformations)]
+        self._start = [values.detach().clone() for group in self._parameters for values in group]
         self._begin()
 
     def _begin(self) -> None:
-        settings, code = self._settings, self._deformation.code
+        settings = self._settings
         self.schedule = Schedule(settings.steps, early_stop=settings.early_stop)
-        self.optimizer = Adam([self._deformation.weights(), list(code.parameters())])
+        self.optimizer = Adam(self._parameters)
 
     def begin_again(self, reason: str) -> None:
         """Go back to where the level began, and halve the step sizes."""
@@ -250,7 +275,7 @@ class _Level:
         logger.info("level %d diverged (%s): again with smaller steps", self.number, reason)
         self.retry += 1
         with torch.no_grad():
-            for parameter, value in zip(self._deformation.parameters(), self._start, strict=True):
+            for parameter, value in zip(chain(*self._parameters), self._start, strict=True):
                 parameter.copy_(value)
         self._begin()
 
@@ -281,7 +306,7 @@ class _Level:
 def _warn_if_worse(
     deformation: Deformation,
     pair: ImagePair,
-    images: tuple[SampledImage, SampledImage],
+    images: Sampled,
     compare: Dissimilarity,
     settings: RegistrationSettings,
     chunk: int | None,
@@ -333,13 +358,15 @@ def _divergence(losses: dict[str, float], settings: RegistrationSettings) -> str
 def differentiate(
     deformation: Deformation,
     pair: ImagePair,
-    images: tuple[SampledImage, SampledImage],
+    images: Sampled,
     compare: Dissimilarity,
     settings: RegistrationSettings,
     generator: torch.Generator,
     chunk: int | None,
+    *,
+    share: float = 1.0,
 ) -> dict[str, float]:
-    """Draw points, leave the objective's gradients with the parameters, and return its terms."""
+    """Draw points, add a share of the objective's gradients to the others, and return its terms."""
     coords, weights = pair.sample(settings.points, settings.content_sampling, generator)
     losses = objective(
         deformation.field,
@@ -356,7 +383,5 @@ def differentiate(
         landmark_weight=settings.landmark_weight,
         chunk=chunk,
     )
-    for parameter in deformation.parameters():
-        parameter.grad = None
-    torch.autograd.backward(losses["total"])
+    torch.autograd.backward(share * losses["total"])
     return {name: float(loss.detach()) for name, loss in losses.items()}

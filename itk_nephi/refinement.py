@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,12 @@ from itk_nephi.domain import ImageDomain
 from itk_nephi.model_file import load_model
 from itk_nephi.nephi import NePhi
 from itk_nephi.settings import RegistrationSettings
-from itk_nephi.transform import Deformation, transform_from_deformation
+from itk_nephi.transform import (
+    Deformation,
+    codes_of,
+    transform_from_deformation,
+    weights_of,
+)
 
 REFINED = {"code": 0.0, "code_and_weights": 1e-4}
 """What can be refined, and the largest step size of the weights for it."""
@@ -66,37 +72,43 @@ def model_and_settings(
     )
 
 
+def parameters_of(deformations: Sequence[Deformation]) -> list[Tensor]:
+    """Return copies of the weights and codes of deformations, each once where they share it."""
+    parameters = (*weights_of(deformations), *codes_of(deformations))
+    return [parameter.detach().clone() for parameter in parameters]
+
+
 def take_back_folds(
-    deformation: Deformation, prediction: list[Tensor], image_domain: ImageDomain
+    deformations: Sequence[Deformation], prediction: list[Tensor], image_domain: ImageDomain
 ) -> None:
-    """Go back towards the prediction until neither field folds more voxels than were predicted.
+    """Go back towards the prediction until no field folds more voxels than were predicted.
 
     In a few steps an optimiser can fold a place that was predicted well, where its regulariser drew
     no point. All of the code and the weights go back, a quarter of the way at a time.
 
     Parameters
     ----------
-    deformation : Deformation
-        Refined; changed in place where it folds more.
+    deformations : sequence of Deformation
+        Refined; changed in place where one folds more.
     prediction : list of Tensor
-        What its parameters were.
+        What :func:`parameters_of` them was.
     image_domain : ImageDomain
         At whose voxels folds are looked for, as in an image of Jacobian determinants; of more than
         ``FOLD_POINTS``, at every so many.
     """
-    refined = [parameter.detach().clone() for parameter in deformation.parameters()]
+    refined = parameters_of(deformations)
     count = math.prod(image_domain.size)
     points = image_domain.voxel_points(np.arange(0, count, math.ceil(count / FOLD_POINTS)))
 
     def folds(share: float) -> list[int]:
         with torch.no_grad():
-            for parameter, first, last in zip(
-                deformation.parameters(), prediction, refined, strict=True
-            ):
+            parameters = (*weights_of(deformations), *codes_of(deformations))
+            for parameter, first, last in zip(parameters, prediction, refined, strict=True):
                 parameter.copy_(torch.lerp(first, last, share))
-        transform = transform_from_deformation(deformation)
+        transforms = [transform_from_deformation(each) for each in deformations]
         return [
             int(np.sum(np.linalg.det(each.JacobiansWithRespectToPosition(points)) <= 0))
+            for transform in transforms
             for each in (transform, transform.GetInverseTransform())
         ]
 

@@ -22,7 +22,7 @@ from itk_nephi.memory import planned_chunk
 from itk_nephi.nephi import NePhi
 from itk_nephi.optimisation import Progress, optimise, warn_if_worse
 from itk_nephi.pair import ImagePair
-from itk_nephi.refinement import model_and_settings, take_back_folds
+from itk_nephi.refinement import model_and_settings, parameters_of, take_back_folds
 from itk_nephi.sampling import inverse_transforms, space_map
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import (
@@ -182,7 +182,7 @@ def register(
         model, settings = model_and_settings(model, refine_steps, refine, settings)
     elif refine_steps:
         raise ValueError("expected a model whose prediction refine_steps can refine, got none")
-    torch_device = _checked_device(device)
+    torch_device = checked_device(device)
     fixed, moving = _listed(fixed), _listed(moving)
     voxels = settings.working_voxels
     fixed_images = checked_images(fixed, "fixed", voxels)
@@ -220,14 +220,7 @@ def register(
         }
         run = described_run(settings, seed, inputs)
         keeper = Checkpoint(Path(checkpoint), checkpoint_interval, run)
-    if initial is None or isinstance(initial, str):
-        kind = initial or "identity"
-        initial = initial_transform(kind, fixed_image, moving_image, fixed_mask, moving_mask)
-    elif not isinstance(initial, itk.Transform[itk.D, dimension, dimension]):
-        raise TypeError(
-            f"expected initial to be an itk.Transform of double precision in {dimension} "
-            f"dimensions, a Registration, the name of a kind or None, got {type(initial).__name__}"
-        )
+    initial = checked_initial(initial, fixed_image, moving_image, fixed_mask, moving_mask)
     fixed_domain = ImageDomain.of(fixed[0]).canonical()
     if earlier is not None:
         inverses = flat_transforms(earlier.moving_to_fixed)
@@ -271,10 +264,10 @@ def register(
     history: list[Progress] = []
     interrupted = False
     if model is None or refine_steps:
-        prediction = [parameter.detach().clone() for parameter in deformation.parameters()]
+        prediction = parameters_of([deformation])
         history, interrupted = optimise(
-            deformation,
-            pair,
+            [deformation],
+            [pair],
             settings,
             generator,
             report,
@@ -283,7 +276,7 @@ def register(
             chunk=chunk,
         )
         if model is not None:
-            take_back_folds(deformation, prediction, ImageDomain.of(fixed[0]))
+            take_back_folds([deformation], prediction, ImageDomain.of(fixed[0]))
     else:
         warn_if_worse(deformation, pair, settings)
 
@@ -334,7 +327,23 @@ def _warm_deformation(
     return deformation
 
 
-def _checked_device(device: str) -> torch.device:
+def checked_initial(
+    initial: Any, fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
+) -> Any:
+    """Return an initial transform as it was given, or found where it is a kind or None."""
+    if initial is None or isinstance(initial, str):
+        return initial_transform(initial or "identity", fixed, moving, fixed_mask, moving_mask)
+    dimension = fixed.GetImageDimension()
+    if not isinstance(initial, itk.Transform[itk.D, dimension, dimension]):
+        raise TypeError(
+            f"expected initial to be an itk.Transform of double precision in {dimension} "
+            f"dimensions, a Registration, the name of a kind or None, got {type(initial).__name__}"
+        )
+    return initial
+
+
+def checked_device(device: str) -> torch.device:
+    """Return a device that torch can use, or say what is wrong."""
     try:
         found = torch.device(device)
         torch.empty(1, device=found)

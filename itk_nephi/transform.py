@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from itk_nephi.domain import Array, ImageDomain
-from itk_nephi.model import DeformationField, FieldSettings, LatentCode
+from itk_nephi.model import CodeBetween, DeformationField, FieldSettings, LatentCode
 
 FILE_FORMAT_VERSION = 1
 
@@ -28,7 +29,7 @@ class Deformation:
         Their sizes.
     field, inverse_field : DeformationField
         The field, and the one that undoes it.
-    code : LatentCode
+    code : LatentCode or CodeBetween
         What both are conditioned by.
     """
 
@@ -36,7 +37,7 @@ class Deformation:
     settings: FieldSettings
     field: DeformationField
     inverse_field: DeformationField
-    code: LatentCode
+    code: LatentCode | CodeBetween
 
     @classmethod
     def identity(
@@ -61,7 +62,7 @@ class Deformation:
         return [*self.field.parameters(), *self.inverse_field.parameters()]
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return the weights and the latent code, in the order of the transform's parameters."""
+        """Return the weights and what the latent code is made of."""
         return [*self.weights(), *self.code.parameters()]
 
     def state(self) -> list[dict[str, Any]]:
@@ -72,6 +73,16 @@ class Deformation:
         """Become what another deformation of the same domain and sizes was."""
         for module, values in zip((self.field, self.inverse_field, self.code), state, strict=True):
             module.load_state_dict(values)
+
+
+def weights_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
+    """Return the weights of deformations, each once where they share their fields."""
+    return list(dict.fromkeys(w for each in deformations for w in each.weights()))
+
+
+def codes_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
+    """Return what the codes of deformations are made of, each once where they share it."""
+    return list(dict.fromkeys(p for each in deformations for p in each.code.parameters()))
 
 
 def transform_from_deformation(deformation: Deformation) -> Any:
@@ -99,7 +110,8 @@ def transform_from_deformation(deformation: Deformation) -> Any:
     )
     transform = itk.NePhiTransform[itk.D, domain.dimension].New()
     transform.SetFixedParameters(itk.OptimizerParameters[itk.D](fixed_parameters.tolist()))
-    parameters = _flat(deformation.parameters()).tolist()
+    code = [deformation.code.global_code, deformation.code.local_code]
+    parameters = _flat([*deformation.weights(), *code]).tolist()
     transform.SetParameters(itk.OptimizerParameters[itk.D](parameters))
     return transform
 

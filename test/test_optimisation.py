@@ -77,7 +77,7 @@ def optimised(
 ) -> tuple[Deformation, list[Progress], bool]:
     generator = torch.Generator().manual_seed(seed)
     deformation = Deformation.identity(pair.domain, chosen.field, generator)
-    history, interrupted = optimise(deformation, pair, chosen, generator, report)
+    history, interrupted = optimise([deformation], [pair], chosen, generator, report)
     return deformation, history, interrupted
 
 

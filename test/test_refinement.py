@@ -119,7 +119,10 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
 ) -> None:
     # stands in for an optimiser that went astray: all displacements grow
     def astray(by: float) -> None:
-        def optimised(deformation: Deformation, *_: Any, **__: Any) -> tuple[list[Any], bool]:
+        def optimised(
+            deformations: list[Deformation], *_: Any, **__: Any
+        ) -> tuple[list[Any], bool]:
+            (deformation,) = deformations
             with torch.no_grad():
                 for field in (deformation.field, deformation.inverse_field):
                     field.output.weight *= by
