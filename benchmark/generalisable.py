@@ -171,7 +171,11 @@ ROWS = {
     "pre-align": ("refines a pre-aligned pair", pre_align),
 }
 FURTHER = (
-    ("memory does not grow with the images", "`benchmark/memory.py`", "its table above"),
+    (
+        "memory of a registration does not grow with the images",
+        "`benchmark/memory.py`",
+        "its table above; that of training a model, which sees whole images, does",
+    ),
     (
         "the published networks",
         "`pytest test/test_encoder.py test/test_model.py -k published`",
