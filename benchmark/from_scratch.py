@@ -122,7 +122,8 @@ def single_resolution(benchmark: Benchmark) -> str:
     ]
     header = ["field", "Dice", "folding %", "its worst", "seconds"]
     benchmark.write("single-resolution", header, rows)
-    best = max(rows[1:], key=lambda row: float(row[1]))
+    unfolded = [row for row in rows[1:] if float(row[2]) < 1]
+    best = max(unfolded or rows[1:], key=lambda row: float(row[1]))
     return "; ".join(f"{row[0]}: Dice {row[1]}, {row[2]} % folded" for row in (rows[0], best))
 
 
