@@ -473,7 +473,7 @@ def test_an_error_shows_where_it_came_from(method: Any) -> None:
     method.SetDevice("abacus")
     with pytest.raises(ValueError, match=r"expected device to be cpu, .* 'abacus'") as caught:
         method.Update()
-    assert "_checked_device" in [entry.name for entry in caught.traceback]
+    assert "checked_device" in [entry.name for entry in caught.traceback]
 
 
 def test_an_error_of_an_observer_ends_the_update(
