@@ -337,7 +337,7 @@ def checked_initial(
     if not isinstance(initial, itk.Transform[itk.D, dimension, dimension]):
         raise TypeError(
             f"expected initial to be an itk.Transform of double precision in {dimension} "
-            f"dimensions, a Registration, the name of a kind or None, got {type(initial).__name__}"
+            f"dimensions, the name of a kind or None, got {type(initial).__name__}"
         )
     return initial
 
