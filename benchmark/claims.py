@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from itk_nephi.model_file import load_model
 from itk_nephi.nephi import NePhi
 from itk_nephi.training import BEST, CHECKPOINT, train
 from itk_nephi.training_settings import Recipe
-from itk_nephi.validation import judge
+from itk_nephi.validation import Scores, judge
 
 ROOT = Path(__file__).resolve().parents[1]
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
@@ -120,6 +120,26 @@ def summarised(results: Iterable[tuple[Any, float]]) -> list[str]:
         f"{max(folding):.3f}",
         f"{np.mean(seconds):.3f}",
     ]
+
+
+def trial_of(
+    pairs: list[TrainingPair], transform_of: Callable[[TrainingPair], Any]
+) -> dict[str, Any]:
+    """Register pairs; return scores and seconds of each, for a file."""
+    results = [timed(pair, transform_of) for pair in pairs]
+    return {"pairs": [asdict(scores) | {"seconds": seconds} for scores, seconds in results]}
+
+
+def results_in(figures: dict[str, Any]) -> list[tuple[Scores, float]]:
+    """Return scores and seconds of each pair from what :func:`trial_of` returned."""
+    if "error" in figures:
+        raise RuntimeError(figures["error"])
+    results = []
+    for of_pair in figures["pairs"]:
+        scores = dict(of_pair)
+        seconds = scores.pop("seconds")
+        results.append((Scores(**scores), seconds))
+    return results
 
 
 def registered(initial: str, **options: Any) -> Callable[[TrainingPair], Any]:

@@ -24,14 +24,12 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from claims import Benchmark, registered, say, summarised, timed
+from claims import Benchmark, registered, results_in, say, summarised, trial_of
 from from_scratch import diffusion, pre_align, regularizer_points, single_resolution
 from latent import draw_latent_space
 from tables import ROOT, picture_to_docs, table, write_to_readme
@@ -39,18 +37,11 @@ from trials import once, subfolder
 
 from itk_nephi import RegistrationSettings, register
 from itk_nephi.composite import jacobians
-from itk_nephi.dataset import PhantomPairs, TrainingPair
+from itk_nephi.dataset import PhantomPairs
 from itk_nephi.domain import ImageDomain
 from itk_nephi.metrics import inverse_consistency_errors
 
 FROM_SCRATCH = "from scratch, fast"
-
-
-def trial_of(
-    pairs: list[TrainingPair], transform_of: Callable[[TrainingPair], Any]
-) -> dict[str, Any]:
-    """Register pairs; return what sums them up, for a file."""
-    return {"summary": summarised(timed(pair, transform_of) for pair in pairs)}
 
 
 def predicts(benchmark: Benchmark) -> str:
@@ -78,7 +69,8 @@ def predicts(benchmark: Benchmark) -> str:
         for method, transform_of in methods.items():
             place = benchmark.output / "predicts" / re.sub(r"\W+", "-", f"{name} {method}")
             trial = partial(trial_of, pairs, transform_of)
-            found[method] = once(place.with_suffix(".json"), trial)["summary"]
+            results = results_in(once(place.with_suffix(".json"), trial))
+            found[method] = summarised(results)
         rows += [[name, method, *summary] for method, summary in found.items()]
         dice, folding, _, seconds = (
             {method: float(summary[column]) for method, summary in found.items()}
