@@ -41,7 +41,7 @@ def regularizer_points(benchmark: Benchmark) -> str:
 
     Few points count on average over the steps, so it takes more of these than the other rows.
     """
-    size = 64 if benchmark.quick else 512
+    size = 128 if benchmark.quick else 512
     pairs = shapes(max(1, benchmark.pairs // 50), size)
     base = scratch_settings(benchmark, 600, smoothing=(4.0,), inverse_consistency=0.0)
     rows = []
