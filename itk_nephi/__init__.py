@@ -59,6 +59,7 @@ where it is not installed.
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -116,6 +117,13 @@ _HOMES = {
     "save_model": "model_file",
     "train": "training",
 }
+
+
+__version__ = version("itk-nephi")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:
