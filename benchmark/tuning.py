@@ -119,6 +119,7 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
     axes.set(
         xlabel="standard deviation of the log Jacobian", ylabel="landmark error, mm", xscale="log"
     )
+    axes.margins(x=0.1)  # leaves room for the last label
     axes.legend()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
