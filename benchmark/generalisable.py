@@ -80,7 +80,7 @@ def predicts(benchmark: Benchmark) -> str:
         refined = f"+ {benchmark.refinements[-1]} steps, code"
         told.append(
             f"{name}: Dice {dice['before']:.3f} before, {dice['predicted']:.3f} predicted, "
-            f"{dice[FROM_SCRATCH]:.3f} from scratch: {gain:.0%} of the gain in "
+            f"{dice[FROM_SCRATCH]:.3f} from scratch: {gain:.1%} of the gain in "
             f"{seconds['predicted'] / seconds[FROM_SCRATCH]:.1%} of the time; {refined}: "
             f"{dice[refined]:.3f}, folding {folding['predicted']} % predicted and "
             f"{folding[refined]} % refined"
