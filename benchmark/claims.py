@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from tables import table
+from trials import once
 
 from itk_nephi import register
 from itk_nephi.dataset import FolderPairs, PhantomPairs, TrainingPair
@@ -122,24 +123,26 @@ def summarised(results: Iterable[tuple[Any, float]]) -> list[str]:
     ]
 
 
-def trial_of(
-    pairs: list[TrainingPair], transform_of: Callable[[TrainingPair], Any]
-) -> dict[str, Any]:
-    """Register pairs; return scores and seconds of each, for a file."""
-    results = [timed(pair, transform_of) for pair in pairs]
-    return {"pairs": [asdict(scores) | {"seconds": seconds} for scores, seconds in results]}
+def kept(
+    path: Path, pairs: list[TrainingPair], transform_of: Callable[[TrainingPair], Any]
+) -> list[tuple[Scores, float]]:
+    """Return scores and seconds of each pair from a file; register and write it if there is none.
 
+    Raises
+    ------
+    RuntimeError
+        If a registration fails.
+    """
 
-def results_in(figures: dict[str, Any]) -> list[tuple[Scores, float]]:
-    """Return scores and seconds of each pair from what :func:`trial_of` returned."""
+    def trial() -> dict[str, Any]:
+        results = [timed(pair, transform_of) for pair in pairs]
+        return {"scores": [asdict(one) for one, _ in results], "seconds": [s for _, s in results]}
+
+    figures = once(path, trial)
     if "error" in figures:
         raise RuntimeError(figures["error"])
-    results = []
-    for of_pair in figures["pairs"]:
-        scores = dict(of_pair)
-        seconds = scores.pop("seconds")
-        results.append((Scores(**scores), seconds))
-    return results
+    scores = [Scores(**one) for one in figures["scores"]]
+    return list(zip(scores, figures["seconds"], strict=True))
 
 
 def registered(initial: str, **options: Any) -> Callable[[TrainingPair], Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import itk
 import numpy as np
-from claims import Benchmark, registered, results_in, shapes, summarised, timed, trial_of
-from trials import LUNG, LUNG_PAIR, once
+from claims import Benchmark, kept, registered, shapes, summarised, timed
+from trials import LUNG, LUNG_PAIR
 from voxel_field import register_voxels
 
 from itk_nephi import RegistrationSettings, register
@@ -51,8 +50,8 @@ def regularizer_points(benchmark: Benchmark) -> str:
         for seed in range(benchmark.seeds):
             settings = replace(base, points=max(4_096, count), regularizer_points=count)
             place = benchmark.output / "regularizer-points" / f"{count}-points-seed-{seed}.json"
-            trial = partial(trial_of, pairs, registered("identity", settings=settings, seed=seed))
-            by_seed.append(results_in(once(place, trial)))
+            transform_of = registered("identity", settings=settings, seed=seed)
+            by_seed.append(kept(place, pairs, transform_of))
         means = [np.mean([scores.dice for scores, _ in results]) for results in by_seed]
         everything = summarised(one for results in by_seed for one in results)
         spread = f"{min(means):.4f} to {max(means):.4f}"

@@ -25,15 +25,14 @@ import argparse
 import re
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from claims import Benchmark, registered, results_in, say, summarised, trial_of
+from claims import Benchmark, kept, registered, say, summarised
 from from_scratch import diffusion, pre_align, regularizer_points, single_resolution
 from latent import draw_latent_space
 from tables import ROOT, picture_to_docs, table, write_to_readme
-from trials import once, subfolder
+from trials import subfolder
 
 from itk_nephi import RegistrationSettings, register
 from itk_nephi.composite import jacobians
@@ -68,9 +67,7 @@ def predicts(benchmark: Benchmark) -> str:
         found = {}
         for method, transform_of in methods.items():
             place = benchmark.output / "predicts" / re.sub(r"\W+", "-", f"{name} {method}")
-            trial = partial(trial_of, pairs, transform_of)
-            results = results_in(once(place.with_suffix(".json"), trial))
-            found[method] = summarised(results)
+            found[method] = summarised(kept(place.with_suffix(".json"), pairs, transform_of))
         rows += [[name, method, *summary] for method, summary in found.items()]
         dice, folding, _, seconds = (
             {method: float(summary[column]) for method, summary in found.items()}

@@ -59,7 +59,6 @@ where it is not installed.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -73,6 +72,7 @@ except ModuleNotFoundError as error:
 require_supported_itk()
 
 if TYPE_CHECKING:
+    __version__: str
     from itk_nephi.encoder import EncoderSettings
     from itk_nephi.model import FieldSettings
     from itk_nephi.model_file import load_model, save_model
@@ -119,14 +119,13 @@ _HOMES = {
 }
 
 
-__version__ = version("itk-nephi")
-
-
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("itk-nephi")
     if name not in _HOMES:
         raise AttributeError(f"module 'itk_nephi' has no attribute {name!r}")
     return getattr(import_module(f"itk_nephi.{_HOMES[name]}"), name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,8 @@ def test_a_name_it_has_not_is_an_error() -> None:
 
 def test_the_version_is_that_of_the_installation() -> None:
     assert itk_nephi.__version__ == importlib.metadata.version("itk-nephi")
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert itk_nephi.__version__ == project["project"]["version"]
 
 
 def test_type_checkers_find_its_hints() -> None:
