@@ -107,7 +107,7 @@ Smoothing = Annotated[
 WorkingVoxels = Annotated[
     int | None,
     typer.Option(
-        help="Images of more voxels are averaged down to these (default 17000000); the result maps "
+        help="Images of more voxels are averaged down to these (default 6000000); the result maps "
         "the images given.",
         show_default=False,
     ),

@@ -91,7 +91,7 @@ class RegistrationSettings(Weights):
     code_learning_rate: float = 2e-2
     early_stop: bool = False
     max_time: float | None = None
-    working_voxels: int = 17_000_000
+    working_voxels: int = 6_000_000
     memory_limit: float | None = None
 
     def __post_init__(self) -> None:
