@@ -38,6 +38,11 @@ from itk_nephi import FieldSettings
 
 SMOOTHNESS = (0.1, 0.5, 2.0, 8.0, 32.0)
 GRID_SPACINGS = (7.0, 10.0, 14.0, 20.0, 40.0)
+STYLES = {
+    "NePhi": ("o-", (-8, -11), "smoothness"),
+    "elastix": ("s--", (0, 9), "spacing of its grid"),
+}
+"""How a curve is drawn, where its labels stand, points, and what they say."""
 
 CHANGES = {
     "default": nephi(),
@@ -111,13 +116,16 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
     for name, points in curves.items():
-        style = "s--" if name == "elastix" else "o-"
-        axes.plot([p[1] for p in points], [p[2] for p in points], style, label=name)
+        style, aside, what = STYLES[name]
+        axes.plot([p[1] for p in points], [p[2] for p in points], style, label=f"{name}, {what}")
         for label, across, up in points:
             text = label.removeprefix("smoothness ").removeprefix("grid of ")
-            axes.annotate(text, (across, up), (4, 4), textcoords="offset points", fontsize=8)
+            axes.annotate(
+                text, (across, up), aside, textcoords="offset points", fontsize=8, ha="center"
+            )
     axes.set(
-        xlabel="standard deviation of the log Jacobian", ylabel="landmark error, mm", xscale="log"
+        xlabel="standard deviation of the log Jacobian",
+        ylabel="landmark error, mm, without the outlier",
     )
     axes.margins(x=0.1)  # leaves room for the last label
     axes.legend()
