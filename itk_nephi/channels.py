@@ -6,7 +6,8 @@ Each function maps an image to channels on its own grid, once for each level.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import combinations
 
 import numpy as np
@@ -87,9 +88,9 @@ def standardised(
     Arguments as for :func:`channels`.
     """
     inside = torch.ones_like(image) if mask is None else mask
-    count = inside.sum()
-    mean = (image * inside).sum() / count
-    deviation = ((image - mean).square() * inside).sum().div(count).sqrt()
+    count = _total(inside)
+    mean = _total(image * inside) / count
+    deviation = _total((image - mean).square() * inside).div(count).sqrt()
     return gaussian((image - mean) / deviation.clamp(min=1e-12), domain, smoothing)
 
 
@@ -159,7 +160,7 @@ def self_similarity(
     distance = torch.cat(distances, dim=1)
     mean = distance.mean(dim=1, keepdim=True)
     # as published: a flat region is no more self-similar than a thousandth of the average
-    typical = (mean * inside).sum() / inside.sum()
+    typical = _total(mean * inside) / _total(inside)
     mean = mean.clamp(min=1e-3 * float(typical) + 1e-12)
     return (-(distance - distance.amin(dim=1, keepdim=True)) / mean).exp()
 
@@ -203,13 +204,30 @@ def gaussian(image: Tensor, domain: ImageDomain, deviation: float) -> Tensor:
         if axis == 0:
             values = values.transpose(0, 2)  # one product of matrices, not many with a vector
         blurred = torch.empty_like(values)
-        for start in range(0, size, BLOCK):
-            rows, columns = (
-                slice(max(start - around, 0), start + BLOCK + around) for around in (0, reach)
-            )
-            blurred[:, rows] = matrix[rows, columns] @ values[:, columns]
+        with _one_thread():
+            for start in range(0, size, BLOCK):
+                rows, columns = (
+                    slice(max(start - around, 0), start + BLOCK + around) for around in (0, reach)
+                )
+                blurred[:, rows] = matrix[rows, columns] @ values[:, columns]
         image = (blurred.transpose(0, 2) if axis == 0 else blurred).reshape(image.shape)
     return image
+
+
+def _total(values: Tensor) -> Tensor:
+    with _one_thread():
+        return values.sum()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have sums added up by one thread: the last bits of what several add up tell their number."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _shifted(image: Tensor, domain: ImageDomain, step: np.ndarray) -> Tensor:

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.channels import WINDOWS, channels, edges, gaussian, rescaled, self_similarity
+from itk_nephi.channels import (
+    WINDOWS,
+    ChannelMap,
+    channels,
+    edges,
+    gaussian,
+    rescaled,
+    self_similarity,
+)
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.image import SampledImage, tensor_from_image
 
@@ -52,6 +60,21 @@ def test_a_gaussian_of_a_gaussian_has_both_variances(wide: ImageDomain) -> None:
     smooth = gaussian(blob(wide, before), wide, 1.5)
     assert (blob(wide, before) - expected).abs().max() > 0.3 * expected.max()
     torch.testing.assert_close(smooth, expected, atol=float(2e-3 * expected.max()), rtol=0)
+
+
+@pytest.mark.parametrize("of", [channels, edges, rescaled, self_similarity])
+def test_the_number_of_threads_leaves_no_trace(of: ChannelMap, domain: ImageDomain) -> None:
+    large = replace(domain, size={2: (300, 290), 3: (70, 60, 50)}[domain.dimension])
+    # far from zero, as lungs in Hounsfield units, a sum of single precision is rounded much
+    image = 100 * noise(large) - 900
+    usual = torch.get_num_threads()
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(of(image, None, large, 1.0))
+    torch.set_num_threads(usual)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_smoothing_agrees_with_itk_away_from_the_border(wide: ImageDomain) -> None:

@@ -205,6 +205,19 @@ def test_the_same_seed_gives_the_same_bits_whatever_ran_before(shape: Phantom) -
     assert not same_bits(registered(4, shape.moving), first)
 
 
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    # as large as it takes for torch to share out sums and products of matrices
+    chest = lung(3, size=(70, 60, 50))
+    usual = torch.get_num_threads()
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(register(chest.fixed, chest.moving, settings=HASTY))
+    torch.set_num_threads(usual)
+    assert same_bits(found[0], found[1])
+    assert same_bits(found[0], found[2])
+
+
 @pytest.mark.parametrize("pixel", ["uint8", "int16", "float64"])
 def test_the_pixel_type_does_not_matter(shape: Phantom, pixel: str) -> None:
     def rounded(image: Any, kind: str) -> Any:
