@@ -3,7 +3,7 @@
     python benchmark/reproducible.py -o OUT [--quick] [--readme]
 
 The pair A, the same with fixed and moving image exchanged (B), and A again in one process; A in a
-new process, with one thread, and killed half-way and resumed from its checkpoint.
+new process, with one thread and with three, and killed half-way and resumed from its checkpoint.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ROUNDS = {
     "A, B, A in one process": {"pairs": "ABA"},
     "A in a new process": {"pairs": "A"},
     "A with one thread": {"pairs": "A", "threads": 1},
+    "A with three threads": {"pairs": "A", "threads": 3},
     "A killed half-way and resumed": {"pairs": "A", "killed": True},
 }
 
