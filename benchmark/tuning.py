@@ -127,7 +127,7 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
         xlabel="standard deviation of the log Jacobian",
         ylabel="landmark error, mm, without the outlier",
     )
-    axes.margins(x=0.1)  # leaves room for the last label
+    axes.margins(x=0.1, y=0.1)  # leaves room for the labels
     axes.legend()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
