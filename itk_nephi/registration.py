@@ -135,8 +135,8 @@ def register(
     device : str
         ``"cpu"``, ``"cuda"``, or what else torch calls a device.
     seed : int
-        The same seed gives the same result, on a CPU to the bit on any number of threads, unless
-        ``settings.max_time`` is given.
+        The same seed gives the same result, on a CPU to the bit, unless ``settings.max_time`` is
+        given; without a model on any number of threads.
     report : callable, optional
         Called with the :class:`Progress` after every step. StopIteration, raised by it, ends the
         optimisation early as Ctrl-C does.
