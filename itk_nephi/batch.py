@@ -19,7 +19,6 @@ from typing import Any
 from uuid import uuid4
 
 import itk
-import torch
 
 from itk_nephi import registration, results
 from itk_nephi.case import Case
@@ -27,6 +26,7 @@ from itk_nephi.cluster import computed
 from itk_nephi.files import plain_words, read_transform
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.table import PairRow
+from itk_nephi.threads import torch_threads
 
 RECORD = "batch.json"
 """The file that makes a pair's folder complete: what it was made from, and its warnings."""
@@ -259,15 +259,13 @@ def _recorded_digest(folder: Path) -> str | None:
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Compute on this many threads, in torch and ITK."""
-    usual = torch.get_num_threads()
-    usual_itk = itk.MultiThreaderBase.GetGlobalDefaultNumberOfThreads()
-    torch.set_num_threads(count)
+    usual = itk.MultiThreaderBase.GetGlobalDefaultNumberOfThreads()
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(count)
     try:
-        yield
+        with torch_threads(count):
+            yield
     finally:
-        torch.set_num_threads(usual)
-        itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(usual_itk)
+        itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(usual)
 
 
 @contextmanager

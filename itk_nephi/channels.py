@@ -6,8 +6,7 @@ Each function maps an image to channels on its own grid, once for each level.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from itk_nephi.domain import ImageDomain
+from itk_nephi.threads import torch_threads
 
 ChannelMap = Callable[[Tensor, Tensor | None, ImageDomain, float], Tensor]
 """From an image, its mask, their grid and the smoothing to channels, as :func:`channels`."""
@@ -204,7 +204,7 @@ def gaussian(image: Tensor, domain: ImageDomain, deviation: float) -> Tensor:
         if axis == 0:
             values = values.transpose(0, 2)  # one product of matrices, not many with a vector
         blurred = torch.empty_like(values)
-        with _one_thread():
+        with torch_threads(1):
             for start in range(0, size, BLOCK):
                 rows, columns = (
                     slice(max(start - around, 0), start + BLOCK + around) for around in (0, reach)
@@ -215,19 +215,9 @@ def gaussian(image: Tensor, domain: ImageDomain, deviation: float) -> Tensor:
 
 
 def _total(values: Tensor) -> Tensor:
-    with _one_thread():
+    """Return the sum, by one thread: the last bits of what several add up tell their number."""
+    with torch_threads(1):
         return values.sum()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Have sums added up by one thread: the last bits of what several add up tell their number."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
 
 
 def _shifted(image: Tensor, domain: ImageDomain, step: np.ndarray) -> Tensor:

@@ -13,6 +13,8 @@ import itk
 import torch
 from torch import Tensor
 
+from itk_nephi.threads import torch_threads
+
 _threads: int | None = None
 """How many threads the compiled code takes; as many as torch if None."""
 
@@ -38,14 +40,12 @@ def threads_for_fields(device: torch.device) -> Iterator[None]:
     if device.type != "cpu" or compiled_module() is None:
         yield
         return
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    _threads = usual
+    _threads = torch.get_num_threads()
     try:
-        yield
+        with torch_threads(1):
+            yield
     finally:
         _threads = None
-        torch.set_num_threads(usual)
 
 
 def can_fuse(*tensors: Tensor) -> bool:

@@ -11,16 +11,15 @@ import torch
 from itk_nephi.composite import composite
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.model import FieldSettings
+from itk_nephi.threads import torch_threads
 from itk_nephi.transform import Deformation, transform_from_deformation
 
 
 @pytest.fixture(autouse=True)
 def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compute on one thread, which is quickest for small images, above all on shared cores."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(usual if "slow" in request.keywords else 1)
-    yield
-    torch.set_num_threads(usual)
+    with torch_threads(torch.get_num_threads() if "slow" in request.keywords else 1):
+        yield
 
 
 @pytest.fixture(params=[2, 3], ids=["2D", "3D"])

@@ -18,6 +18,7 @@ from itk_nephi.channels import (
 )
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.image import SampledImage, tensor_from_image
+from itk_nephi.threads import torch_threads
 
 
 @pytest.fixture
@@ -67,12 +68,10 @@ def test_the_number_of_threads_leaves_no_trace(of: ChannelMap, domain: ImageDoma
     large = replace(domain, size={2: (300, 290), 3: (70, 60, 50)}[domain.dimension])
     # far from zero, as lungs in Hounsfield units, a sum of single precision is rounded much
     image = 100 * noise(large) - 900
-    usual = torch.get_num_threads()
     found = []
     for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        found.append(of(image, None, large, 1.0))
-    torch.set_num_threads(usual)
+        with torch_threads(threads):
+            found.append(of(image, None, large, 1.0))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 

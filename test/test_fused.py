@@ -18,6 +18,7 @@ from itk_nephi.optimisation import RegistrationSettings
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.registration import register
 from itk_nephi.similarity import correlation
+from itk_nephi.threads import torch_threads
 from itk_nephi.transform import Deformation
 
 SIZES = {
@@ -136,8 +137,8 @@ def test_any_number_of_threads_gives_the_same_bits(derivatives: bool) -> None:
     coords = random_coords(field.bounds, 1003)
     found = []
     for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
-        found.append(moved_and_gradients(field, code, coords, derivatives=derivatives))
+        with torch_threads(threads):
+            found.append(moved_and_gradients(field, code, coords, derivatives=derivatives))
     for others in found[1:]:
         assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
 
@@ -295,14 +296,10 @@ def test_memory_does_not_grow() -> None:
 
 
 def test_threads_are_given_back_even_after_an_error() -> None:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(3)
     seen = []
-    try:
+    with torch_threads(3):
         with suppress(StopIteration), fused.threads_for_fields(torch.device("cpu")):
             seen.append(torch.get_num_threads())
             raise StopIteration
         seen.append(torch.get_num_threads())
-    finally:
-        torch.set_num_threads(usual)
     assert seen == [1, 3]

@@ -21,6 +21,7 @@ from itk_nephi.nephi import ModelSettings, NePhi
 from itk_nephi.phantom import Phantom, deformed_shape
 from itk_nephi.registration import Registration, register
 from itk_nephi.similarity import Similarity
+from itk_nephi.threads import torch_threads
 from itk_nephi.transform import Deformation, deformation_from_transform
 
 SETTINGS = ModelSettings(
@@ -74,11 +75,8 @@ def other() -> Phantom:
 
 @pytest.fixture(scope="module")
 def model(pair: Phantom) -> NePhi:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    model = trained(pair, 120)
-    torch.set_num_threads(threads)
-    return model
+    with torch_threads(1):
+        return trained(pair, 120)
 
 
 def field_of(registration: Registration) -> Any:

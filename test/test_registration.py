@@ -22,6 +22,7 @@ from itk_nephi.model import FieldSettings
 from itk_nephi.optimisation import Progress, RegistrationSettings
 from itk_nephi.phantom import Phantom, deformed_shape, lung
 from itk_nephi.registration import Registration, register
+from itk_nephi.threads import torch_threads
 from itk_nephi.transform import deformation_from_transform
 
 LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
@@ -208,12 +209,10 @@ def test_the_same_seed_gives_the_same_bits_whatever_ran_before(shape: Phantom) -
 def test_any_number_of_threads_gives_the_same_bits() -> None:
     # as large as it takes for torch to share out sums and products of matrices
     chest = lung(3, size=(70, 60, 50))
-    usual = torch.get_num_threads()
     found = []
     for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        found.append(register(chest.fixed, chest.moving, settings=HASTY))
-    torch.set_num_threads(usual)
+        with torch_threads(threads):
+            found.append(register(chest.fixed, chest.moving, settings=HASTY))
     assert same_bits(found[0], found[1])
     assert same_bits(found[0], found[2])
 
