@@ -65,7 +65,7 @@ def diffusion(benchmark: Benchmark) -> str:
     """Sweep the weights of two regularisers."""
     pairs = shapes(max(1, benchmark.pairs // 10))
     base = scratch_settings(benchmark, points=1000)
-    weights = (0.05, 0.5) if benchmark.quick else (0.05, 0.2, 1.0, 5.0)
+    weights = (0.2, 5.0) if benchmark.quick else [5.0**power for power in range(-2, 5)]
     none = {"smoothness": 0.0, "inverse_consistency": 0.0}
     rows = []
     for weight in weights:

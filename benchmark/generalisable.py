@@ -5,8 +5,9 @@
 The model of triangles and circles is the one that comes with the package, made by `itk-nephi train
 configs/triangles-circles.toml`. Those of the hippocampus and of outlines of shapes are trained
 once, from ``configs``, into OUT/models. Each row leaves its table, and one sentence for the table
-of the claims, in OUT; one that is there is not made again. ``--quick`` trains for a few steps and
-takes few pairs: it shows that everything runs, nothing else.
+of the claims, in OUT; one that is there is not made again. Once all are there, some are drawn, and
+``--readme`` writes README and docs. ``--quick`` trains for a few steps and takes few pairs: it
+shows that everything runs, nothing else.
 
 =====================  ==========================================================================
 predicts               before, predicted, refined by 10, 25, 50 steps, and from scratch
@@ -29,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from claims import Benchmark, kept, registered, say, summarised
+from claims_picture import draw_claims
 from from_scratch import diffusion, pre_align, regularizer_points, single_resolution
 from latent import draw_latent_space
 from tables import ROOT, picture_to_docs, table, write_to_readme
@@ -102,13 +104,8 @@ def diffeomorphic(benchmark: Benchmark) -> str:
                     refine_steps=steps,
                     settings=RegistrationSettings.fast(),
                 )
-                domain = ImageDomain.of(pair.fixed)
-                fine = replace(
-                    domain,
-                    size=tuple(2 * n - 1 for n in domain.size),
-                    spacing=tuple(s / 2 for s in domain.spacing),
-                )
-                points = fine.grid_points().reshape(-1, domain.dimension)
+                fine = ImageDomain.of(pair.fixed).twice_as_fine()
+                points = fine.grid_points().reshape(-1, fine.dimension)
                 determinants = np.linalg.det(jacobians(result.fixed_to_moving, points))
                 folded.append(100 * np.mean(~(determinants > 0)))
                 errors.append(
@@ -189,7 +186,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--pairs", type=int, default=50, help="test pairs of each data set")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--readme", action="store_true", help="write README and docs/claims.md")
+    parser.add_argument("--readme", action="store_true", help="write README and docs, of all rows")
     options = parser.parse_args()
     output = subfolder(options)
     output.mkdir(parents=True, exist_ok=True)
@@ -213,10 +210,17 @@ def main() -> None:
     ]
     text = table(["claim", "command", "what we saw"], [*rows, *map(list, FURTHER)])
     say(f"\n{text}")
+    missing = [row for row in ROWS if not sentences[row].exists()]
+    if missing:
+        say(f"\nnothing is drawn or written into the README before all rows: {', '.join(missing)}")
+        return
+    draw_claims(output, output / "claims.png")
     if options.readme and not options.quick:
-        picture_to_docs(output / "latent.png")
-        picture = "![Maps between the latent codes of two pairs](docs/latent.png)"
-        write_to_readme("claims", f"{text}\n\n{picture}")
+        pictures = {"claims.png": "Dice of the rows", "latent.png": "Maps between two pairs' codes"}
+        for name in pictures:
+            picture_to_docs(output / name)
+        shown = [f"![{label}](docs/{name})" for name, label in pictures.items()]
+        write_to_readme("claims", "\n\n".join([text, *shown]))
         (ROOT / "docs" / "claims.md").write_text(page(output))
 
 

@@ -16,6 +16,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a file with a Markdown table, by the names of its columns."""
+    header, _, *rows = (
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in path.read_text().strip().splitlines()
+    )
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
 def write_to_readme(name: str, text: str) -> None:
     """Replace what stands between the marks ``<!-- name -->`` and ``<!-- end of name -->``.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itk_nephi.domain import ImageDomain
+from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.model_file import load_model
 from itk_nephi.nephi import NePhi
 from itk_nephi.settings import RegistrationSettings
@@ -28,7 +28,7 @@ REFINED = {"code": 0.0, "code_and_weights": 1e-4}
 CODE_LEARNING_RATE = 1e-2
 """The largest step size of the code: in a few steps, larger ones fold what was predicted well."""
 FOLD_POINTS = 32_768
-"""At how many voxels, where there are more, a refinement is looked through for folds."""
+"""At how many points of a grid, where it has more, a refinement is looked through for folds."""
 
 
 def model_and_settings(
@@ -81,7 +81,7 @@ def parameters_of(deformations: Sequence[Deformation]) -> list[Tensor]:
 def take_back_folds(
     deformations: Sequence[Deformation], prediction: list[Tensor], image_domain: ImageDomain
 ) -> None:
-    """Go back towards the prediction until no field folds more voxels than were predicted.
+    """Go back towards the prediction until no field folds at more points than were predicted.
 
     In a few steps an optimiser can fold a place that was predicted well, where its regulariser drew
     no point. All of the code and the weights go back, a quarter of the way at a time.
@@ -93,12 +93,11 @@ def take_back_folds(
     prediction : list of Tensor
         What :func:`parameters_of` them was.
     image_domain : ImageDomain
-        At whose voxels folds are looked for, as in an image of Jacobian determinants; of more than
-        ``FOLD_POINTS``, at every so many.
+        Folds are looked for at its voxels, as in an image of Jacobian determinants, and on a grid
+        twice as fine; of more than ``FOLD_POINTS``, at every so many.
     """
     refined = parameters_of(deformations)
-    count = math.prod(image_domain.size)
-    points = image_domain.voxel_points(np.arange(0, count, math.ceil(count / FOLD_POINTS)))
+    grids = [_points_of(domain) for domain in (image_domain, image_domain.twice_as_fine())]
 
     def folds(share: float) -> list[int]:
         with torch.no_grad():
@@ -110,6 +109,7 @@ def take_back_folds(
             int(np.sum(np.linalg.det(each.JacobiansWithRespectToPosition(points)) <= 0))
             for transform in transforms
             for each in (transform, transform.GetInverseTransform())
+            for points in grids
         ]
 
     share = 1.0
@@ -117,3 +117,9 @@ def take_back_folds(
         allowed = folds(0.0)
         while any(now > then for now, then in zip(folds(share), allowed, strict=True)):
             share -= 0.25
+
+
+def _points_of(domain: ImageDomain) -> Array:
+    """Return the voxel centres, mm, shape (N, D); of more than ``FOLD_POINTS``, every so many."""
+    count = math.prod(domain.size)
+    return domain.voxel_points(np.arange(0, count, math.ceil(count / FOLD_POINTS)))

@@ -136,6 +136,14 @@ def test_voxels_lie_where_itk_says(image: Any, domain: ImageDomain) -> None:
         np.testing.assert_allclose(image.TransformIndexToPhysicalPoint(index), point, atol=1e-12)
 
 
+def test_twice_as_fine_keeps_the_voxels_and_adds_those_midway(domain: ImageDomain) -> None:
+    points, fine = domain.grid_points(), domain.twice_as_fine().grid_points()
+    every_other = (slice(None, None, 2),) * domain.dimension
+    np.testing.assert_allclose(fine[every_other], points, atol=1e-9)
+    assert fine.shape[0] == 2 * points.shape[0] - 1
+    np.testing.assert_allclose(fine[(1, *every_other[1:])], (points[0] + points[1]) / 2, atol=1e-9)
+
+
 def test_a_domain_contains_points_up_to_half_a_voxel_beyond_the_centres(
     domain: ImageDomain,
 ) -> None:

@@ -19,10 +19,15 @@ from itk_nephi.model import FieldSettings
 from itk_nephi.model_file import save_model
 from itk_nephi.nephi import ModelSettings, NePhi
 from itk_nephi.phantom import Phantom, deformed_shape
+from itk_nephi.refinement import parameters_of, take_back_folds
 from itk_nephi.registration import Registration, register
 from itk_nephi.similarity import Similarity
 from itk_nephi.threads import torch_threads
-from itk_nephi.transform import Deformation, deformation_from_transform
+from itk_nephi.transform import (
+    Deformation,
+    deformation_from_transform,
+    transform_from_deformation,
+)
 
 SETTINGS = ModelSettings(
     field=FieldSettings(width=24, frequencies=8, global_code=4, local_channels=4, local_grid=6),
@@ -102,13 +107,13 @@ def test_a_pair_that_the_model_knows_is_predicted_and_refined(pair: Phantom, mod
         assert landmark_errors(refined.fixed_to_moving, *landmarks).mean() < after
 
 
-def folds_of(registration: Registration, pair: Phantom) -> list[int]:
-    """Return at how many voxels each field of a registration folds."""
-    points = ImageDomain.of(pair.fixed).grid_points().reshape(-1, 2)
-    field = field_of(registration)
+def folds_of(field: Any, domain: ImageDomain) -> list[int]:
+    """Return how often a field and its inverse fold at the voxels, and on a grid twice as fine."""
+    grids = [each.grid_points().reshape(-1, 2) for each in (domain, domain.twice_as_fine())]
     return [
         int((np.linalg.det(one.JacobiansWithRespectToPosition(points)) <= 0).sum())
         for one in (field, field.GetInverseTransform())
+        for points in grids
     ]
 
 
@@ -132,11 +137,11 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
     def weights_of(by: float) -> Any:
         astray(by)
         found = predicted(pair, model, refine_steps=1)
-        folded.append(folds_of(found, pair))
+        folded.append(folds_of(field_of(found), ImageDomain.of(pair.fixed)))
         return deformation_from_transform(field_of(found)).field.output.weight.detach()
 
     prediction = predicted(pair, model)
-    folded = [folds_of(prediction, pair)]
+    folded = [folds_of(field_of(prediction), ImageDomain.of(pair.fixed))]
     first = deformation_from_transform(field_of(prediction)).field.output.weight.detach()
     little, much = weights_of(1.02), weights_of(60.0)
     assert np.max(folded, axis=0).tolist() == folded[0]
@@ -144,6 +149,24 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
     share = float((much / first - 1).mean() / 59)
     assert share == pytest.approx(round(4 * share) / 4, abs=1e-3)
     assert share < 1
+
+
+def test_folds_between_the_voxels_are_taken_back(pair: Phantom, model: NePhi) -> None:
+    domain = ImageDomain.of(pair.fixed)
+    domain = replace(domain, size=(4, 4), spacing=tuple((2 * domain.half_extent / 3).tolist()))
+    deformation = deformation_from_transform(field_of(predicted(pair, model)))
+    prediction = parameters_of([deformation])
+    predicted_weight = deformation.field.output.weight.detach().clone()
+    for by in range(2, 60):  # so far that it folds, but at no voxel
+        with torch.no_grad():
+            deformation.field.output.weight.copy_(by * predicted_weight)
+        folds = folds_of(transform_from_deformation(deformation), domain)
+        if folds[1]:
+            break
+    assert folds[0] == 0 < folds[1]
+    take_back_folds([deformation], prediction, domain)
+    assert folds_of(transform_from_deformation(deformation), domain) == [0, 0, 0, 0]
+    assert not torch.equal(deformation.field.output.weight, by * predicted_weight)
 
 
 def test_a_prediction_is_the_models_field_before_the_initial_transform(
@@ -234,9 +257,7 @@ def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePh
     np.testing.assert_allclose(
         transform_points(turned.fixed_to_moving, points), expected, atol=1e-4
     )
-    domain = ImageDomain.of(pair.fixed)
-    spacing = tuple(0.5 * s for s in domain.spacing)
-    fine_domain = replace(domain, size=tuple(2 * n - 1 for n in domain.size), spacing=spacing)
+    fine_domain = ImageDomain.of(pair.fixed).twice_as_fine()
     images = [
         itk.resample_image_filter(
             image,

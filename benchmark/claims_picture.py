@@ -1,0 +1,85 @@
+"""The tables of the claims as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tables import read_table
+
+BLUE, ORANGE = "#0072b2", "#d55e00"
+
+
+def draw_claims(folder: Path, path: Path) -> None:
+    """Draw Dice against time, regulariser points and weights, from a folder's tables."""
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    ((prediction, points), (folding, smoothness)) = figure.subplots(2, 2)
+    _draw_prediction(prediction, read_table(folder / "predicts.md"))
+    _draw_points(points, read_table(folder / "regularizer-points.md"))
+    regularisers = read_table(folder / "diffusion.md")
+    _draw_regularisers(folding, regularisers, "folding %")
+    _draw_regularisers(smoothness, regularisers, "SD log J")
+    folding.set_xscale("symlog", linthresh=0.01)
+    folding.set_xlim(left=-0.002)
+    folding.set(xlabel="share of folds, %", title="two regularisers, each weight swept: folds")
+    smoothness.set(
+        xlabel="standard deviation of log Jacobian",
+        title="the same: smoothness of the map (numbers: weight)",
+    )
+    figure.savefig(path, dpi=110)
+
+
+def _draw_prediction(axes: Axes, rows: list[dict[str, str]]) -> None:
+    names = dict.fromkeys(row["data"] for row in rows)
+    kinds = {
+        "predicted, refined (code)": ("predicted", "steps, code"),
+        "predicted, refined (code and weights)": ("predicted", "code and weights"),
+        "from scratch": ("from scratch",),
+    }
+    for name, colour in zip(names, (BLUE, ORANGE), strict=False):
+        for (kind, endings), style in zip(kinds.items(), ("o-", "s--", "^:"), strict=True):
+            chosen = [
+                row
+                for row in rows
+                if row["data"] == name
+                and (row["method"].endswith(endings) or row["method"].startswith(endings))
+            ]
+            seconds, dice = ([float(row[key]) for row in chosen] for key in ("seconds", "Dice"))
+            axes.plot(seconds, dice, style, color=colour, label=f"{name}: {kind}")
+        before = next(row for row in rows if row["data"] == name and row["method"] == "before")
+        axes.axhline(float(before["Dice"]), color=colour, linewidth=0.7, alpha=0.6)
+    axes.set(xscale="log", xlabel="seconds a pair", ylabel="Dice", title="unseen pairs")
+    axes.annotate("thin lines: before", (0.98, 0.08), xycoords="axes fraction", ha="right")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+
+
+def _draw_points(axes: Axes, rows: list[dict[str, str]]) -> None:
+    places = range(len(rows))
+    dice = [float(row["Dice"]) for row in rows]
+    ranges = [[float(end) for end in row["by seed"].split(" to ")] for row in rows]
+    below = [mean - low for mean, (low, _) in zip(dice, ranges, strict=True)]
+    above = [high - mean for mean, (_, high) in zip(dice, ranges, strict=True)]
+    axes.errorbar(places, dice, (below, above), fmt="o-", color=BLUE, capsize=3)
+    axes.set_xticks(places, [f"{row['share']}\n{row['points']}" for row in rows])
+    axes.set(
+        xlabel="points of the regulariser: share of the pixels, number",
+        ylabel="Dice, and range of the seeds",
+        title="triangles and circles, 512 x 512 pixels",
+    )
+
+
+def _draw_regularisers(axes: Axes, rows: list[dict[str, str]], column: str) -> None:
+    names = dict.fromkeys(row["regulariser"] for row in rows)
+    for name, style, colour in zip(names, ("^--", "o-"), (ORANGE, BLUE), strict=True):
+        chosen = [row for row in rows if row["regulariser"] == name]
+        xs, dice = ([float(row[key]) for row in chosen] for key in (column, "Dice"))
+        axes.plot(xs, dice, style, color=colour, label=name)
+        if column == "SD log J":
+            for row, x, y in zip(chosen, xs, dice, strict=True):
+                above = (4, 5 if colour == BLUE else -12)
+                axes.annotate(
+                    row["weight"], (x, y), above, textcoords="offset points", color=colour
+                )
+    axes.set(ylabel="Dice")
+    axes.legend(fontsize=9, loc="lower right")
