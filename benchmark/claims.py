@@ -26,6 +26,8 @@ from itk_nephi.validation import Scores, judge
 ROOT = Path(__file__).resolve().parents[1]
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"
 SHAPES = "triangles and circles"
+SECONDS = "seconds.txt"
+"""In a model's folder: how long its training has taken."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,17 @@ class Benchmark:
             augmentation=recipe.augmentation,
             resume=(folder / CHECKPOINT).exists(),
         )
-        say(f"{time.perf_counter() - start:.0f} s to have the model {name}")
+        taken = folder / SECONDS
+        before = float(taken.read_text()) if taken.exists() else 0.0
+        taken.write_text(f"{before + time.perf_counter() - start:.0f}\n")
         return load_model(folder / BEST)
+
+    def training_times(self) -> str:
+        """Say how long the models took that were trained."""
+        return "; ".join(
+            f"{file.parent.name} in {float(file.read_text()) / 60:.0f} minutes"
+            for file in sorted((self.output / "models").glob(f"*/{SECONDS}"))
+        )
 
     def cases(self) -> dict[str, tuple[NePhi, list[TrainingPair], str]]:
         """Return each data set's model, its test pairs, and how these are brought together."""

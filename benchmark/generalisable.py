@@ -208,7 +208,10 @@ def main() -> None:
         for row, (claim, _) in ROWS.items()
         if sentences[row].exists()
     ]
-    text = table(["claim", "command", "what we saw"], [*rows, *map(list, FURTHER)])
+    rows += map(list, FURTHER)
+    if times := benchmark.training_times():
+        rows.append(["models train on a CPU", "`itk-nephi train configs/NAME.toml`", times])
+    text = table(["claim", "command", "what we saw"], rows)
     say(f"\n{text}")
     missing = [row for row in ROWS if not sentences[row].exists()]
     if missing:
