@@ -151,7 +151,7 @@ ROWS = {
     "predicts": ("predicts unseen pairs at once", predicts),
     "diffeomorphic": ("approximately diffeomorphic", diffeomorphic),
     "regularizer-points": ("a few points suffice for the regulariser", regularizer_points),
-    "diffusion": ("gradient inverse consistency beats a diffusion penalty", diffusion),
+    "diffusion": ("gradient inverse consistency against a diffusion penalty", diffusion),
     "latent": ("global and local code have meanings of their own", latent),
     "single-resolution": ("as good as a displacement of each voxel", single_resolution),
     "pre-align": ("refines a pre-aligned pair", pre_align),
