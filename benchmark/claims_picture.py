@@ -25,7 +25,7 @@ def draw_claims(folder: Path, path: Path) -> None:
     folding.set(xlabel="share of folds, %", title="two regularisers, each weight swept: folds")
     smoothness.set(
         xlabel="standard deviation of log Jacobian",
-        title="the same: smoothness of the map (numbers: weight)",
+        title="the same: smoothness (numbers: some weights)",
     )
     figure.savefig(path, dpi=110)
 
@@ -33,25 +33,30 @@ def draw_claims(folder: Path, path: Path) -> None:
 def _draw_prediction(axes: Axes, rows: list[dict[str, str]]) -> None:
     names = dict.fromkeys(row["data"] for row in rows)
     kinds = {
-        "predicted, refined (code)": ("predicted", "steps, code"),
-        "predicted, refined (code and weights)": ("predicted", "code and weights"),
+        "predicted, and refined (code)": ("predicted", "steps, code"),
+        "predicted, and refined (code and weights)": ("predicted", "code and weights"),
         "from scratch": ("from scratch",),
     }
-    for name, colour in zip(names, (BLUE, ORANGE), strict=False):
-        for (kind, endings), style in zip(kinds.items(), ("o-", "s--", "^:"), strict=True):
+    for (kind, words), style in zip(kinds.items(), ("o-", "s--", "^:"), strict=True):
+        axes.plot([], [], style, color="grey", label=kind)
+        for name, colour in zip(names, (BLUE, ORANGE), strict=False):
             chosen = [
                 row
                 for row in rows
                 if row["data"] == name
-                and (row["method"].endswith(endings) or row["method"].startswith(endings))
+                and (row["method"].endswith(words) or row["method"].startswith(words))
             ]
             seconds, dice = ([float(row[key]) for row in chosen] for key in ("seconds", "Dice"))
-            axes.plot(seconds, dice, style, color=colour, label=f"{name}: {kind}")
-        before = next(row for row in rows if row["data"] == name and row["method"] == "before")
-        axes.axhline(float(before["Dice"]), color=colour, linewidth=0.7, alpha=0.6)
+            axes.plot(seconds, dice, style, color=colour)
+    for name, colour in zip(names, (BLUE, ORANGE), strict=False):
+        dice = {row["method"]: float(row["Dice"]) for row in rows if row["data"] == name}
+        axes.axhline(dice["before"], color=colour, linewidth=0.7)
+        below = (0.02, dice["predicted"] - 0.01)
+        axes.text(*below, name, color=colour, va="top", transform=axes.get_yaxis_transform())
+    axes.axhline(0, color="grey", linewidth=0.7, label="before")
     axes.set(xscale="log", xlabel="seconds a pair", ylabel="Dice", title="unseen pairs")
-    axes.annotate("thin lines: before", (0.98, 0.08), xycoords="axes fraction", ha="right")
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    axes.set_ylim(0.25, 1)
+    axes.legend(fontsize=9, loc="lower right")
 
 
 def _draw_points(axes: Axes, rows: list[dict[str, str]]) -> None:
@@ -76,10 +81,14 @@ def _draw_regularisers(axes: Axes, rows: list[dict[str, str]], column: str) -> N
         xs, dice = ([float(row[key]) for row in chosen] for key in (column, "Dice"))
         axes.plot(xs, dice, style, color=colour, label=name)
         if column == "SD log J":
+            labelled = (-1.0, -1.0)
             for row, x, y in zip(chosen, xs, dice, strict=True):
-                above = (4, 5 if colour == BLUE else -12)
-                axes.annotate(
-                    row["weight"], (x, y), above, textcoords="offset points", color=colour
-                )
+                if max(abs(x - labelled[0]), abs(y - labelled[1])) > 0.03:
+                    place = (4, 5 if colour == BLUE else -12)
+                    axes.annotate(
+                        row["weight"], (x, y), place, textcoords="offset points", color=colour
+                    )
+                    labelled = (x, y)
     axes.set(ylabel="Dice")
+    axes.margins(0.08)
     axes.legend(fontsize=9, loc="lower right")
