@@ -27,8 +27,10 @@ REFINED = {"code": 0.0, "code_and_weights": 1e-4}
 """What can be refined, and the largest step size of the weights for it."""
 CODE_LEARNING_RATE = 1e-2
 """The largest step size of the code: in a few steps, larger ones fold what was predicted well."""
-FOLD_POINTS = 32_768
-"""At how many points of a grid, where it has more, a refinement is looked through for folds."""
+FOLD_VOXELS = 131_072
+"""At how many voxels, where there are more, a refinement is looked through for folds."""
+FINE_FOLD_POINTS = 32_768
+"""The same for the grid twice as fine."""
 
 
 def model_and_settings(
@@ -94,10 +96,13 @@ def take_back_folds(
         What :func:`parameters_of` them was.
     image_domain : ImageDomain
         Folds are looked for at its voxels, as in an image of Jacobian determinants, and on a grid
-        twice as fine; of more than ``FOLD_POINTS``, at every so many.
+        twice as fine; of more than ``FOLD_VOXELS`` and ``FINE_FOLD_POINTS``, at every so many.
     """
     refined = parameters_of(deformations)
-    grids = [_points_of(domain) for domain in (image_domain, image_domain.twice_as_fine())]
+    grids = [
+        _points_of(image_domain, FOLD_VOXELS),
+        _points_of(image_domain.twice_as_fine(), FINE_FOLD_POINTS),
+    ]
 
     def folds(share: float) -> list[int]:
         with torch.no_grad():
@@ -119,7 +124,7 @@ def take_back_folds(
             share -= 0.25
 
 
-def _points_of(domain: ImageDomain) -> Array:
-    """Return the voxel centres, mm, shape (N, D); of more than ``FOLD_POINTS``, every so many."""
+def _points_of(domain: ImageDomain, at_most: int) -> Array:
+    """Return the voxel centres, mm, shape (N, D), or where they are too many every so many."""
     count = math.prod(domain.size)
-    return domain.voxel_points(np.arange(0, count, math.ceil(count / FOLD_POINTS)))
+    return domain.voxel_points(np.arange(0, count, math.ceil(count / at_most)))
