@@ -66,23 +66,27 @@ def predicts(benchmark: Benchmark) -> str:
         methods[FROM_SCRATCH] = registered(
             initial, settings=replace(fast, steps=3) if benchmark.quick else fast
         )
-        found = {}
+        found, folds = {}, {}
         for method, transform_of in methods.items():
             place = benchmark.output / "predicts" / re.sub(r"\W+", "-", f"{name} {method}")
-            found[method] = summarised(kept(place.with_suffix(".json"), pairs, transform_of))
+            results = kept(place.with_suffix(".json"), pairs, transform_of)
+            found[method] = summarised(results)
+            folds[method] = np.array([scores.folding for scores, _ in results])
         rows += [[name, method, *summary] for method, summary in found.items()]
         dice, folding, _, seconds = (
             {method: float(summary[column]) for method, summary in found.items()}
             for column in range(4)
         )
         gain = (dice["predicted"] - dice["before"]) / (dice[FROM_SCRATCH] - dice["before"])
+        more = [folds[method] > folds["predicted"] for method in methods if method.startswith("+ ")]
         refined = f"+ {benchmark.refinements[-1]} steps, code"
         told.append(
             f"{name}: Dice {dice['before']:.3f} before, {dice['predicted']:.3f} predicted, "
             f"{dice[FROM_SCRATCH]:.3f} from scratch: {gain:.1%} of the gain in "
             f"{seconds['predicted'] / seconds[FROM_SCRATCH]:.1%} of the time; {refined}: "
             f"{dice[refined]:.3f}, folding {folding['predicted']} % predicted and "
-            f"{folding[refined]} % refined"
+            f"{folding[refined]} % refined, more than predicted in {np.sum(more)} of "
+            f"{np.size(more)} refinements"
         )
     header = ["data", "method", "Dice", "folding %", "its worst", "seconds"]
     benchmark.write("predicts", header, rows)
