@@ -19,7 +19,7 @@ def draw_claims(folder: Path, path: Path) -> None:
     _draw_points(points, read_table(folder / "regularizer-points.md"))
     regularisers = read_table(folder / "diffusion.md")
     _draw_regularisers(folding, regularisers, "folding %")
-    _draw_regularisers(smoothness, regularisers, "SD log J")
+    _draw_regularisers(smoothness, regularisers, "SD log J", tell_weights=True)
     folding.set_xscale("symlog", linthresh=0.01)
     folding.set_xlim(left=-0.002)
     folding.set(xlabel="share of folds, %", title="two regularisers, each weight swept: folds")
@@ -74,14 +74,16 @@ def _draw_points(axes: Axes, rows: list[dict[str, str]]) -> None:
     )
 
 
-def _draw_regularisers(axes: Axes, rows: list[dict[str, str]], column: str) -> None:
+def _draw_regularisers(
+    axes: Axes, rows: list[dict[str, str]], column: str, *, tell_weights: bool = False
+) -> None:
     names = dict.fromkeys(row["regulariser"] for row in rows)
     for name, style, colour in zip(names, ("^--", "o-"), (ORANGE, BLUE), strict=True):
         chosen = [row for row in rows if row["regulariser"] == name]
         xs, dice = ([float(row[key]) for row in chosen] for key in (column, "Dice"))
         axes.plot(xs, dice, style, color=colour, label=name)
-        if column == "SD log J":
-            labelled = (-1.0, -1.0)
+        if tell_weights:
+            labelled = (-1.0, -1.0)  # only where they would not overlap
             for row, x, y in zip(chosen, xs, dice, strict=True):
                 if max(abs(x - labelled[0]), abs(y - labelled[1])) > 0.03:
                     place = (4, 5 if colour == BLUE else -12)

@@ -19,7 +19,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a file with a Markdown table, by the names of its columns."""
     header, _, *rows = (
-        [cell.strip() for cell in line.strip("| ").split("|")]
+        line.removeprefix("| ").removesuffix(" |").split(" | ")
         for line in path.read_text().strip().splitlines()
     )
     return [dict(zip(header, row, strict=True)) for row in rows]

@@ -20,8 +20,16 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmark"))
 
 from method import determinants
 from representations import REPRESENTATIONS, cubic_basis, represented_by
+from tables import read_table, table
 from trials import elastix, mean_interval, nephi, once, shortened, spread
 from voxel_field import VoxelField
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    header, rows = ["share", "Dice", "by seed"], [["4^-1", "0.5", "0.4 to 0.6"], ["", "-", "nan"]]
+    path = tmp_path / "table.md"
+    path.write_text(table(header, rows) + "\n")
+    assert read_table(path) == [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def test_determinants_of_an_affine_transform_are_exact(image: Any, affine: Any) -> None:
