@@ -122,7 +122,7 @@ def shapes(count: int, size: int = 64, seed: int = 3_000_000) -> list[TrainingPa
     return [pairs[n] for n in range(count)]
 
 
-def summarised(results: Iterable[tuple[Any, float]]) -> list[str]:
+def summarized(results: Iterable[tuple[Any, float]]) -> list[str]:
     """Return mean Dice, mean and worst folding in percent, and mean seconds of registrations."""
     scores, seconds = zip(*results, strict=True)
     folding = [100 * one.folding for one in scores]

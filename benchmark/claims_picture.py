@@ -12,17 +12,17 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
 def draw_claims(folder: Path, path: Path) -> None:
-    """Draw Dice against time, regulariser points and weights, from a folder's tables."""
+    """Draw Dice against time, regularizer points and weights, from a folder's tables."""
     figure = Figure(figsize=(11, 8), layout="constrained")
     ((prediction, points), (folding, smoothness)) = figure.subplots(2, 2)
     _draw_prediction(prediction, read_table(folder / "predicts.md"))
     _draw_points(points, read_table(folder / "regularizer-points.md"))
-    regularisers = read_table(folder / "diffusion.md")
-    _draw_regularisers(folding, regularisers, "folding %")
-    _draw_regularisers(smoothness, regularisers, "SD log J", tell_weights=True)
+    regularizers = read_table(folder / "diffusion.md")
+    _draw_regularizers(folding, regularizers, "folding %")
+    _draw_regularizers(smoothness, regularizers, "SD log J", tell_weights=True)
     folding.set_xscale("symlog", linthresh=0.01)
     folding.set_xlim(left=-0.002)
-    folding.set(xlabel="share of folds, %", title="two regularisers, each weight swept: folds")
+    folding.set(xlabel="share of folds, %", title="two regularizers, each weight swept: folds")
     smoothness.set(
         xlabel="standard deviation of log Jacobian",
         title="the same: smoothness (numbers: some weights)",
@@ -38,8 +38,8 @@ def _draw_prediction(axes: Axes, rows: list[dict[str, str]]) -> None:
         "from scratch": ("from scratch",),
     }
     for (kind, words), style in zip(kinds.items(), ("o-", "s--", "^:"), strict=True):
-        axes.plot([], [], style, color="grey", label=kind)
-        for name, colour in zip(names, (BLUE, ORANGE), strict=False):
+        axes.plot([], [], style, color="gray", label=kind)
+        for name, color in zip(names, (BLUE, ORANGE), strict=False):
             chosen = [
                 row
                 for row in rows
@@ -47,13 +47,13 @@ def _draw_prediction(axes: Axes, rows: list[dict[str, str]]) -> None:
                 and (row["method"].endswith(words) or row["method"].startswith(words))
             ]
             seconds, dice = ([float(row[key]) for row in chosen] for key in ("seconds", "Dice"))
-            axes.plot(seconds, dice, style, color=colour)
-    for name, colour in zip(names, (BLUE, ORANGE), strict=False):
+            axes.plot(seconds, dice, style, color=color)
+    for name, color in zip(names, (BLUE, ORANGE), strict=False):
         dice = {row["method"]: float(row["Dice"]) for row in rows if row["data"] == name}
-        axes.axhline(dice["before"], color=colour, linewidth=0.7)
+        axes.axhline(dice["before"], color=color, linewidth=0.7)
         below = (0.02, dice["predicted"] - 0.01)
-        axes.text(*below, name, color=colour, va="top", transform=axes.get_yaxis_transform())
-    axes.axhline(0, color="grey", linewidth=0.7, label="before")
+        axes.text(*below, name, color=color, va="top", transform=axes.get_yaxis_transform())
+    axes.axhline(0, color="gray", linewidth=0.7, label="before")
     axes.set(xscale="log", xlabel="seconds a pair", ylabel="Dice", title="unseen pairs")
     axes.set_ylim(0.25, 1)
     axes.legend(fontsize=9, loc="lower right")
@@ -68,29 +68,29 @@ def _draw_points(axes: Axes, rows: list[dict[str, str]]) -> None:
     axes.errorbar(places, dice, (below, above), fmt="o-", color=BLUE, capsize=3)
     axes.set_xticks(places, [f"{row['share']}\n{row['points']}" for row in rows])
     axes.set(
-        xlabel="points of the regulariser: share of the pixels, number",
+        xlabel="points of the regularizer: share of the pixels, number",
         ylabel="Dice, and range of the seeds",
         title="triangles and circles, 512 x 512 pixels",
     )
 
 
-def _draw_regularisers(
+def _draw_regularizers(
     axes: Axes, rows: list[dict[str, str]], column: str, *, tell_weights: bool = False
 ) -> None:
-    names = dict.fromkeys(row["regulariser"] for row in rows)
-    for name, style, colour in zip(names, ("^--", "o-"), (ORANGE, BLUE), strict=True):
-        chosen = [row for row in rows if row["regulariser"] == name]
+    names = dict.fromkeys(row["regularizer"] for row in rows)
+    for name, style, color in zip(names, ("^--", "o-"), (ORANGE, BLUE), strict=True):
+        chosen = [row for row in rows if row["regularizer"] == name]
         xs, dice = ([float(row[key]) for row in chosen] for key in (column, "Dice"))
-        axes.plot(xs, dice, style, color=colour, label=name)
+        axes.plot(xs, dice, style, color=color, label=name)
         if tell_weights:
-            labelled = (-1.0, -1.0)  # only where they would not overlap
+            labeled = (-1.0, -1.0)  # only where they would not overlap
             for row, x, y in zip(chosen, xs, dice, strict=True):
-                if max(abs(x - labelled[0]), abs(y - labelled[1])) > 0.03:
-                    place = (4, 5 if colour == BLUE else -12)
+                if max(abs(x - labeled[0]), abs(y - labeled[1])) > 0.03:
+                    place = (4, 5 if color == BLUE else -12)
                     axes.annotate(
-                        row["weight"], (x, y), place, textcoords="offset points", color=colour
+                        row["weight"], (x, y), place, textcoords="offset points", color=color
                     )
-                    labelled = (x, y)
+                    labeled = (x, y)
     axes.set(ylabel="Dice")
     axes.margins(0.08)
     axes.legend(fontsize=9, loc="lower right")

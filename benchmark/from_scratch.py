@@ -1,4 +1,4 @@
-"""Claims about registrations from scratch: the regulariser, voxels, and pre-aligned pairs."""
+"""Claims about registrations from scratch: the regularizer, voxels, and pre-aligned pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import itk
 import numpy as np
-from claims import Benchmark, kept, registered, shapes, summarised, timed
+from claims import Benchmark, kept, registered, shapes, summarized, timed
 from trials import LUNG, LUNG_PAIR
 from voxel_field import register_voxels
 
@@ -36,7 +36,7 @@ def scratch_settings(
 
 
 def regularizer_points(benchmark: Benchmark) -> str:
-    """Register images of the paper's size with ever fewer points of the paper's regulariser.
+    """Register images of the paper's size with ever fewer points of the paper's regularizer.
 
     Few points count on average over the steps, so it takes more of these than the other rows.
     """
@@ -53,7 +53,7 @@ def regularizer_points(benchmark: Benchmark) -> str:
             transform_of = registered("identity", settings=settings, seed=seed)
             by_seed.append(kept(place, pairs, transform_of))
         means = [np.mean([scores.dice for scores, _ in results]) for results in by_seed]
-        everything = summarised(one for results in by_seed for one in results)
+        everything = summarized(one for results in by_seed for one in results)
         spread = f"{min(means):.4f} to {max(means):.4f}"
         rows.append([f"4^-{ratio}", f"{count}", everything[0], spread, *everything[1:]])
     header = ["share", "points", "Dice", "by seed", "folding %", "its worst", "seconds"]
@@ -62,7 +62,7 @@ def regularizer_points(benchmark: Benchmark) -> str:
 
 
 def diffusion(benchmark: Benchmark) -> str:
-    """Sweep the weights of two regularisers."""
+    """Sweep the weights of two regularizers."""
     pairs = shapes(max(1, benchmark.pairs // 10))
     base = scratch_settings(benchmark, points=1000)
     weights = (0.2, 5.0) if benchmark.quick else [5.0**power for power in range(-2, 5)]
@@ -92,9 +92,9 @@ def diffusion(benchmark: Benchmark) -> str:
                         jacobian_determinant_image(transform, pair.fixed)
                     )
                 )
-            row = [name, f"{weight:g}", *(summarised(results) if results else ["nan"] * 4)]
+            row = [name, f"{weight:g}", *(summarized(results) if results else ["nan"] * 4)]
             rows.append([*row, f"{np.mean(deviations or np.nan):.3f}", f"{diverged}"])
-    header = ["regulariser", "weight", "Dice", "folding %", "its worst", "seconds", "SD log J"]
+    header = ["regularizer", "weight", "Dice", "folding %", "its worst", "seconds", "SD log J"]
     header.append("diverged")
     benchmark.write("diffusion", header, sorted(rows, key=lambda row: row[0]))
     unfolded = [row for row in rows if float(row[3]) < 0.01]
@@ -125,7 +125,7 @@ def single_resolution(benchmark: Benchmark) -> str:
             register_voxels(pair, settings, rate, seed=0)
         )
     rows = [
-        [method, *summarised(timed(pair, transform_of) for pair in pairs)]
+        [method, *summarized(timed(pair, transform_of) for pair in pairs)]
         for method, transform_of in methods.items()
     ]
     header = ["field", "Dice", "folding %", "its worst", "seconds"]

@@ -1,11 +1,11 @@
-"""Compare instance optimisation with elastix: errors, overlap, folding, time and memory.
+"""Compare instance optimization with elastix: errors, overlap, folding, time and memory.
 
     python benchmark/instance.py {lung,similarities,phantoms,hippocampus,histology} ... -o OUT
         [--quick] [--readme]
 
 Each registration runs in a process of its own, the methods by turns, and is timed from images in
 memory to a transform. elastix has its default
-parameter maps, affine then B-spline; its affine registration starts with the grids' centres brought
+parameter maps, affine then B-spline; its affine registration starts with the grids' centers brought
 together and has no masks. A trial that is in OUT is not made again.
 
 lung
@@ -20,9 +20,9 @@ phantoms
     as these elastix, which makes them smaller by default, leaves too little. And ten pairs of
     triangles and circles.
 hippocampus
-    Fifty pairs of different subjects. NePhi starts with the grids' centres brought together.
+    Fifty pairs of different subjects. NePhi starts with the grids' centers brought together.
 histology
-    Two pairs of differently stained sections, converted to grey. A pixel is taken for a mm.
+    Two pairs of differently stained sections, converted to gray. A pixel is taken for a mm.
 """
 
 from __future__ import annotations
@@ -259,10 +259,10 @@ def run_histology(folder: Path, quick: bool) -> str:
         pair, points = {}, []
         for role, kind in zip(("fixed", "moving"), kinds, strict=True):
             source = DATA / "histology" / f"{name}_{kind}.jpg"
-            grey = np.asarray(itk.imread(source, itk.F))  # ITK weighs red, green and blue
-            pixels = ImageDomain(grey.shape[::-1], (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+            gray = np.asarray(itk.imread(source, itk.F))  # ITK weighs red, green and blue
+            pixels = ImageDomain(gray.shape[::-1], (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
             pair[role] = inputs / f"{role}.mha"
-            itk.imwrite(image_from_array(grey, pixels), pair[role])
+            itk.imwrite(image_from_array(gray, pixels), pair[role])
             points.append(np.loadtxt(source.with_suffix(".csv"), delimiter=",", skiprows=1)[:, 1:])
         count = min(map(len, points))
         both = np.concatenate([p[:count] for p in points], axis=1)

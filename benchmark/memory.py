@@ -4,7 +4,7 @@
 
 A chest drawn by the phantom is resampled to cubes of 64 to 512 voxels along each axis, which each
 process reads and registers: NePhi's presets in full, and a displacement of each voxel in both
-directions, optimised by the same optimiser with the same objective at the same points, for two
+directions, optimized by the same optimizer with the same objective at the same points, for two
 steps a level, after which its memory does not change. Training takes two steps of one pair at its
 own resolution, validation included. A trial that is in OUT is not made again.
 """
@@ -36,7 +36,7 @@ from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images
 from itk_nephi.model import FieldSettings, LatentCode
 from itk_nephi.nephi import ModelSettings
-from itk_nephi.optimisation import optimise
+from itk_nephi.optimization import optimize
 from itk_nephi.pair import ImagePair
 from itk_nephi.phantom import lung
 from itk_nephi.registration import register
@@ -77,10 +77,10 @@ def write_images(size: tuple[int, int, int], folder: Path) -> None:
         itk.imwrite(resampled, path)
 
 
-def optimise_voxels(
+def optimize_voxels(
     fixed: Any, moving: Any, settings: RegistrationSettings, device: torch.device
 ) -> None:
-    """Optimise a displacement of each voxel as :func:`itk_nephi.register` does a neural field."""
+    """Optimize a displacement of each voxel as :func:`itk_nephi.register` does a neural field."""
     fixed, moving = checked_images([fixed], "fixed"), checked_images([moving], "moving")
     domain = ImageDomain.of(fixed[0])
     initial = initial_transform("affine", fixed[0], moving[0])
@@ -101,7 +101,7 @@ def optimise_voxels(
         inverse_field=VoxelField(domain),
         code=LatentCode(nothing, domain.bounds, generator),
     )
-    optimise([deformation], [pair], settings, generator)
+    optimize([deformation], [pair], settings, generator)
 
 
 def train_on(fixed: Any, moving: Any, settings: TrainingSettings, device: str) -> None:
@@ -126,7 +126,7 @@ def measure(method: str, folder: Path, device: str, steps: int | None) -> dict[s
     fixed, moving = (itk.imread(folder / f"{name}.mha") for name in ("fixed", "moving"))
     start = time.perf_counter()
     if method == "voxels":
-        optimise_voxels(fixed, moving, settings, torch.device(device))
+        optimize_voxels(fixed, moving, settings, torch.device(device))
     elif method == "training":
         train_on(fixed, moving, settings, device)
     else:

@@ -1,6 +1,6 @@
-"""Other representations of a deformation, optimised as the package's own; none of them won.
+"""Other representations of a deformation, optimized as the package's own; none of them won.
 
-Each changes what is optimised and leaves a deformation as the package has it, so that all are
+Each changes what is optimized and leaves a deformation as the package has it, so that all are
 judged as ``itk.NePhiTransform``.
 """
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from itk_nephi import registration
-from itk_nephi.optimisation import Progress, optimise
+from itk_nephi.optimization import Progress, optimize
 from itk_nephi.pair import ImagePair
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.transform import Deformation
@@ -25,13 +25,13 @@ from itk_nephi.transform import Deformation
 FINER = 4
 """How many linear cells stand for a cell of the B-spline's grid, along each axis."""
 
-Optimise = Callable[..., tuple[list[Progress], bool]]
+Optimize = Callable[..., tuple[list[Progress], bool]]
 
 
 @contextmanager
 def represented_by(name: str) -> Iterator[None]:
-    """Let :func:`itk_nephi.register` optimise one of ``REPRESENTATIONS``."""
-    with mock.patch.object(registration, "optimise", REPRESENTATIONS[name]):
+    """Let :func:`itk_nephi.register` optimize one of ``REPRESENTATIONS``."""
+    with mock.patch.object(registration, "optimize", REPRESENTATIONS[name]):
         yield
 
 
@@ -43,12 +43,12 @@ def level_by_level(
     before: Callable[[int], None],
     **options: Any,
 ) -> tuple[list[Progress], bool]:
-    """Optimise as usual, but call a function before each level, numbered from 0."""
+    """Optimize as usual, but call a function before each level, numbered from 0."""
     history: list[Progress] = []
     for number, smoothing in enumerate(settings.smoothing):
         before(number)
         level = replace(settings, smoothing=(smoothing,))
-        steps, interrupted = optimise(deformations, pairs, level, *arguments, **options)
+        steps, interrupted = optimize(deformations, pairs, level, *arguments, **options)
         history += steps
         if interrupted:
             return history, True
@@ -153,7 +153,7 @@ def cubic_spline(deformations: Sequence[Deformation], *arguments: Any, **options
     """Interpolate the local code by cubic B-splines."""
     (deformation,) = deformations
     code: Any = SplineCode(deformation.code)
-    found = optimise([replace(deformation, code=code)], *arguments, **options)
+    found = optimize([replace(deformation, code=code)], *arguments, **options)
     deformation.code.local_code = nn.Parameter(code.local_code.detach())
     return found
 
@@ -162,10 +162,10 @@ def small_codes(deformations: Sequence[Deformation], *arguments: Any, **options:
     """Start with local codes ten times smaller."""
     with torch.no_grad():
         deformations[0].code.local_code.mul_(0.1)
-    return optimise(deformations, *arguments, **options)
+    return optimize(deformations, *arguments, **options)
 
 
-REPRESENTATIONS: dict[str, Optimise] = {
+REPRESENTATIONS: dict[str, Optimize] = {
     "growing_grid": growing_grid,
     "frequencies_by_level": frequencies_by_level,
     "cubic_spline": cubic_spline,

@@ -2,7 +2,7 @@
 
     python benchmark/transform.py [--readme] [--device cuda]
 
-For the default and the published network, with random weights that move points by some millimetres:
+For the default and the published network, with random weights that move points by some millimeters:
 points a second of ``itk.resample_image_filter``, in ratio to torch's own batched evaluation of the
 same network, to the filter with a B-spline transform and with the identity, and to the arithmetic
 peak of the processor (the rate of torch's matrix product); time of single points; and time and
@@ -44,7 +44,7 @@ def cube(side: int) -> ImageDomain:
 
 
 def deformation(settings: FieldSettings, domain: ImageDomain) -> Deformation:
-    """Return a random deformation by about two millimetres."""
+    """Return a random deformation by about two millimeters."""
     generator = torch.Generator().manual_seed(0)
     made = Deformation.identity(domain, settings, generator)
     with torch.no_grad():

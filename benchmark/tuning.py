@@ -58,7 +58,7 @@ CHANGES = {
     "no gradient inverse consistency": nephi(smoothness=0.0),
     "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
     "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
-    "a quarter of the regulariser's points": nephi(regularizer_points=62),
+    "a quarter of the regularizer's points": nephi(regularizer_points=62),
 }
 
 REPRESENTATIONS = {

@@ -24,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("--fixed", "--moving"):
         parser.add_argument(name, type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("histology_2d"))
-    parser.add_argument("--steps", type=int, default=150, help="optimiser steps of each level")
+    parser.add_argument("--steps", type=int, default=150, help="optimizer steps of each level")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
 
     if options.fixed and options.moving:
-        # As itk.F, ITK reads colours as their luminance.
+        # As itk.F, ITK reads colors as their luminance.
         fixed, moving = itk.imread(options.fixed, itk.F), itk.imread(options.moving, itk.F)
     else:
         phantom = lung(2, size=(96, 72))

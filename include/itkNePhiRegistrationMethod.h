@@ -28,7 +28,7 @@ namespace itk
  * further inputs; all of them may come from filters.
  *
  * Every step invokes one IterationEvent; the first of each resolution level is the derived
- * MultiResolutionIterationEvent. AbortGenerateDataOn() ends the optimisation after the current step and invokes an
+ * MultiResolutionIterationEvent. AbortGenerateDataOn() ends the optimization after the current step and invokes an
  * AbortEvent; the outputs are then what was reached.
  *
  * \test test_method.py

@@ -29,7 +29,7 @@ namespace itk
 /** \class NePhiRegistrationMethodBase
  * \brief The part of NePhiRegistrationMethod that does not depend on the pixel types.
  *
- * The optimisation itself is given as a function, the generator, because it needs torch. GenerateData() calls it on the
+ * The optimization itself is given as a function, the generator, because it needs torch. GenerateData() calls it on the
  * thread that called Update(). The generator reads the inputs, calls InvokeEvent() and UpdateProgress(), stops when
  * GetAbortGenerateData() says so, and ends with SetTransforms(). What it throws passes through Update().
  *

@@ -29,8 +29,8 @@ namespace itk
  *
  * \f[ T(p) = p + s R u(x), \qquad x = \mathrm{clamp}(R^T (p - c) / s, -b, b) \f]
  *
- * where \f$ c \f$, \f$ R \f$ and \f$ h \f$ are the centre, the direction and the half extents (first to last voxel
- * centre, mm) of the image domain, \f$ s = \max_i h_i \f$, \f$ b = h / s \f$, and \f$ u \f$ is the field of NePhiField.
+ * where \f$ c \f$, \f$ R \f$ and \f$ h \f$ are the center, the direction and the half extents (first to last voxel
+ * center, mm) of the image domain, \f$ s = \max_i h_i \f$, \f$ b = h / s \f$, and \f$ u \f$ is the field of NePhiField.
  * So coords are isotropic, and outside the domain the displacement is that of the nearest boundary point.
  *
  * The transform holds two fields on one domain: its own and that of its inverse. GetInverse() exchanges them. The

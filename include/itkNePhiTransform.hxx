@@ -565,7 +565,7 @@ template <typename TParametersValueType, unsigned int VDimension>
 auto
 NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const CoordsType & point) const -> CoordsType
 {
-  // Adding and subtracting this number rounds to a multiple of 2^-36, which is far below a nanometre. Points that
+  // Adding and subtracting this number rounds to a multiple of 2^-36, which is far below a nanometer. Points that
   // differ by floating-point rounding thereby get the same coords, as NePhiLookAhead needs.
   constexpr double round = 98304.0;
   CoordsType       coords{};

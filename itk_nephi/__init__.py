@@ -9,13 +9,13 @@ model                     the network: two deformation fields that share a laten
 fused                     the same there and back in compiled code, on the CPU
 channels                  what of an image is compared
 similarity                how it is compared: the dissimilarities, by name
-loss                      the objective: dissimilarity, regulariser, landmarks; their sum
+loss                      the objective: dissimilarity, regularizer, landmarks; their sum
 initial                   the initial transform, by ITK's own registration
 sampling                  ITK transforms on grids: as maps for torch, and inverted
 transform                 a field and its domain to an ``itk.NePhiTransform``, and back
 focus, pair               the points at which an image pair is compared, and its channels
 settings, schedule, adam  how a pair is registered, in how many steps and how large ones
-optimisation              the deformation of one pair that minimises the objective
+optimization              the deformation of one pair that minimizes the objective
 checkpoint, memory        the state of a run in a file; what a run needs, found beforehand
 encoder                   where a model of many pairs gets a pair's latent code from
 nephi, model_file         that model: it predicts a pair's deformation; its file
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from itk_nephi.model import FieldSettings
     from itk_nephi.model_file import load_model, save_model
     from itk_nephi.nephi import ModelSettings, NePhi
-    from itk_nephi.optimisation import Progress
+    from itk_nephi.optimization import Progress
     from itk_nephi.registration import Registration, register
     from itk_nephi.series import Series, fit
     from itk_nephi.settings import RegistrationSettings
@@ -106,7 +106,7 @@ _HOMES = {
     "FieldSettings": "model",
     "ModelSettings": "nephi",
     "NePhi": "nephi",
-    "Progress": "optimisation",
+    "Progress": "optimization",
     "RegistrationSettings": "settings",
     "Registration": "registration",
     "Series": "series",

@@ -1,4 +1,4 @@
-"""Adam, as torch computes it, without the two seconds that torch takes to load its optimisers."""
+"""Adam, as torch computes it, without the two seconds that torch takes to load its optimizers."""
 
 from __future__ import annotations
 

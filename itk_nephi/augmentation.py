@@ -60,7 +60,7 @@ class Augmentation:
         Returns
         -------
         tuple of itk.AffineTransform
-            About the centre of the box; the moving image's initial transform follows.
+            About the center of the box; the moving image's initial transform follows.
         """
         dimension, direction = box.dimension, np.array(box.direction)
         signs = [-1.0 if axis in self.flips and rng.random() < 0.5 else 1.0 for axis in range(3)]
@@ -69,7 +69,7 @@ class Augmentation:
         for _ in range(2):
             change = np.eye(dimension) + self.affine * rng.normal(size=(dimension, dimension))
             made = itk.AffineTransform[itk.D, dimension].New()
-            made.SetCenter(box.centre.tolist())
+            made.SetCenter(box.center.tolist())
             made.SetMatrix(itk.matrix_from_array(change @ mirror))
             made.SetTranslation((self.shift * rng.normal(size=dimension)).tolist())
             maps.append(made)

@@ -1,4 +1,4 @@
-"""What of an image is compared: its intensities smoothed, standardised, or like one another.
+"""What of an image is compared: its intensities smoothed, standardized, or like one another.
 
 Each function maps an image to channels on its own grid, once for each level.
 """
@@ -39,9 +39,9 @@ def channels(
     smoothing: float,
     windows: tuple[float, ...] = WINDOWS,
 ) -> Tensor:
-    """Smooth an image, and standardise it by its local mean and deviation.
+    """Smooth an image, and standardize it by its local mean and deviation.
 
-    The correlation of locally standardised intensities stands in for the local correlation, which
+    The correlation of locally standardized intensities stands in for the local correlation, which
     scattered points cannot measure.
 
     Parameters
@@ -60,10 +60,10 @@ def channels(
     Returns
     -------
     Tensor, shape (1, 1 + windows, k, j, i)
-        The smoothed intensities, then the locally standardised ones; dimensionless.
+        The smoothed intensities, then the locally standardized ones; dimensionless.
     """
     inside = torch.ones_like(image) if mask is None else mask
-    smooth = standardised(image, mask, domain, smoothing)
+    smooth = standardized(image, mask, domain, smoothing)
     local = []
     for window in windows:
         weight = gaussian(inside, domain, window).clamp(min=1e-3)
@@ -80,7 +80,7 @@ def smoothed(image: Tensor, _mask: Tensor | None, domain: ImageDomain, smoothing
     return gaussian(image, domain, smoothing)
 
 
-def standardised(
+def standardized(
     image: Tensor, mask: Tensor | None, domain: ImageDomain, smoothing: float
 ) -> Tensor:
     """Give an image no mean and unit deviation inside its mask, and smooth it.
@@ -117,8 +117,8 @@ def self_similarity(
 
     .. math:: \exp(-(D_{ab} - \min D) / \overline{D})
 
-    for each two neighbours a, b that are not opposite, where D is the mean square difference of
-    their patches. The neighbours lie along the physical axes, as far away as the smoothing's
+    for each two neighbors a, b that are not opposite, where D is the mean square difference of
+    their patches. The neighbors lie along the physical axes, as far away as the smoothing's
     deviation, and at least a voxel; the Gaussian window of a patch, and the smoothing itself, are
     half as wide. The descriptor does not change with contrast, even inverted, but it turns with the
     image.
@@ -128,7 +128,7 @@ def self_similarity(
     image, mask, domain, smoothing
         As for :func:`channels`.
     voxel : float, optional
-        The unit of the smoothing and of the neighbours' distance, mm, for images whose grids
+        The unit of the smoothing and of the neighbors' distance, mm, for images whose grids
         differ; by default the voxel size of ``domain``.
 
     Returns
@@ -143,7 +143,7 @@ def self_similarity(
     """
     unit = (voxel or domain.voxel_size) / domain.voxel_size
     reach = max(smoothing, 1.0) * unit
-    smooth = gaussian(standardised(image, mask, domain, 0.0), domain, smoothing * unit / 2)
+    smooth = gaussian(standardized(image, mask, domain, 0.0), domain, smoothing * unit / 2)
     inside = torch.ones_like(image) if mask is None else (mask > 0).to(image)
     steps = [sign * axis for axis in np.eye(domain.dimension) for sign in (-1.0, 1.0)]
     shifted = [
@@ -166,11 +166,11 @@ def self_similarity(
 
 
 def edges(image: Tensor, mask: Tensor | None, domain: ImageDomain, smoothing: float) -> Tensor:
-    """Return the gradient's magnitude of the smoothed, standardised image, 1 / voxel.
+    """Return the gradient's magnitude of the smoothed, standardized image, 1 / voxel.
 
     Arguments as for :func:`channels`.
     """
-    smooth = standardised(image, mask, domain, smoothing)
+    smooth = standardized(image, mask, domain, smoothing)
     spacing = [s / domain.voxel_size for s in reversed(domain.spacing)]
     axes = list(range(2, image.ndim))
     gradient = torch.gradient(smooth, spacing=spacing, dim=axes)

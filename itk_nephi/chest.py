@@ -62,14 +62,14 @@ def _soft_minimum(*levels: Array) -> Array:
 class Chest:
     """A chest breathed out: what lies where, as functions of points.
 
-    In the methods x, y, z are mm from the centre, to the left, to the back and up; in 2D, y is 0.
+    In the methods x, y, z are mm from the center, to the left, to the back and up; in 2D, y is 0.
     A level is about the depth inside a structure, mm, negative outside.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Draws the anatomy.
-    centre : array, shape (D,)
+    center : array, shape (D,)
         The middle of the chest, mm.
     blur : float
         Half the width of an edge, mm.
@@ -80,23 +80,23 @@ class Chest:
         The points where vessels fork, mm.
     """
 
-    def __init__(self, rng: np.random.Generator, centre: Array, blur: float) -> None:
-        self._centre = centre
+    def __init__(self, rng: np.random.Generator, center: Array, blur: float) -> None:
+        self._center = center
         self._blur = blur
         self._domes = np.array([[-58, 5, -48], [58, 5, -58]]) + rng.uniform(-5, 5, (2, 3))
         self._heart = np.array([22, -28, -62]) + rng.uniform(-6, 6, 3)
         self._cavity = np.array([112, 78, 172]) * rng.uniform(0.95, 1.02, 3)
-        axes = AXES[len(centre)]
-        throat, carina = centre + np.array([[0, 2, 140], [0, 4, 26]])[:, axes]
+        axes = AXES[len(center)]
+        throat, carina = center + np.array([[0, 2, 140], [0, 4, 26]])[:, axes]
         cloud = rng.uniform(-1, 1, (60_000, 3)) * [115, 80, 120]
-        cloud = centre + cloud[:, axes]
+        cloud = center + cloud[:, axes]
         cloud = cloud[self.lung_level(cloud) > 4]
         self._vessels: list[_Tube] = []
         self._airways: list[_Tube] = [(throat, carina, 8.5, 8.5)]
         for side in (-1, 1):
-            hilum = centre + np.array([22 * side, 8, 2])[axes]
-            targets = cloud[side * (cloud[:, 0] - centre[0]) > 0]
-            self._vessels += _grow_tree(rng, hilum - 4, 7.5, targets, forks=3 * len(centre))
+            hilum = center + np.array([22 * side, 8, 2])[axes]
+            targets = cloud[side * (cloud[:, 0] - center[0]) > 0]
+            self._vessels += _grow_tree(rng, hilum - 4, 7.5, targets, forks=3 * len(center))
             self._airways += [(carina, hilum, 7, 5.5), *_grow_tree(rng, hilum, 5.5, targets, 3)]
         starts, counts = np.unique([tube[0] for tube in self._vessels], axis=0, return_counts=True)
         self.forks = starts[counts == 2]
@@ -143,9 +143,9 @@ class Chest:
         )
 
     def _components(self, points: Array) -> tuple[Array, Array, Array]:
-        offset = points - self._centre
+        offset = points - self._center
         x, z = offset[..., 0], offset[..., -1]
-        return x, offset[..., 1] if len(self._centre) == 3 else np.zeros_like(x), z
+        return x, offset[..., 1] if len(self._center) == 3 else np.zeros_like(x), z
 
     def _cavity_level(self, x: Array, y: Array, z: Array) -> Array:
         a, b, c = self._cavity

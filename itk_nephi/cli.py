@@ -173,7 +173,7 @@ def register(
         typer.Option(help="Model file that predicts the deformation, instead of finding it."),
     ] = None,
     refine_steps: Annotated[
-        int, typer.Option(help="Optimiser steps after the prediction of --model.")
+        int, typer.Option(help="Optimizer steps after the prediction of --model.")
     ] = 0,
     refine: Annotated[
         Refine,

@@ -1,6 +1,6 @@
 """Where images lie: the geometry of voxel grids.
 
-A field lives on an :class:`ImageDomain`, the box of one image. Its *coords* are isotropic: centred
+A field lives on an :class:`ImageDomain`, the box of one image. Its *coords* are isotropic: centered
 on the box, turned by the direction cosines, and divided by one scale for all axes, half of the
 longest edge in mm. So a derivative means the same in every direction, whatever the voxels' shape.
 Components are always in ITK's order, x (or i) first; only the axes of arrays are reversed
@@ -29,9 +29,9 @@ class ImageDomain:
     size : tuple of int
         Voxels along each axis, at least two.
     spacing : tuple of float
-        Distance between voxel centres, mm.
+        Distance between voxel centers, mm.
     origin : tuple of float
-        Physical point of the first voxel's centre, mm.
+        Physical point of the first voxel's center, mm.
     direction : tuple of tuple of float
         Direction cosines; column ``i`` is the physical direction of grid axis ``i``.
 
@@ -76,7 +76,7 @@ class ImageDomain:
 
     @property
     def half_extent(self) -> Array:
-        """Half of the distance between the first and the last voxel centre of each axis, mm."""
+        """Half of the distance between the first and the last voxel center of each axis, mm."""
         half: Array = (np.array(self.size) - 1) * np.array(self.spacing) / 2
         return half
 
@@ -91,8 +91,8 @@ class ImageDomain:
         return tuple(float(b) for b in self.half_extent / self.scale)
 
     @property
-    def centre(self) -> Array:
-        """The physical point half-way between the first and the last voxel centre, mm."""
+    def center(self) -> Array:
+        """The physical point half-way between the first and the last voxel center, mm."""
         return np.array(self.origin) + np.array(self.direction) @ self.half_extent
 
     @property
@@ -113,12 +113,12 @@ class ImageDomain:
         array, shape (..., D)
             Physical points, mm.
         """
-        points: Array = self.scale * np.asarray(coords) @ np.array(self.direction).T + self.centre
+        points: Array = self.scale * np.asarray(coords) @ np.array(self.direction).T + self.center
         return points
 
     def coords_from_points(self, points: npt.ArrayLike) -> Array:
         """Map physical points to coords; the inverse of :meth:`points_from_coords`."""
-        offset = np.asarray(points) - self.centre
+        offset = np.asarray(points) - self.center
         coords: Array = offset @ np.array(self.direction) / self.scale
         return coords
 
@@ -140,7 +140,7 @@ class ImageDomain:
         return self.points_from_index(np.stack(index[::-1], axis=-1))
 
     def grid_points(self) -> Array:
-        """Return the physical points of all voxel centres, mm, shape (k, j, i, D)."""
+        """Return the physical points of all voxel centers, mm, shape (k, j, i, D)."""
         return self.voxel_points(np.arange(np.prod(self.size)).reshape(self.size[::-1]))
 
     def contains(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -179,7 +179,7 @@ class ImageDomain:
         )
 
     def twice_as_fine(self) -> ImageDomain:
-        """Return the same voxel centres, and those midway between them along the axes."""
+        """Return the same voxel centers, and those midway between them along the axes."""
         return replace(
             self,
             size=tuple(2 * n - 1 for n in self.size),

@@ -15,7 +15,7 @@ from itk_nephi.model import FieldSettings
 SLOPE = 0.2
 """The slope of the rectifiers for negative values, as published."""
 GROUP = 8
-"""Channels that are normalised together."""
+"""Channels that are normalized together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +99,14 @@ class Encoder(nn.Module):
     A trunk of convolutions with stride 2 sees the pair as two channels. Two heads read the codes
     off it: the local one from the features of its later blocks, resampled to the local code's grid;
     the global one from its last features, averaged to a few cells, so that images may have any
-    size. The codes themselves are neither normalised nor rectified.
+    size. The codes themselves are neither normalized nor rectified.
 
-    Channels are normalised in groups. Group norm asks nothing of other pairs, so that a pair gets
+    Channels are normalized in groups. Group norm asks nothing of other pairs, so that a pair gets
     the same code in any batch, in training and after it. It also keeps how the channels of a group
     compare, which instance norm would set to the same mean before they are averaged.
 
     The published encoder is another: batch norm, a local head that sees its first block only and
-    is normalised and rectified, and a global head that takes all of the last features, for images
+    is normalized and rectified, and a global head that takes all of the last features, for images
     of one size.
 
     Parameters

@@ -37,7 +37,7 @@ _PIXEL_TYPES = {
 }
 """Component types read as they are (or one size up); all others become double."""
 
-_COLOURS = ("rgb", "rgba")
+_COLORS = ("rgb", "rgba")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_image_header(path: Path, argument: str) -> ImageHeader:
 
 
 def read_scalar_header(path: Path, argument: str) -> ImageHeader:
-    """Read what the file of a scalar or colour image in 2 or 3 dimensions says of its voxels.
+    """Read what the file of a scalar or color image in 2 or 3 dimensions says of its voxels.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def read_scalar_header(path: Path, argument: str) -> ImageHeader:
             f"expected {argument} to have at least two voxels on every axis, {got}; "
             "save a single slice as a 2D image"
         )
-    if header.components != 1 and header.pixel not in _COLOURS:
+    if header.components != 1 and header.pixel not in _COLORS:
         raise ValueError(
             f"expected {argument} to have one value a voxel (or RGB), "
             f"got {path} with {header.components}"
@@ -118,7 +118,7 @@ def read_scalar_header(path: Path, argument: str) -> ImageHeader:
 
 
 def read_image(path: Path, argument: str) -> Any:
-    """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; colour becomes luminance.
+    """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; color becomes luminance.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def read_image(path: Path, argument: str) -> Any:
         If the file cannot be read, or is not such an image.
     """
     header = read_scalar_header(path, argument)
-    if header.pixel in _COLOURS:
-        logger.warning("%s: colour converted to luminance", path)
+    if header.pixel in _COLORS:
+        logger.warning("%s: color converted to luminance", path)
     with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
         return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
 

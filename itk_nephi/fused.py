@@ -1,4 +1,4 @@
-"""Deformation fields on the CPU, there and back, in compiled code: what optimises them fast."""
+"""Deformation fields on the CPU, there and back, in compiled code: what optimizes them fast."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compiled_module() -> ctypes.CDLL | None:
 
 @contextmanager
 def threads_for_fields(device: torch.device) -> Iterator[None]:
-    """Leave the threads to the compiled code while a field is optimised on a CPU.
+    """Leave the threads to the compiled code while a field is optimized on a CPU.
 
     Torch's operators are small beside it: to wake a second thread takes them longer than their
     work, and its threads would be in the way of those of the compiled code.

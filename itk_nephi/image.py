@@ -48,13 +48,13 @@ class _Grid:
     def __init__(
         self, values: Tensor, grid: ImageDomain, domain: ImageDomain, matrix: Array, offset: Array
     ) -> None:
-        # grid_sample counts from -1 to 1 between the first and the last voxel centre
+        # grid_sample counts from -1 to 1 between the first and the last voxel center
         to_unit = np.array(grid.direction).T / grid.half_extent[:, None]
         to_points = domain.scale * np.array(domain.direction)
         # channels innermost, so that those of a voxel come from memory together
         last = {4: torch.channels_last, 5: torch.channels_last_3d}[values.ndim]
         self.values = values.contiguous(memory_format=last)
-        offset = matrix @ domain.centre + offset - grid.centre
+        offset = matrix @ domain.center + offset - grid.center
         # rounded, so that where the images lie in space leaves no trace in single precision
         self.matrix = values.new_tensor(np.round(to_unit @ matrix @ to_points, 10))
         self.offset = values.new_tensor(np.round(to_unit @ offset, 10))

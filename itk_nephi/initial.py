@@ -27,7 +27,7 @@ def initial_transform(
     Parameters
     ----------
     kind : str
-        ``"identity"``; ``"geometry"``, which brings the images' centres together; ``"moments"``,
+        ``"identity"``; ``"geometry"``, which brings the images' centers together; ``"moments"``,
         which brings the centroids together, of the masks where both are given, else of the
         intensities; or ``"affine"``, which takes the best of these three as the start of an affine
         registration by mutual information.
@@ -50,15 +50,15 @@ def initial_transform(
     if kind not in KINDS:
         raise ValueError(f"expected initial to be one of {', '.join(KINDS)}, got {kind!r}")
     dimension = fixed.GetImageDimension()
-    centres = {
+    centers = {
         "identity": np.zeros(dimension),
-        "geometry": ImageDomain.of(moving).centre - ImageDomain.of(fixed).centre,
+        "geometry": ImageDomain.of(moving).center - ImageDomain.of(fixed).center,
         "moments": _centroid(moving, moving_mask if fixed_mask is not None else None)
         - _centroid(fixed, fixed_mask if moving_mask is not None else None),
     }
     if kind != "affine":
-        return _translation(centres[kind])
-    return _affine(np.array(list(centres.values())), fixed, moving, fixed_mask, moving_mask)
+        return _translation(centers[kind])
+    return _affine(np.array(list(centers.values())), fixed, moving, fixed_mask, moving_mask)
 
 
 def _translation(offset: Array) -> Any:
@@ -95,7 +95,7 @@ def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mas
             _overlap(ImageDomain.of(moving), ImageDomain.of(fixed), -offset),
         )
         start = itk.AffineTransform[itk.D, len(offset)].New()
-        start.SetCenter(ImageDomain.of(fixed).centre)
+        start.SetCenter(ImageDomain.of(fixed).center)
         start.SetTranslation([float(x) for x in offset])
         value = _value(start, images, masks) if overlap >= MINIMUM_OVERLAP else np.inf
         logger.debug(
@@ -105,12 +105,12 @@ def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mas
             best, best_value = start, value
     if best is None:
         raise ValueError(
-            "expected images and masks that overlap once their centres are brought together, got "
+            "expected images and masks that overlap once their centers are brought together, got "
             "none that do; give an initial transform"
         )
     # ITK asks a moving mask about every point of every iteration, which takes ten times as long
     try:
-        _optimise(best, images, [masks[0], None])
+        _optimize(best, images, [masks[0], None])
     except RuntimeError as error:
         raise RuntimeError(
             "the affine registration failed; give another initial transform, for instance moments"
@@ -124,7 +124,7 @@ def _affine(offsets: Array, fixed: Any, moving: Any, fixed_mask: Any, moving_mas
 def _turned(image: Any, rotation: Array) -> Any:
     """Return an image turned about the physical origin, its geometry rounded.
 
-    The optimiser amplifies rounding errors, which a turn of space would leave behind.
+    The optimizer amplifies rounding errors, which a turn of space would leave behind.
     """
     domain = ImageDomain.of(image).turned(rotation)
     exact = replace(
@@ -200,8 +200,8 @@ def _value(transform: Any, images: list[Any], masks: list[Any]) -> float:
         return np.inf
 
 
-def _optimise(transform: Any, images: list[Any], masks: list[Any]) -> None:
-    """Optimise an affine transform in place."""
+def _optimize(transform: Any, images: list[Any], masks: list[Any]) -> None:
+    """Optimize an affine transform in place."""
     image_type = type(images[0])
     metric = _metric(images, masks)
     scales = itk.RegistrationParameterScalesFromPhysicalShift[type(metric)].New(metric=metric)

@@ -83,7 +83,7 @@ class LandmarkPairs:
     scale: float
 
     def misfit(self, moved: Tensor, goal: Tensor) -> Tensor:
-        r"""Penalise the distance r of moved points from their goal, both coords, shape (N, D).
+        r"""Penalize the distance r of moved points from their goal, both coords, shape (N, D).
 
         .. math:: \langle \sqrt{1 + (r / s)^2} - 1 \rangle
 
@@ -111,7 +111,7 @@ def objective(
 ) -> dict[str, Tensor]:
     """Return the terms of the objective and their weighted sum.
 
-    Both directions count the same. The regulariser takes the first of the similarity's points,
+    Both directions count the same. The regularizer takes the first of the similarity's points,
     whose values it shares.
 
     Parameters
@@ -131,7 +131,7 @@ def objective(
     landmarks : LandmarkPairs, optional
         Points to bring together.
     regularizer_points : int
-        How many points serve the regulariser, at most N.
+        How many points serve the regularizer, at most N.
     voxel : float
         The edge of a voxel in coords, dimensionless: the unit of the inverse consistency and of the
         bending.
@@ -215,7 +215,7 @@ def objective(
 
 
 def gradient_inverse_consistency(outer: Tensor, inner: Tensor) -> Tensor:
-    r"""Penalise the Jacobian of one map after another for not being the identity.
+    r"""Penalize the Jacobian of one map after another for not being the identity.
 
     .. math:: \frac{1}{N D^2} \sum_n \lVert J_{outer}(y_n) J_{inner}(x_n) - I \rVert_F^2
     """

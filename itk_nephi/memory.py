@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.image import SpaceMap
-from itk_nephi.optimisation import differentiate
+from itk_nephi.optimization import differentiate
 from itk_nephi.pair import ImagePair
 from itk_nephi.settings import RegistrationSettings
 from itk_nephi.similarity import Similarity, weighted
@@ -111,7 +111,7 @@ def planned_chunk(
         step(POINTS, POINTS, None)
         base = step(2 * POINTS, POINTS, None)
         together = (step(3 * POINTS, POINTS, None) - base) / POINTS
-        # many, as the little that is kept of each hides beside the regulariser
+        # many, as the little that is kept of each hides beside the regularizer
         kept = [step(n * POINTS, POINTS, 4 * POINTS) for n in (17, 33)]
         apart = max(kept[1] - kept[0], 0.0) / (16 * POINTS)
         regularizer = (step(3 * POINTS, 2 * POINTS, None) - base) / POINTS

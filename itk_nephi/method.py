@@ -10,7 +10,7 @@ import torch
 from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 
 from itk_nephi.domain import ImageDomain, image_like
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 from itk_nephi.registration import Registration, register
 from itk_nephi.resampling import resample
 
@@ -21,7 +21,7 @@ def generate(method: Any) -> None:
     Parameters
     ----------
     method : itk.NePhiRegistrationMethod
-        The filter that is being updated. Its ``AbortGenerateData`` ends the optimisation after the
+        The filter that is being updated. Its ``AbortGenerateData`` ends the optimization after the
         current step; the outputs are then what was reached.
     """
     state = method._State()
@@ -102,7 +102,7 @@ def registered(
     TypeError, ValueError
         If an argument is not what it should be.
     RuntimeError
-        If the optimisation diverges in spite of smaller steps.
+        If the optimization diverges in spite of smaller steps.
     """
 
     def run(fixed: Any, moving: Any) -> tuple[Any, Registration]:

@@ -178,7 +178,7 @@ def inverse_consistency_errors(
 
 
 def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[int, float]:
-    """Return the Dice overlap of each label after resampling the moving ones, nearest neighbour.
+    """Return the Dice overlap of each label after resampling the moving ones, nearest neighbor.
 
     Parameters
     ----------

@@ -22,28 +22,28 @@ class Stretch:
 
     axis: int
     amount: float
-    centre: Array
+    center: Array
     widths: Array
     bias: float
 
     def forward(self, points: Array) -> Array:
         """Move points, shape (..., D), mm."""
-        offset = (points - self.centre) / self.widths
+        offset = (points - self.center) / self.widths
         moved = points.copy()
         moved[..., self.axis] += self._rate(offset) * (np.tanh(offset[..., self.axis]) + self.bias)
         return moved
 
     def inverse(self, points: Array) -> Array:
         """Move points back, up to rounding errors."""
-        offset = (points - self.centre) / self.widths
+        offset = (points - self.center) / self.widths
         rate = self._rate(offset) / self.widths[self.axis]
         target = offset[..., self.axis] - rate * self.bias
         along = target
-        for _ in range(10):  # Newton, from centimetres to rounding errors
+        for _ in range(10):  # Newton, from centimeters to rounding errors
             profile = np.tanh(along)
             along = along - (along + rate * profile - target) / (1 + rate * (1 - profile**2))
         moved = points.copy()
-        moved[..., self.axis] = self.centre[self.axis] + self.widths[self.axis] * along
+        moved[..., self.axis] = self.center[self.axis] + self.widths[self.axis] * along
         return moved
 
     def _rate(self, offset: Array) -> Array:

@@ -102,7 +102,7 @@ class ModelSettings:
         fixed : itk.Image
             Gives the axes, in canonical order.
         fixed_mask : itk.Image, optional
-            On the same grid; the box is centred on where it is not zero, or else on the image.
+            On the same grid; the box is centered on where it is not zero, or else on the image.
 
         Warns
         -----
@@ -133,12 +133,12 @@ class ModelSettings:
             )
         return box
 
-    def _domain(self, centre: Any, direction: Any) -> ImageDomain:
+    def _domain(self, center: Any, direction: Any) -> ImageDomain:
         half = (np.array(self.size) - 1) * np.array(self.spacing) / 2
         return ImageDomain(
             size=self.size,
             spacing=self.spacing,
-            origin=tuple((centre - direction @ half).tolist()),
+            origin=tuple((center - direction @ half).tolist()),
             direction=tuple(tuple(row) for row in direction.tolist()),
         )
 

@@ -67,8 +67,8 @@ def _grid(registration: Registration, domain: ImageDomain) -> str:
     grid = slices.Grid(plane, registration.fixed_to_moving, registration.initial, [middle])
     width, height = (10 * n for n in plane.size)
     lines = "".join(
-        f'<path d="{path}" stroke="{colour}"/>'
-        for path, colour in zip(grid.paths(0, grid.largest), slices.shades(), strict=True)
+        f'<path d="{path}" stroke="{color}"/>'
+        for path, color in zip(grid.paths(0, grid.largest), slices.shades(), strict=True)
     )
     return (
         f'<svg viewBox="0 0 {width} {height}" height="200" fill="none" '

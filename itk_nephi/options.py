@@ -75,7 +75,7 @@ Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Steps = Annotated[
     int | None,
-    typer.Option(help="Optimiser steps of each level (default 150).", show_default=False),
+    typer.Option(help="Optimizer steps of each level (default 150).", show_default=False),
 ]
 Similarity = Annotated[
     str | None,

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 from itk_nephi.composite import flat_transforms, jacobians, transform_points
 from itk_nephi.domain import Array, ImageDomain, image_like
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 
-# Okabe and Ito's colours, told apart by all eyes
+# Okabe and Ito's colors, told apart by all eyes
 OUTLINE = "#56b4e9"
 FOLD = "#f0e442"
 CURVES = {
@@ -244,7 +244,7 @@ def _draw_grid(
     )
     collection.set_clim(0, max(distances) or 1.0)
     axes.add_collection(collection)
-    _colour_bar(axes, collection, "displacement, mm")
+    _color_bar(axes, collection, "displacement, mm")
 
 
 def _draw_log_jacobian(
@@ -262,10 +262,10 @@ def _draw_log_jacobian(
         section.show(axes, marks)
     note = f"folds (yellow): {folds.mean():.2%} of this section" if folds.any() else "no folds here"
     axes.text(0.02, 0.02, note, transform=axes.transAxes, fontsize=8, bbox={"fc": "w", "lw": 0})
-    _colour_bar(axes, shown, "< 0: compressed, > 0: expanded")
+    _color_bar(axes, shown, "< 0: compressed, > 0: expanded")
 
 
-def _colour_bar(axes: Axes, mappable: Any, label: str) -> None:
+def _color_bar(axes: Axes, mappable: Any, label: str) -> None:
     figure = axes.get_figure()
     if figure is not None:
         bar = figure.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02)
@@ -281,8 +281,8 @@ def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
     steps = np.arange(1, len(history) + 1)
     for name, style in zip(history[0].losses if history else (), cycle(STYLES), strict=False):
         values = [progress.losses[name] for progress in history]
-        label, colour = name.replace("_", " "), CURVES.get(name)
-        axes.plot(steps, values, style, label=label, color=colour, lw=1.1)
+        label, color = name.replace("_", " "), CURVES.get(name)
+        axes.plot(steps, values, style, label=label, color=color, lw=1.1)
     for number, (one, other) in enumerate(pairwise(history), start=1):
         if one.level != other.level:
             axes.axvline(number + 0.5, color="0.6", lw=0.8, ls="--")

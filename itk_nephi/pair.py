@@ -198,7 +198,7 @@ class ImagePair:
     def _own_to_domain(self) -> tuple[float, Array]:
         """Return what maps coords of the fixed image to coords of the domain: a scale, a shift."""
         scale = self._fixed_domain.scale / self.domain.scale
-        return scale, self.domain.coords_from_points(self._fixed_domain.centre)
+        return scale, self.domain.coords_from_points(self._fixed_domain.center)
 
     def _common_box(self) -> tuple[Tensor, Tensor]:
         """Return half of the edges and the middle, coords, of what domain and image share."""

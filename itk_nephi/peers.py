@@ -115,7 +115,7 @@ def demons(task: Task) -> Callable[[], Found]:
 
 
 def ants(task: Task) -> Callable[[], Found]:
-    """Prepare ANTsPy's symmetric normalisation with its defaults, from the initial transform."""
+    """Prepare ANTsPy's symmetric normalization with its defaults, from the initial transform."""
     import ants as ants_module
 
     def converted(image: Any) -> Any:

@@ -137,7 +137,7 @@ def deformed_shape(
         Stretch(
             axis=axis,
             amount=1.0,
-            centre=domain.centre + size * rng.uniform(-0.2, 0.2, dimension),
+            center=domain.center + size * rng.uniform(-0.2, 0.2, dimension),
             widths=np.full(dimension, 0.5 * size),
             bias=rng.uniform(-1, 1),
         )
@@ -202,15 +202,15 @@ def lung(
     if not 0 <= noise < np.inf:
         raise ValueError(f"expected noise of at least 0 Hounsfield units, got {noise}")
     rng = np.random.default_rng(seed)
-    centre = np.array([14.0, -162.0, 381.0])[AXES[dimension]]
+    center = np.array([14.0, -162.0, 381.0])[AXES[dimension]]
     moving_size = [round(factor * n) for factor, n in zip((0.95, 1.05, 1.08), size, strict=False)]
-    fixed_domain = _turned_domain(rng, size, centre)
-    moving_domain = _turned_domain(rng, moving_size, centre + rng.uniform(-6, 6, dimension))
-    chest = Chest(rng, centre, blur=max(fixed_domain.spacing) / 2)
+    fixed_domain = _turned_domain(rng, size, center)
+    moving_domain = _turned_domain(rng, moving_size, center + rng.uniform(-6, 6, dimension))
+    chest = Chest(rng, center, blur=max(fixed_domain.spacing) / 2)
 
     points = fixed_domain.grid_points()
     values, lungs, labels = chest.draw(points)
-    truth = Motion.reaching(motion, points[lungs], _breathing(rng, centre))
+    truth = Motion.reaching(motion, points[lungs], _breathing(rng, center))
     values += noise * rng.standard_normal(values.shape)
     images = _images("fixed", fixed_domain, values, lungs, labels)
     values, lungs, labels = chest.draw(truth.moving_to_fixed(moving_domain.grid_points()))
@@ -241,11 +241,11 @@ def _check_motion(motion: float, largest: float) -> None:
         raise ValueError(f"expected a motion of 0 to {largest:g} mm, got {motion}")
 
 
-def _breathing(rng: np.random.Generator, centre: Array) -> list[Stretch]:
+def _breathing(rng: np.random.Generator, center: Array) -> list[Stretch]:
     """Move the ribs out and forward, and the diaphragm down by about 1 mm."""
     outward, forward, downward = rng.uniform([0.15, 0.15, 0.5], [0.25, 0.25, 0.6])
     middle = rng.uniform(-10, 10)
-    axes = AXES[len(centre)]
+    axes = AXES[len(center)]
     stretches = [
         (0, outward, [0, 0, -50], [70, 150, 90], 0.0),
         (1, forward, [0, 70, -40], [120, 90, 90], 0.0),
@@ -256,7 +256,7 @@ def _breathing(rng: np.random.Generator, centre: Array) -> list[Stretch]:
         Stretch(
             axis=axes.index(axis),
             amount=amount,
-            centre=centre + np.array(offset)[axes],
+            center=center + np.array(offset)[axes],
             widths=np.array(widths)[axes],
             bias=bias,
         )
@@ -275,7 +275,7 @@ def _cube(dimension: int, size: int) -> ImageDomain:
     )
 
 
-def _turned_domain(rng: np.random.Generator, size: Sequence[int], centre: Array) -> ImageDomain:
+def _turned_domain(rng: np.random.Generator, size: Sequence[int], center: Array) -> ImageDomain:
     """Return a grid around the whole chest, turned by several degrees about every axis."""
     dimension = len(size)
     skew = np.triu(rng.uniform(0.03, 0.06, (dimension, dimension)), 1)
@@ -288,7 +288,7 @@ def _turned_domain(rng: np.random.Generator, size: Sequence[int], centre: Array)
     return ImageDomain(
         size=tuple(size),
         spacing=tuple(spacing.tolist()),
-        origin=tuple((centre - direction @ (extent - spacing) / 2).tolist()),
+        origin=tuple((center - direction @ (extent - spacing) / 2).tolist()),
         direction=tuple(tuple(row) for row in direction.tolist()),
     )
 

@@ -1,4 +1,4 @@
-"""Plots of the report, as addresses of SVG files: told apart by marker and line, not by colour."""
+"""Plots of the report, as addresses of SVG files: told apart by marker and line, not by color."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from itk_nephi.overview import draw_losses
 from itk_nephi.slices import data_uri
 
 if TYPE_CHECKING:
-    from itk_nephi.optimisation import Progress
+    from itk_nephi.optimization import Progress
 
-# Okabe and Ito's colours, told apart by all eyes
-COLOURS = ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
+# Okabe and Ito's colors, told apart by all eyes
+COLORS = ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
 MARKERS = "^soDvPX*"
 
 
@@ -48,11 +48,11 @@ def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
     figure, axes = _figure(9, 4.2)
     order = np.argsort(errors[order_by], kind="stable")
     ranks, size = np.arange(1, len(order) + 1), 6 if len(order) < 200 else 3
-    for (name, values), colour, marker in zip(
-        errors.items(), cycle(COLOURS), cycle(MARKERS), strict=False
+    for (name, values), color, marker in zip(
+        errors.items(), cycle(COLORS), cycle(MARKERS), strict=False
     ):
         label = f"{name}, mean {values.mean():.2f} mm"
-        axes.plot(ranks, values[order], marker, ms=size, color=colour, label=label)
+        axes.plot(ranks, values[order], marker, ms=size, color=color, label=label)
     axes.set(xlabel=f"landmark, smallest error of {order_by} first", ylabel="error, mm")
     axes.set_yscale("symlog", linthresh=1, linscale=0.6)
     axes.yaxis.set_major_formatter("{x:g}")
@@ -73,14 +73,14 @@ def draw_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 1.3 + 0.5 * max(1, len(done))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     heights = np.arange(len(done))
-    for statistic, marker, colour in (
-        ("median", "D", COLOURS[4]),
-        ("mean", "o", COLOURS[2]),
-        ("p95", "^", COLOURS[3]),
+    for statistic, marker, color in (
+        ("median", "D", COLORS[4]),
+        ("mean", "o", COLORS[2]),
+        ("p95", "^", COLORS[3]),
     ):
         values = [(row.get("landmark_error_mm") or {}).get(statistic, np.nan) for row in done]
         label = {"p95": "95th percentile"}.get(statistic, statistic)
-        left.plot(values, heights, marker, color=colour, label=label, ms=7)
+        left.plot(values, heights, marker, color=color, label=label, ms=7)
     left.set(xlabel="landmark error, mm", xlim=(0, None), yticks=heights)
     left.set_yticklabels([str(row["name"]) for row in done])
     left.invert_yaxis()

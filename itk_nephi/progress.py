@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from itk_nephi.batch import Outcome
-    from itk_nephi.optimisation import Progress
+    from itk_nephi.optimization import Progress
     from itk_nephi.training import TrainingProgress
 
 

@@ -43,11 +43,11 @@ def model_and_settings(
     model : NePhi or path
         A model or its file.
     steps : int
-        Optimiser steps of the refinement; with 0 there is none, and those of the settings stay.
+        Optimizer steps of the refinement; with 0 there is none, and those of the settings stay.
     refine : {"code", "code_and_weights"}
-        What is optimised.
+        What is optimized.
     settings : RegistrationSettings
-        Those of an optimisation from scratch.
+        Those of an optimization from scratch.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def take_back_folds(
 ) -> None:
     """Go back towards the prediction until no field folds at more points than were predicted.
 
-    In a few steps an optimiser can fold a place that was predicted well, where its regulariser drew
+    In a few steps an optimizer can fold a place that was predicted well, where its regularizer drew
     no point. All of the code and the weights go back, a quarter of the way at a time.
 
     Parameters
@@ -125,6 +125,6 @@ def take_back_folds(
 
 
 def _points_of(domain: ImageDomain, at_most: int) -> Array:
-    """Return the voxel centres, mm, shape (N, D), or where they are too many every so many."""
+    """Return the voxel centers, mm, shape (N, D), or where they are too many every so many."""
     count = math.prod(domain.size)
     return domain.voxel_points(np.arange(0, count, math.ceil(count / at_most)))

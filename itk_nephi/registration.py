@@ -1,4 +1,4 @@
-"""register(): one image pair to two transforms, by optimising a deformation for that pair."""
+"""register(): one image pair to two transforms, by optimizing a deformation for that pair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from itk_nephi.initial import initial_transform
 from itk_nephi.inputs import checked_images, checked_weights, landmark_pairs, warn_of_sizes
 from itk_nephi.memory import planned_chunk
 from itk_nephi.nephi import NePhi
-from itk_nephi.optimisation import Progress, optimise, warn_if_worse
+from itk_nephi.optimization import Progress, optimize, warn_if_worse
 from itk_nephi.pair import ImagePair
 from itk_nephi.refinement import model_and_settings, parameters_of, take_back_folds
 from itk_nephi.sampling import inverse_transforms, space_map
@@ -118,14 +118,14 @@ def register(
         From fixed to moving space: where to start, see :func:`itk_nephi.initial.initial_transform`.
         An earlier result, perhaps of coarser images, brings its own inverse. None is the identity.
     warm_start : Registration or itk.NePhiTransform, optional
-        An earlier result on the grid of ``fixed``, from where the optimisation starts; for instance
+        An earlier result on the grid of ``fixed``, from where the optimization starts; for instance
         that of the image before in a time series. Its initial transform is not taken over.
     model : NePhi or path, optional
         Predicts the deformation from the first image of each subject, after the initial transform.
         It stays as it is; its sizes take the place of ``settings.field``, and the fields live on
         its box around the fixed image.
     refine_steps : int
-        Optimiser steps at the finest level that refine a prediction. Where these fold more than was
+        Optimizer steps at the finest level that refine a prediction. Where these fold more than was
         predicted, the result goes back towards the prediction as far as it takes.
     refine : {"code", "code_and_weights"}
         What they change: the latent code alone, with a step size of at most 1e-2, or also the
@@ -139,9 +139,9 @@ def register(
         given; without a model on any number of threads.
     report : callable, optional
         Called with the :class:`Progress` after every step. StopIteration, raised by it, ends the
-        optimisation early as Ctrl-C does.
+        optimization early as Ctrl-C does.
     checkpoint : path, optional
-        A file that keeps the state. Where it exists, the optimisation goes on from there, on a CPU
+        A file that keeps the state. Where it exists, the optimization goes on from there, on a CPU
         to the same bits as without a break; it is deleted when the registration has ended, and
         stays after Ctrl-C.
     checkpoint_interval : float
@@ -150,7 +150,7 @@ def register(
     Returns
     -------
     Registration
-        The transforms in both directions and how they were found. Ctrl-C ends the optimisation
+        The transforms in both directions and how they were found. Ctrl-C ends the optimization
         early and keeps what was reached.
 
     Warns
@@ -165,12 +165,12 @@ def register(
     TypeError, ValueError
         If an argument is not what it should be.
     RuntimeError
-        If the optimisation diverges in spite of smaller steps.
+        If the optimization diverges in spite of smaller steps.
 
     References
     ----------
     Tian et al., NePhi, arXiv:2309.07322: the fields and the objective. Coarse to fine images, local
-    standardisation and masks are ours.
+    standardization and masks are ours.
     """
     started = time.perf_counter()
     settings = settings or RegistrationSettings()
@@ -178,7 +178,7 @@ def register(
         if warm_start is not None:
             raise ValueError("expected a model or warm_start to start from, got both")
         if checkpoint is not None:
-            raise ValueError("expected a checkpoint of an optimisation, got a model with it")
+            raise ValueError("expected a checkpoint of an optimization, got a model with it")
         model, settings = model_and_settings(model, refine_steps, refine, settings)
     elif refine_steps:
         raise ValueError("expected a model whose prediction refine_steps can refine, got none")
@@ -265,7 +265,7 @@ def register(
     interrupted = False
     if model is None or refine_steps:
         prediction = parameters_of([deformation])
-        history, interrupted = optimise(
+        history, interrupted = optimize(
             [deformation],
             [pair],
             settings,

@@ -20,7 +20,7 @@ from itk_nephi.plane import Plane
 from itk_nephi.results import statistics
 
 if TYPE_CHECKING:
-    from itk_nephi.optimisation import Progress
+    from itk_nephi.optimization import Progress
 
 SCALE_BARS = [length * 10.0**power for power in range(-3, 4) for length in (1, 2, 5)]
 
@@ -145,8 +145,8 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
         entries = []
         for number, index in enumerate(plane.indices):
             for image, draw, outside in zip(images, draws, [None, *map_.outside], strict=True):
-                grey = slices.picture(plane, plane.cut(image, index), draw)
-                pictures.append(grey if outside is None else slices.shaded(grey, outside[number]))
+                gray = slices.picture(plane, plane.cut(image, index), draw)
+                pictures.append(gray if outside is None else slices.shaded(gray, outside[number]))
             entry: dict[str, Any] = {
                 "position": plane.position(index),
                 "grid": grid.paths(number, farthest),
@@ -161,8 +161,8 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
                 entry["folds"] = int((~(cut > 0)).sum())
                 pictures.append(slices.volume_picture(plane, cut, volume))
             if map_.consistency is not None:
-                colours = slices.coloured(map_.consistency[number] / consistency, "cividis")
-                entry["consistency"] = slices.exact(colours)
+                colors = slices.colored(map_.consistency[number] / consistency, "cividis")
+                entry["consistency"] = slices.exact(colors)
             entries.append(entry)
         result.append(_described(plane, entries, middle))
     addresses = iter(slices.encoded(pictures))
@@ -183,7 +183,7 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
         "has_consistency": maps[0].consistency is not None,
         "has_outline": mask is not None,
         "has_landmarks": case.landmarks is not None and first.moving_to_fixed is not None,
-        "bars": {name: slices.colour_bar(name) for name in ("PuOr_r", "cividis")},
+        "bars": {name: slices.color_bar(name) for name in ("PuOr_r", "cividis")},
     }
 
 

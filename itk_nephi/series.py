@@ -17,7 +17,7 @@ from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.inputs import checked_images, warn_of_sizes
 from itk_nephi.model import CodeBetween, LatentCode
 from itk_nephi.nephi import NePhi
-from itk_nephi.optimisation import Progress, optimise, warn_if_worse
+from itk_nephi.optimization import Progress, optimize, warn_if_worse
 from itk_nephi.pair import ImagePair
 from itk_nephi.refinement import model_and_settings, parameters_of, take_back_folds
 from itk_nephi.registration import Registration, checked_device, checked_initial
@@ -143,7 +143,7 @@ def fit(
     TypeError, ValueError
         If an argument is not what it should be.
     RuntimeError
-        If the optimisation diverges in spite of smaller steps.
+        If the optimization diverges in spite of smaller steps.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def fit(
     interrupted = False
     if model is None or refine_steps:
         prediction = parameters_of(at_times)
-        history, interrupted = optimise(
+        history, interrupted = optimize(
             at_times, pairs, settings, generator, report, started=started
         )
         if model is not None:

@@ -33,7 +33,7 @@ class RegistrationSettings(Weights):
     smoothing : tuple of float
         Standard deviation of the images' Gaussian smoothing at each level, voxels, coarse to fine.
     steps : int
-        Optimiser steps of each level.
+        Optimizer steps of each level.
     points : int
         Random points of each direction and step at which the images are compared; in small images
         fewer, see ``points_per_voxel``.
@@ -41,7 +41,7 @@ class RegistrationSettings(Weights):
         At most how many points are drawn for each voxel of the fixed image, or of its mask, though
         never fewer than ``LEAST_POINTS``. More would fit the noise of small images.
     regularizer_points : int
-        How many of these also serve the regulariser.
+        How many of these also serve the regularizer.
     content_sampling : float
         Which part of the points, below 1, is drawn where the images have edges; these count less,
         so that the dissimilarity stays the same on average.

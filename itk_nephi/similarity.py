@@ -21,7 +21,7 @@ from itk_nephi.channels import (
     rescaled,
     self_similarity,
     smoothed,
-    standardised,
+    standardized,
 )
 
 Dissimilarity = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -56,7 +56,7 @@ class Similarity:
         Parameters
         ----------
         kind : str or Dissimilarity
-            ``"local_ncc"``: NCC of the intensities and of the locally standardised ones.
+            ``"local_ncc"``: NCC of the intensities and of the locally standardized ones.
             ``"ncc"``: NCC of the intensities. ``"mean_squares"``: their mean square difference.
             ``"mind_ssc"``: mean squares of self-similarity descriptors, for images of different
             modalities. ``"mutual_information"``: of the intensities, likewise. Or a function that
@@ -77,7 +77,7 @@ class Similarity:
             case "local_ncc":
                 return cls(partial(channels, windows=windows), correlation)
             case "ncc":
-                return cls(standardised, correlation)
+                return cls(standardized, correlation)
             case "mean_squares":
                 return cls(smoothed, mean_squares)
             case "mind_ssc":

@@ -1,4 +1,4 @@
-"""The slices of a report: pictures, maps in colour, and the lines drawn on top of them."""
+"""The slices of a report: pictures, maps in color, and the lines drawn on top of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def brightness(values: npt.NDArray[Any]) -> Draw:
 
 
 def picture(plane: Plane, values: Array, draw: Draw) -> Bytes:
-    """Return one slice in grey, shape (rows, columns)."""
+    """Return one slice in gray, shape (rows, columns)."""
     return draw(resized(values, plane.size)).astype(np.uint8)
 
 
@@ -66,17 +66,17 @@ def volume_picture(plane: Plane, determinants: Array, limit: float) -> Bytes:
     """Return a slice of the logarithm of Jacobian determinants, purple to orange, folds striped."""
     folds = ~(determinants > 0)
     log = resized(np.log(np.where(folds, 1.0, determinants)), plane.size)
-    colours = coloured(log / (2 * limit) + 0.5, "PuOr_r")
+    colors = colored(log / (2 * limit) + 0.5, "PuOr_r")
     if folds.any():
         seen = np.pad(resized(folds, plane.size) > 0, 1)
         near = [np.roll(seen, shift, (0, 1)) for shift in np.ndindex(3, 3)]
         seen = np.any(near, axis=0)[2:, 2:]
-        colours[seen] = FOLD[_stripes(seen.shape, 2)][seen]
-    return colours
+        colors[seen] = FOLD[_stripes(seen.shape, 2)][seen]
+    return colors
 
 
-def coloured(values: Array, name: str) -> Bytes:
-    """Return values in [0, 1] as colours, shape (..., 3)."""
+def colored(values: Array, name: str) -> Bytes:
+    """Return values in [0, 1] as colors, shape (..., 3)."""
     return np.asarray(colormaps[name](values, bytes=True))[..., :3].copy()
 
 
@@ -208,16 +208,16 @@ def marks(fixed: Array, back: Array) -> str:
     return "".join(f"M{x} {y}{cross}M{x} {y}L{u} {v}" for (x, y), (u, v) in lines.tolist())
 
 
-def colour_bar(name: str) -> str:
-    """Return a colour map from left to right, as the address of a PNG file."""
+def color_bar(name: str) -> str:
+    """Return a color map from left to right, as the address of a PNG file."""
     content = io.BytesIO()
-    Image.fromarray(coloured(np.linspace(0, 1, 256)[None], name)).save(content, "PNG")
+    Image.fromarray(colored(np.linspace(0, 1, 256)[None], name)).save(content, "PNG")
     return data_uri(content.getvalue(), "image/png")
 
 
 def shades() -> list[str]:
-    """Return the colours of the displacements in a grid, light enough for a dark image."""
-    rgb: Iterable[Bytes] = coloured(np.linspace(0.4, 1, SHADES), "cividis")
+    """Return the colors of the displacements in a grid, light enough for a dark image."""
+    rgb: Iterable[Bytes] = colored(np.linspace(0.4, 1, SHADES), "cividis")
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
 
 

@@ -29,7 +29,7 @@ class TrainingSettings(Weights):
     Parameters
     ----------
     steps : int
-        Optimiser steps.
+        Optimizer steps.
     batch : int
         Pairs of each pass, on each device.
     accumulate : int
@@ -42,7 +42,7 @@ class TrainingSettings(Weights):
         Standard deviation of the images' Gaussian smoothing, voxels.
     points, regularizer_points : int
         Random points of each direction, pair and step at which images are compared, and how many
-        of these also serve the regulariser.
+        of these also serve the regularizer.
     smoothness, inverse_consistency, latent_prior, diffusion, bending, folding : float
         As for all weights of the objective, see :class:`itk_nephi.loss.Weights`.
     weights_learning_rate, code_learning_rate : float

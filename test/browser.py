@@ -14,7 +14,7 @@ from chromium import Page
 from PIL import Image
 from test_report import page, phantom_case
 
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 
 FOLDER = Path(os.environ.get("CHROMIUM", Path(__file__).parents[1] / "build" / "chromium"))
 METHODS = [{"name": "elastix", "seconds": 35.0}, {"name": "greedy", "error": "not installed"}]

@@ -56,7 +56,7 @@ def affine(domain: ImageDomain) -> Any:
     change = np.random.default_rng(1).uniform(-0.08, 0.08, (dimension, dimension))
     transform = itk.AffineTransform[itk.D, dimension].New()
     transform.SetMatrix(itk.matrix_from_array(np.eye(dimension) + change))
-    transform.SetCenter(domain.centre.tolist())
+    transform.SetCenter(domain.center.tolist())
     transform.SetTranslation([2.0, -1.0, 3.0][:dimension])
     return transform
 

@@ -24,7 +24,7 @@ class Pairs:
 
     def __getitem__(self, number: int) -> TrainingPair:
         self.made += 1
-        points = self.domain.grid_points() - self.domain.centre
+        points = self.domain.grid_points() - self.domain.center
         images = [
             image_from_array(
                 np.sin(points.sum(axis=-1) / 6 + phase).astype(np.float32), self.domain
@@ -73,7 +73,7 @@ def test_samples_are_what_itk_resamples_through_the_drawn_maps(
         )
 
 
-def test_flips_mirror_both_images_about_the_centre_of_the_box(domain: ImageDomain) -> None:
+def test_flips_mirror_both_images_about_the_center_of_the_box(domain: ImageDomain) -> None:
     both = Augmentation(flips=(1,))
     point = domain.points_from_coords(0.3 * np.array(domain.bounds))
     mirrored = domain.points_from_coords(

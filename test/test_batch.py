@@ -21,7 +21,7 @@ from distributed import LocalCluster
 
 from itk_nephi import registration
 from itk_nephi.batch import RECORD, BatchSettings, Outcome, run_batch
-from itk_nephi.optimisation import RegistrationSettings
+from itk_nephi.optimization import RegistrationSettings
 from itk_nephi.phantom import lung
 from itk_nephi.summary import write_summary
 from itk_nephi.table import read_pairs

@@ -35,7 +35,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_determinants_of_an_affine_transform_are_exact(image: Any, affine: Any) -> None:
     inside = np.asarray(image) > 0
     found = determinants(affine, image, inside)
-    expected = np.linalg.det(jacobians(affine, ImageDomain.of(image).centre[None])[0])
+    expected = np.linalg.det(jacobians(affine, ImageDomain.of(image).center[None])[0])
     assert len(found) == inside.sum() * 2**inside.ndim
     np.testing.assert_allclose(found, expected, rtol=1e-4)  # the field is in single precision
 
@@ -152,7 +152,7 @@ def transform(domain: ImageDomain) -> Any:
     corners = domain.points_from_coords(np.array([[-1.0], [1.0]]) * domain.bounds)
     spline = itk.BSplineTransform[itk.D, domain.dimension, 3].New()
     extent = 3 * np.abs(corners[1] - corners[0]).max()
-    spline.SetTransformDomainOrigin((domain.centre - extent / 2).tolist())
+    spline.SetTransformDomainOrigin((domain.center - extent / 2).tolist())
     spline.SetTransformDomainPhysicalDimensions([extent] * domain.dimension)
     spline.SetTransformDomainMeshSize([12] * domain.dimension)
     values = np.random.default_rng(2).normal(scale=0.5, size=spline.GetNumberOfParameters())

@@ -36,7 +36,7 @@ def noise(domain: ImageDomain, seed: int = 1) -> Tensor:
 
 def blob(domain: ImageDomain, variance: float) -> Tensor:
     """A Gaussian of unit mass in the middle, variance in mm^2."""
-    squares = np.square(domain.grid_points() - domain.centre).sum(axis=-1)
+    squares = np.square(domain.grid_points() - domain.center).sum(axis=-1)
     density = np.exp(-squares / (2 * variance)) / (2 * np.pi * variance) ** (domain.dimension / 2)
     return torch.tensor(density, dtype=torch.float32)[None, None]
 
@@ -116,13 +116,13 @@ def test_channels_do_not_see_the_scale_of_intensities(
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
 
 
-def test_the_first_channel_is_the_standardised_image(domain: ImageDomain) -> None:
+def test_the_first_channel_is_the_standardized_image(domain: ImageDomain) -> None:
     image = noise(domain)
-    standardised = (image - image.mean()) / image.std(correction=0)
+    standardized = (image - image.mean()) / image.std(correction=0)
     found = channels(image, None, domain, 0.0)[:, :1]
-    torch.testing.assert_close(found, standardised)
+    torch.testing.assert_close(found, standardized)
     smooth = channels(image, None, domain, 1.5)[:, :1]
-    torch.testing.assert_close(smooth, gaussian(standardised, domain, 1.5))
+    torch.testing.assert_close(smooth, gaussian(standardized, domain, 1.5))
 
 
 def test_the_second_channel_has_about_no_mean_and_unit_deviation_everywhere(
@@ -161,10 +161,10 @@ def test_intensities_outside_the_mask_do_not_matter_inside(wide: ImageDomain) ->
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
-def test_standardised_channels_are_zero_outside_the_mask(wide: ImageDomain) -> None:
+def test_standardized_channels_are_zero_outside_the_mask(wide: ImageDomain) -> None:
     mask, changed = half_masked(wide)
-    standardised = channels(changed(noise(wide)), mask, wide, 2.0)[:, 1:]
-    assert not standardised[(mask == 0).expand_as(standardised)].any()
+    standardized = channels(changed(noise(wide)), mask, wide, 2.0)[:, 1:]
+    assert not standardized[(mask == 0).expand_as(standardized)].any()
 
 
 def test_channels_are_finite_where_smoothing_spans_the_image_and_where_it_is_flat(
@@ -190,7 +190,7 @@ def test_self_similarity_sees_no_change_of_contrast(wide: ImageDomain, masked: b
 
 
 def test_self_similarity_is_found_by_hand_in_the_middle(wide: ImageDomain) -> None:
-    """Of a linear ramp: opposite neighbours are left out, the others differ by what it rises."""
+    """Of a linear ramp: opposite neighbors are left out, the others differ by what it rises."""
     slope = np.array([1.0, 2.0, 4.0][: wide.dimension])
     image = torch.tensor(wide.grid_points() @ slope, dtype=torch.float32)[None, None]
     found = self_similarity(image, None, wide, 0.0)[0]
@@ -214,16 +214,16 @@ def test_self_similarity_does_not_depend_on_the_grid(wide: ImageDomain) -> None:
         wide,
         size=(45, 41, 45)[: wide.dimension],
         spacing=(0.7, 0.8, 0.9)[: wide.dimension],
-        origin=tuple((wide.centre - [15, 16, 20][: wide.dimension]).tolist()),
+        origin=tuple((wide.center - [15, 16, 20][: wide.dimension]).tolist()),
         direction=tuple(tuple(row) for row in np.eye(wide.dimension).tolist()),
     )
 
     def waves(domain: ImageDomain) -> Tensor:
-        points = domain.grid_points() - wide.centre
+        points = domain.grid_points() - wide.center
         values = np.sin(points[..., 0] / 2) + np.cos(points[..., 1] / 3 + points[..., 0] / 5)
         return torch.tensor(values, dtype=torch.float32)[None, None]
 
-    points = wide.centre + np.random.default_rng(1).uniform(-5, 5, (200, wide.dimension))
+    points = wide.center + np.random.default_rng(1).uniform(-5, 5, (200, wide.dimension))
     found = []
     for domain in (wide, other):
         values = self_similarity(waves(domain), None, domain, 1.0, voxel=1.5)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from itk_nephi.model import FieldSettings
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 from itk_nephi.phantom import Phantom, deformed_shape
 from itk_nephi.registration import Registration, register
 from itk_nephi.settings import RegistrationSettings

@@ -25,7 +25,7 @@ from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import FieldSettings
 from itk_nephi.model_file import save_model
 from itk_nephi.nephi import ModelSettings, NePhi
-from itk_nephi.optimisation import RegistrationSettings
+from itk_nephi.optimization import RegistrationSettings
 from itk_nephi.phantom import Phantom, lung
 from itk_nephi.similarity import SIMILARITIES
 
@@ -554,15 +554,15 @@ def test_transforms_are_applied_in_the_given_order(inputs: Path, tmp_path: Path)
     assert np.asarray(itk.imread(str(output)))[4, 3] == 2 * (3 + 4)
 
 
-def test_colour_becomes_luminance_and_says_so(tmp_path: Path) -> None:
-    colour = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
-    itk.imwrite(itk.image_from_array(colour, is_vector=True), str(tmp_path / "colour.png"))
+def test_color_becomes_luminance_and_says_so(tmp_path: Path) -> None:
+    color = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
+    itk.imwrite(itk.image_from_array(color, is_vector=True), str(tmp_path / "color.png"))
     itk.transformwrite(itk.IdentityTransform[itk.D, 2].New(), str(tmp_path / "identity.tfm"))
-    files = [tmp_path / "colour.png", tmp_path / "identity.tfm"]
-    output = tmp_path / "grey.png"
-    result = run("transform-image", *files, "--reference", tmp_path / "colour.png", "-o", output)
+    files = [tmp_path / "color.png", tmp_path / "identity.tfm"]
+    output = tmp_path / "gray.png"
+    result = run("transform-image", *files, "--reference", tmp_path / "color.png", "-o", output)
     assert result.exit_code == 0, result.output
-    assert "colour converted to luminance" in result.stderr
+    assert "color converted to luminance" in result.stderr
     assert np.unique(itk.imread(str(output))).tolist() == [114]
 
 

@@ -60,20 +60,20 @@ def paths(domain: ImageDomain, tmp_path: Path) -> dict[str, Path]:
     moving_domain = replace(fixed_domain, origin=origin)
     rng = np.random.default_rng(0)
     half = fixed_domain.half_extent
-    centres = fixed_domain.centre + rng.uniform(-0.8, 0.8, (30, dimension)) * half
+    centers = fixed_domain.center + rng.uniform(-0.8, 0.8, (30, dimension)) * half
     heights = rng.uniform(50, 150, 30)
 
     def blobs(points: Any) -> Any:
         return sum(
-            height * np.exp(-np.square(points - centre).sum(axis=-1) / 50)
-            for height, centre in zip(heights, centres, strict=True)
+            height * np.exp(-np.square(points - center).sum(axis=-1) / 50)
+            for height, center in zip(heights, centers, strict=True)
         )
 
     def to_fixed(points: Any) -> Any:
-        coords = (points - shift - fixed_domain.centre) / half.max()
+        coords = (points - shift - fixed_domain.center) / half.max()
         return points - shift + 1.5 * np.sin(2 * np.roll(coords, 1, axis=-1))
 
-    points = moving_domain.centre + rng.uniform(-0.5, 0.5, (25, dimension)) * half
+    points = moving_domain.center + rng.uniform(-0.5, 0.5, (25, dimension)) * half
     found = {name: tmp_path / f"{name}.nrrd" for name in ("fixed", "moving")}
     for name, grid, coords in (
         ("fixed", fixed_domain, fixed_domain.grid_points()),

@@ -14,7 +14,7 @@ from itk_nephi.transform import Deformation, transform_from_deformation
 def b_spline(domain: ImageDomain) -> Any:
     dimension = domain.dimension
     transform = itk.BSplineTransform[itk.D, dimension, 3].New()
-    transform.SetTransformDomainOrigin((domain.centre - 300).tolist())
+    transform.SetTransformDomainOrigin((domain.center - 300).tolist())
     transform.SetTransformDomainPhysicalDimensions([600.0] * dimension)
     transform.SetTransformDomainMeshSize([3] * dimension)
     values = np.random.default_rng(2).normal(size=transform.GetNumberOfParameters()) * 5
@@ -40,7 +40,7 @@ def transforms(domain: ImageDomain, affine: Any, deformation: Deformation) -> di
 def points(domain: ImageDomain) -> Array:
     """Points in and around the domain."""
     offset = np.random.default_rng(5).normal(size=(23, domain.dimension)) * 5
-    return domain.centre + offset
+    return domain.center + offset
 
 
 def test_points_are_moved_as_itk_moves_them(transforms: dict[str, Any], points: Array) -> None:

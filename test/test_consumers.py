@@ -33,7 +33,7 @@ def moving_domain(domain: ImageDomain) -> ImageDomain:
     dimension = domain.dimension
     direction = np.array(domain.direction)[:, ::-1] * [-1, 1, 1][:dimension]
     size, spacing = (9, 8, 10)[:dimension], (1.3, 0.9, 1.1)[:dimension]
-    origin = domain.centre - direction @ ((np.array(size) - 1) * spacing / 2)
+    origin = domain.center - direction @ ((np.array(size) - 1) * spacing / 2)
     return ImageDomain(size, spacing, tuple(origin), tuple(map(tuple, direction)))
 
 
@@ -238,7 +238,7 @@ def ramp_image(domain: ImageDomain) -> tuple[Callable[[Array], Array], Any]:
     margin = 5
 
     def ramp(points: Array) -> Array:
-        return (points - domain.centre) @ slope
+        return (points - domain.center) @ slope
 
     wide = ImageDomain(
         tuple(n + 2 * margin for n in domain.size),
@@ -294,13 +294,13 @@ def test_metrics_differentiate_by_the_parameters(
 
 
 def blob_image(domain: ImageDomain, points: Array) -> Any:
-    offset = (points - domain.centre) / domain.half_extent.min()
+    offset = (points - domain.center) / domain.half_extent.min()
     return image_from_array(np.exp(-(offset**2).sum(axis=-1)).astype(np.float32), domain)
 
 
-@pytest.mark.parametrize("optimiser", ["gradient descent", "estimated scales", "LBFGS"])
+@pytest.mark.parametrize("optimizer", ["gradient descent", "estimated scales", "LBFGS"])
 def test_registration_in_itk_starts_from_it(
-    optimiser: str, transform: Any, domain: ImageDomain
+    optimizer: str, transform: Any, domain: ImageDomain
 ) -> None:
     fixed = blob_image(domain, domain.grid_points())
     moving = blob_image(domain, mapped_grid(transform.GetInverseTransform(), domain))
@@ -313,13 +313,13 @@ def test_registration_in_itk_starts_from_it(
     before, count = mean_squares(), transform.GetNumberOfParameters()
     start = np.array(transform.GetParameters())
     metric = itk.MeanSquaresImageToImageMetricv4[image_type, image_type].New()
-    if optimiser == "LBFGS":
+    if optimizer == "LBFGS":
         optimizer = itk.LBFGSOptimizerv4.New(MaximumNumberOfFunctionEvaluations=15)
     else:
         optimizer = itk.GradientDescentOptimizerv4Template[itk.D].New(
             NumberOfIterations=10, LearningRate=2e-2
         )
-        if optimiser == "estimated scales":
+        if optimizer == "estimated scales":
             scales = itk.RegistrationParameterScalesFromPhysicalShift[type(metric)].New(
                 Metric=metric
             )
@@ -339,7 +339,7 @@ def test_registration_in_itk_starts_from_it(
     assert len(optimizer.GetScales()) == count
     assert np.abs(np.array(transform.GetParameters()) - start).max() > 0
     result = itk.down_cast(registration.GetTransform())
-    point = domain.centre.tolist()
+    point = domain.center.tolist()
     np.testing.assert_array_equal(result.TransformPoint(point), transform.TransformPoint(point))
     assert mean_squares() < 0.9 * before
 
@@ -559,7 +559,7 @@ def test_flattened_composites_go_through_files(
 
 def test_a_composite_is_copied_and_pickled(parts: list[Any], domain: ImageDomain) -> None:
     composite = composite_of(*parts)
-    point = domain.centre.tolist()
+    point = domain.center.tolist()
     expected = composite.TransformPoint(point)
     for other in (
         copy.copy(composite),
@@ -623,7 +623,7 @@ def resident_bytes() -> int:
 def test_thousands_of_transforms_leave_no_memory_behind(
     transform: Any, domain: ImageDomain
 ) -> None:
-    point = domain.centre.tolist()
+    point = domain.center.tolist()
     text = pickle.dumps(transform)
 
     def make(count: int) -> None:

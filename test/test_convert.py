@@ -36,7 +36,7 @@ def all_voxels(image: Any) -> np.ndarray:
 
 
 def landmarks(domain: ImageDomain, count: int = 50) -> np.ndarray:
-    """Random points between the voxel centres of the domain."""
+    """Random points between the voxel centers of the domain."""
     relative = np.random.default_rng(7).uniform(-1, 1, (count, domain.dimension))
     return domain.points_from_coords(relative * domain.bounds)
 

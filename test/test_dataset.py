@@ -65,7 +65,7 @@ def test_chosen_subjects_come_with_their_masks_and_labels(folder: Path) -> None:
 
 def test_table_pairs_are_those_of_the_rows(folder: Path) -> None:
     itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(folder / "initial.tfm"))
-    point = ",".join(str(x) for x in [*DOMAIN.centre, *DOMAIN.centre])
+    point = ",".join(str(x) for x in [*DOMAIN.center, *DOMAIN.center])
     (folder / "points.csv").write_text(f"fixed_x,fixed_y,moving_x,moving_y\n{point}\n")
     (folder / "pairs.csv").write_text(
         "fixed,moving,moving_mask,landmarks,initial\n"
@@ -82,7 +82,7 @@ def test_table_pairs_are_those_of_the_rows(folder: Path) -> None:
     assert first.fixed_mask is None
     assert first.moving_mask is not None
     assert first.landmarks is not None
-    np.testing.assert_allclose(first.landmarks[1], [DOMAIN.centre])
+    np.testing.assert_allclose(first.landmarks[1], [DOMAIN.center])
     assert (second.moving_mask, second.landmarks, second.labels) == (None, None, None)
 
 

@@ -53,7 +53,7 @@ def test_coords_and_points_are_inverse(domain: ImageDomain) -> None:
     np.testing.assert_allclose(domain.points_from_coords(coords), points, atol=1e-12)
 
 
-def test_coords_are_isotropic_and_end_at_the_outer_voxel_centres(domain: ImageDomain) -> None:
+def test_coords_are_isotropic_and_end_at_the_outer_voxel_centers(domain: ImageDomain) -> None:
     assert max(domain.bounds) == 1
     corners = domain.points_from_index(corner_indices(domain))
     expected = np.where(corner_indices(domain) > 0, 1, -1) * domain.bounds
@@ -69,7 +69,7 @@ def test_lengths_of_a_domain_are_in_mm(domain: ImageDomain) -> None:
     np.testing.assert_allclose(domain.half_extent, expected)
     assert domain.scale == max(expected)
     assert domain.voxel_size**domain.dimension == pytest.approx(np.prod(domain.spacing))
-    np.testing.assert_allclose(domain.points_from_coords(np.zeros(domain.dimension)), domain.centre)
+    np.testing.assert_allclose(domain.points_from_coords(np.zeros(domain.dimension)), domain.center)
 
 
 def test_the_domain_of_a_region_with_a_start_index_is_where_its_voxels_are(image: Any) -> None:
@@ -144,7 +144,7 @@ def test_twice_as_fine_keeps_the_voxels_and_adds_those_midway(domain: ImageDomai
     np.testing.assert_allclose(fine[(1, *every_other[1:])], (points[0] + points[1]) / 2, atol=1e-9)
 
 
-def test_a_domain_contains_points_up_to_half_a_voxel_beyond_the_centres(
+def test_a_domain_contains_points_up_to_half_a_voxel_beyond_the_centers(
     domain: ImageDomain,
 ) -> None:
     first, last = np.zeros(domain.dimension), np.array(domain.size) - 1.0

@@ -8,7 +8,7 @@ import pytest
 from command_line import assert_fails, run
 
 from itk_nephi.elastix import read_parameters, translated
-from itk_nephi.optimisation import RegistrationSettings
+from itk_nephi.optimization import RegistrationSettings
 
 LINES = """
 // A deformable registration
@@ -98,7 +98,7 @@ def test_elastix_s_pyramids_blur_as_much(tmp_path: Path, name: str) -> None:
     assert translated([path]).settings.smoothing == (2.0, 0.5)
 
 
-def test_few_samples_also_serve_the_regulariser(tmp_path: Path) -> None:
+def test_few_samples_also_serve_the_regularizer(tmp_path: Path) -> None:
     settings = translated([write(tmp_path, "(NumberOfSpatialSamples 100)")]).settings
     assert (settings.points, settings.regularizer_points) == (100, 100)
 

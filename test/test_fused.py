@@ -14,7 +14,7 @@ from itk_nephi.image import SampledImage
 from itk_nephi.loss import Weights, objective
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import DeformationField, FieldSettings, LatentCode
-from itk_nephi.optimisation import RegistrationSettings
+from itk_nephi.optimization import RegistrationSettings
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.registration import register
 from itk_nephi.similarity import correlation

@@ -71,7 +71,7 @@ def test_sampling_through_an_affine_map_agrees_with_itk(image: Any, domain: Imag
     dimension = domain.dimension
     other = other_domain(dimension)
     matrix = np.eye(dimension) + np.random.default_rng(2).uniform(-0.2, 0.2, (dimension, dimension))
-    offset = domain.centre - matrix @ other.centre + 0.5
+    offset = domain.center - matrix @ other.center + 0.5
     affine = itk.AffineTransform[itk.D, dimension].New()
     affine.SetMatrix(itk.matrix_from_array(matrix))
     affine.SetTranslation(offset.tolist())

@@ -17,12 +17,12 @@ def translation(offset: Any) -> Any:
 
 
 def affine(domain: ImageDomain, offset: Any) -> Any:
-    """An affine transform about the domain's centre."""
+    """An affine transform about the domain's center."""
     dimension = domain.dimension
     change = np.random.default_rng(1).uniform(-0.08, 0.08, (dimension, dimension))
     transform = itk.AffineTransform[itk.D, dimension].New()
     transform.SetMatrix(itk.matrix_from_array(np.eye(dimension) + change))
-    transform.SetCenter(domain.centre.tolist())
+    transform.SetCenter(domain.center.tolist())
     transform.SetTranslation([float(x) for x in offset])
     return transform
 
@@ -99,14 +99,14 @@ def test_the_identity_moves_nothing(image: Any) -> None:
     assert list(found.GetOffset()) == [0.0] * image.GetImageDimension()
 
 
-def test_geometry_brings_the_centres_together(image: Any, domain: ImageDomain) -> None:
+def test_geometry_brings_the_centers_together(image: Any, domain: ImageDomain) -> None:
     other = replace(
         domain, size=tuple(n + 3 for n in domain.size), spacing=(1.5,) * len(domain.size)
     )
     values = np.arange(np.prod(other.size), dtype=np.float32).reshape(other.size[::-1])
     moving = image_from_array(values, other)
     found = initial_transform("geometry", image, moving)
-    np.testing.assert_allclose(moved(found, domain.centre[None])[0], other.centre, atol=1e-9)
+    np.testing.assert_allclose(moved(found, domain.center[None])[0], other.center, atol=1e-9)
 
 
 def test_moments_bring_the_centroids_together(domain: ImageDomain) -> None:

@@ -195,7 +195,7 @@ def test_a_shift_of_the_round_trip_counts_in_squared_voxels(
     assert found["gradient_inverse_consistency"] == 0
 
 
-def test_every_point_may_serve_the_regulariser(
+def test_every_point_may_serve_the_regularizer(
     deformation: Deformation, coords: tuple[Tensor, Tensor]
 ) -> None:
     few, all_points = terms(deformation, coords), terms(deformation, coords, points=60)

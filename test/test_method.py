@@ -13,7 +13,7 @@ import itk_nephi
 from itk_nephi.composite import transform_points
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.model import FieldSettings
-from itk_nephi.optimisation import Progress, RegistrationSettings
+from itk_nephi.optimization import Progress, RegistrationSettings
 from itk_nephi.registration import Registration, register
 
 # moves points by a little, in a moment
@@ -229,13 +229,13 @@ def ellipse(image: Any) -> Any:
     domain = ImageDomain.of(image)
     found = itk.EllipseSpatialObject[domain.dimension].New()
     found.SetRadiusInObjectSpace(0.8 * float(domain.half_extent.min()))
-    found.SetCenterInObjectSpace([float(x) for x in domain.centre + 0.3])
+    found.SetCenterInObjectSpace([float(x) for x in domain.center + 0.3])
     found.Update()
     return found
 
 
 def inside(mask: Any, image: Any) -> Any:
-    """Return the voxels of an image whose centres lie in a spatial object, as an image."""
+    """Return the voxels of an image whose centers lie in a spatial object, as an image."""
     domain = ImageDomain.of(image)
     points = domain.grid_points()
     values = [mask.IsInsideInWorldSpace(p.tolist()) for p in points.reshape(-1, domain.dimension)]

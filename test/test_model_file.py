@@ -143,7 +143,7 @@ def test_settings_of_another_model_are_refused(path: Path, tmp_path: Path) -> No
         {"field": None},
         {"encoder": 3},
         {"encoder": {}, "size": [12.5, 10]},
-        {"colour": "red"},
+        {"color": "red"},
     ):
         other = tmp_path / "other"
         other.write_bytes(path.read_bytes())

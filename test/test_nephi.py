@@ -56,14 +56,14 @@ def identity(dimension: int) -> SpaceMap:
     return SpaceMap(np.eye(dimension), np.zeros(dimension))
 
 
-def test_the_box_is_centred_on_the_fixed_image_along_its_axes(
+def test_the_box_is_centered_on_the_fixed_image_along_its_axes(
     settings: ModelSettings, domain: ImageDomain, image: Any
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         box = settings.box(image)
     assert (box.size, box.spacing) == (settings.size, settings.spacing)
-    np.testing.assert_allclose(box.centre, domain.centre, atol=1e-9)
+    np.testing.assert_allclose(box.center, domain.center, atol=1e-9)
     assert box.direction == domain.canonical().direction
     assert box.bounds == settings.bounds
 
@@ -87,7 +87,7 @@ def test_the_order_of_the_voxels_in_memory_does_not_move_the_box(
         assert settings.box(image).matches(settings.box(turned))
 
 
-def test_the_box_is_centred_on_the_mask(dimension: int, settings: ModelSettings) -> None:
+def test_the_box_is_centered_on_the_mask(dimension: int, settings: ModelSettings) -> None:
     domain = wide_domain(dimension)
     inside = np.zeros(domain.size[::-1], np.uint8)
     inside[(..., *(slice(2, 7),) * dimension)] = 1
@@ -96,7 +96,7 @@ def test_the_box_is_centred_on_the_mask(dimension: int, settings: ModelSettings)
         warnings.simplefilter("error")
         box = settings.box(image_from_array(inside.astype(np.float32), domain), mask)
     middle = domain.points_from_index([4.0] * dimension)
-    np.testing.assert_allclose(box.centre, middle, atol=1e-9)
+    np.testing.assert_allclose(box.center, middle, atol=1e-9)
 
 
 def test_a_box_that_is_too_small_is_a_warning(dimension: int, settings: ModelSettings) -> None:
@@ -128,7 +128,7 @@ def test_resampling_keeps_every_value_at_its_point(
         warnings.simplefilter("ignore")
         box = settings.box(image)
     points = box.grid_points()
-    affine.SetCenter(domain.centre.tolist())
+    affine.SetCenter(domain.center.tolist())
     matrix = itk.array_from_matrix(affine.GetMatrix())
     offset = np.array(affine.TransformPoint([0.0] * dimension))
     window = (-1000.0, 1000.0)

@@ -13,7 +13,7 @@ from command_line import assert_fails, run
 from typer.testing import Result
 
 from itk_nephi import registration
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 from itk_nephi.options import Preset, preset_settings, registration_settings
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.settings import RegistrationSettings

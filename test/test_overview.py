@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 from itk_nephi.overview import _Section, overview
 
 SIZES = {2: (13, 9), 3: (13, 8, 11)}
@@ -87,7 +87,7 @@ def test_the_moving_image_is_seen_through_each_transform() -> None:
     section = _Section.through(fixed, None)
     before = section.sample(fixed, initial) - section.sample(fixed)
     after = section.sample(fixed, composite(field, initial)) - section.sample(fixed)
-    # less only in the last half voxel, beyond the last centre
+    # less only in the last half voxel, beyond the last center
     assert np.nanmedian(before) == pytest.approx(1, abs=1e-4)
     assert np.nanmedian(after) == pytest.approx(1.5, abs=1e-4)
     shown = figure.axes[1].images[0].get_array()

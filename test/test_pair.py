@@ -219,7 +219,7 @@ def test_another_domain_changes_the_coords_and_nothing_else(domain: ImageDomain)
     box = replace(
         domain,
         spacing=tuple((factors * domain.spacing).tolist()),
-        origin=tuple((domain.centre - np.array(domain.direction) @ half).tolist()),
+        origin=tuple((domain.center - np.array(domain.direction) @ half).tolist()),
     )
     for mask in (None, image_from_array(fixed_mask, domain)):
         own, other = (

@@ -120,9 +120,9 @@ def folds_of(field: Any, domain: ImageDomain) -> list[int]:
 def test_a_refinement_that_folds_goes_back_towards_the_prediction(
     pair: Phantom, model: NePhi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # stands in for an optimiser that went astray: all displacements grow
+    # stands in for an optimizer that went astray: all displacements grow
     def astray(by: float) -> None:
-        def optimised(
+        def optimized(
             deformations: list[Deformation], *_: Any, **__: Any
         ) -> tuple[list[Any], bool]:
             (deformation,) = deformations
@@ -132,7 +132,7 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
                     field.output.bias *= by
             return [], False
 
-        monkeypatch.setattr("itk_nephi.registration.optimise", optimised)
+        monkeypatch.setattr("itk_nephi.registration.optimize", optimized)
 
     def weights_of(by: float) -> Any:
         astray(by)

@@ -19,7 +19,7 @@ from itk_nephi.metrics import (
     landmark_errors,
 )
 from itk_nephi.model import FieldSettings
-from itk_nephi.optimisation import Progress, RegistrationSettings
+from itk_nephi.optimization import Progress, RegistrationSettings
 from itk_nephi.phantom import Phantom, deformed_shape, lung
 from itk_nephi.registration import Registration, register
 from itk_nephi.threads import torch_threads
@@ -236,7 +236,7 @@ def test_an_initial_composite_is_contained_flat_and_in_order(shape: Phantom) -> 
     elsewhere = replace(domain, origin=tuple((domain.origin + offset).tolist()))
     moving = image_from_array(itk.array_from_image(shape.moving), elsewhere)
     turn, shift = itk.Euler2DTransform[itk.D].New(), itk.TranslationTransform[itk.D, 2].New()
-    turn.SetCenter(domain.centre.tolist())
+    turn.SetCenter(domain.center.tolist())
     turn.SetAngle(0.1)
     shift.SetOffset(offset.tolist())
     inner, initial = (itk.CompositeTransform[itk.D, 2].New() for _ in range(2))
@@ -473,12 +473,12 @@ def test_a_warm_start_that_does_not_fit_is_refused(shape: Phantom) -> None:
 
 def test_images_in_other_units_are_warned_of(shape: Phantom) -> None:
     domain = ImageDomain.of(shape.moving)
-    metres = replace(
+    meters = replace(
         domain,
         spacing=tuple(s / 1000 for s in domain.spacing),
-        origin=tuple((domain.centre - np.array(domain.half_extent) / 1000).tolist()),
+        origin=tuple((domain.center - np.array(domain.half_extent) / 1000).tolist()),
     )
-    moving = image_from_array(itk.array_from_image(shape.moving), metres)
+    moving = image_from_array(itk.array_from_image(shape.moving), meters)
     with (
         pytest.warns(UserWarning, match=r"23 x 23 mm and 0.023 x 0.023 mm"),
         pytest.raises(ValueError, match=r"images that overlap .* got 0.00% of the fixed one"),

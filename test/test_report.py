@@ -14,7 +14,7 @@ import pytest
 from itk_nephi.case import Case
 from itk_nephi.domain import ImageDomain, image_like
 from itk_nephi.metrics import jacobian_determinant_image
-from itk_nephi.optimisation import Progress
+from itk_nephi.optimization import Progress
 from itk_nephi.phantom import lung
 from itk_nephi.report import Outcome, report
 from itk_nephi.resampling import resample
@@ -57,7 +57,7 @@ def mirror(domain: ImageDomain) -> Any:
     """Fold: mirror x at the middle of the image."""
     transform = itk.AffineTransform[itk.D, domain.dimension].New()
     transform.SetMatrix(itk.matrix_from_array(np.diag([-1.0] + [1.0] * (domain.dimension - 1))))
-    transform.SetCenter(domain.centre.tolist())
+    transform.SetCenter(domain.center.tolist())
     return transform
 
 

@@ -13,10 +13,10 @@ from itk_nephi.sampling import inverse_transforms, space_map
 
 
 def b_spline(domain: ImageDomain) -> Any:
-    """Moves points by up to about half a millimetre; ITK has no inverse of it."""
+    """Moves points by up to about half a millimeter; ITK has no inverse of it."""
     dimension = domain.dimension
     transform = itk.BSplineTransform[itk.D, dimension, 3].New()
-    transform.SetTransformDomainOrigin((domain.centre - 2 * domain.scale).tolist())
+    transform.SetTransformDomainOrigin((domain.center - 2 * domain.scale).tolist())
     transform.SetTransformDomainPhysicalDimensions([4 * domain.scale] * dimension)
     transform.SetTransformDomainMeshSize([6] * dimension)
     values = np.random.default_rng(2).uniform(-0.5, 0.5, transform.GetNumberOfParameters())
@@ -84,12 +84,12 @@ def test_a_space_map_moves_points_as_its_transform(
         domain,
         size=(2,) * dimension,
         spacing=(60.0,) * dimension,
-        origin=tuple(domain.centre - np.array(domain.direction) @ np.full(dimension, 30.0)),
+        origin=tuple(domain.center - np.array(domain.direction) @ np.full(dimension, 30.0)),
     )
-    values = torch.tensor(np.moveaxis(far.grid_points() - domain.centre, -1, 0)[None])
+    values = torch.tensor(np.moveaxis(far.grid_points() - domain.center, -1, 0)[None])
     found = SampledImage(values, far, domain, space_map(transform, domain))
     places, inside = found(torch.tensor(domain.coords_from_points(points)))
-    expected = moved(transform, points) - domain.centre
+    expected = moved(transform, points) - domain.center
     assert inside.all()
     exact = kind in ("translation", "affine")
     # mm, where the transform is interpolated between voxels of up to 2.9 mm

@@ -95,7 +95,7 @@ def test_each_time_is_brought_together(series: Series, time: float) -> None:
     assert np.isfinite(series.history[-1].losses["total"])
 
 
-def test_a_time_without_an_image_lies_between_its_neighbours(series: Series) -> None:
+def test_a_time_without_an_image_lies_between_its_neighbors(series: Series) -> None:
     between = errors_at(series.at(1.5), 1.5)
     for time in (1.0, 2.0):
         assert np.all(np.array(between) < errors_at(series.at(time), 1.5))

@@ -41,7 +41,7 @@ def test_what_lies_right_front_and_head_is_seen_there(stored: str) -> None:
     domain = ImageDomain(
         (20, 20, 20), (2.0, 2.0, 2.0), (3.0, 4.0, 5.0), tuple(map(tuple, direction.tolist()))
     )
-    offset = domain.grid_points() - domain.centre
+    offset = domain.grid_points() - domain.center
     right_front_head = (offset[..., 0] < 0) & (offset[..., 1] < 0) & (offset[..., 2] > 0)
     image = image_from_array(right_front_head.astype(np.float32), domain)
     values = slices.ordered(image)
@@ -63,7 +63,7 @@ def test_folds_are_striped_black_and_yellow_and_nothing_else_is(domain: ImageDom
     determinants = np.ones((20, 30))
     determinants[5:10, 12:20] = -0.5
     picture = slices.volume_picture(plane, determinants, 1.0)
-    marked = np.any([np.all(picture == colour, axis=-1) for colour in slices.FOLD], axis=0)
+    marked = np.any([np.all(picture == color, axis=-1) for color in slices.FOLD], axis=0)
     rows, columns = np.nonzero(marked)
     height, width = picture.shape[:2]
     assert marked.any()
@@ -84,8 +84,8 @@ def test_a_single_folded_voxel_is_seen_in_a_much_smaller_picture() -> None:
     determinants = np.ones((900, 900))
     determinants[500, 301] = 0.0
     picture = slices.volume_picture(plane, determinants, 1.0)
-    for colour in slices.FOLD:
-        assert np.all(picture == colour, axis=-1).any()
+    for color in slices.FOLD:
+        assert np.all(picture == color, axis=-1).any()
 
 
 def test_noise_is_drawn_worse_rather_than_beyond_the_budget(

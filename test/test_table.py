@@ -38,7 +38,7 @@ def folder(image: Any, domain: ImageDomain, tmp_path: Path) -> Path:
         itk.imwrite(kind, str(folder / FILES[space]))
         itk.imwrite(image_like(kind, values), str(folder / FILES[f"{space}_mask"]))
         itk.imwrite(image_like(kind, 3 * values), str(folder / FILES[f"{space}_labels"]))
-    points = [domain.centre, moved.centre]
+    points = [domain.center, moved.center]
     write_landmarks(folder / "landmarks.csv", [np.concatenate(points)] * 3)
     itk.transformwrite(
         itk.AffineTransform[itk.D, domain.dimension].New(), str(folder / FILES["initial"])
@@ -238,7 +238,7 @@ def test_labels_share_a_value(folder: Path, value: int, said: str) -> None:
 
 @pytest.mark.parametrize("space", ["fixed", "moving"])
 def test_landmarks_lie_in_their_image(folder: Path, domain: ImageDomain, space: str) -> None:
-    inside = np.concatenate([domain.centre] * 2)
+    inside = np.concatenate([domain.center] * 2)
     shift = np.concatenate(
         [domain.half_extent * 3 * (space == kind) for kind in ("fixed", "moving")]
     )

@@ -89,7 +89,7 @@ def test_sections_become_settings_of_the_right_types(tmp_path: Path) -> None:
     [
         (SMALL + "[trainig]\n", "got an unknown key trainig; is it training?"),
         (SMALL + "[training]\nbatc = 3", "got an unknown key training.batc; is it batch?"),
-        (SMALL.replace("count = 2", "colour = 2"), "unknown key pairs.colour; known are"),
+        (SMALL.replace("count = 2", "color = 2"), "unknown key pairs.color; known are"),
         (SMALL.replace("[model]", "[model.field]\nwidht = 3\n[model]"), "is it width?"),
         (SMALL.replace("size = [16, 16]", ""), "expected model.size, got none"),
         (SMALL[: SMALL.index("[validation]")], "expected validation, got none"),

@@ -209,7 +209,7 @@ public:
         self._change(smoothing=tuple(numpy.ravel(smoothing).tolist()))
 
     def SetSteps(self, steps: int) -> None:
-        """Set the optimiser steps of each level."""
+        """Set the optimizer steps of each level."""
         self._change(steps=steps)
 
     def SetPoints(self, points: int) -> None:
@@ -432,7 +432,7 @@ def nephi_registration_method(
     TypeError, ValueError
         If an argument is not what it should be.
     RuntimeError
-        If the optimisation diverges in spite of smaller steps.
+        If the optimization diverges in spite of smaller steps.
     """
     given = {name: value for name, value in locals().items() if value is not ...}
     from itk_nephi.method import registered

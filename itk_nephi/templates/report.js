@@ -29,11 +29,11 @@ tabs.forEach((tab, number) => {
 choose(tabs[0]);
 
 // One plane: two pictures, one above the other, and lines on top.
-function drawPath(svg, path, colour, width) {
+function drawPath(svg, path, color, width) {
   if (!path) return;
   const element = document.createElementNS("http://www.w3.org/2000/svg", "path");
   element.setAttribute("d", path);
-  element.setAttribute("stroke", colour);
+  element.setAttribute("stroke", color);
   element.setAttribute("stroke-width", width);
   svg.append(element);
 }

@@ -1,6 +1,6 @@
 """Show the claims of the NePhi paper: a row for each, with its command and what came out.
 
-    python benchmark/generalisable.py -o OUT [--rows predicts ...] [--pairs 50] [--quick] [--readme]
+    python benchmark/generalizable.py -o OUT [--rows predicts ...] [--pairs 50] [--quick] [--readme]
 
 The model of triangles and circles is the one that comes with the package, made by `itk-nephi train
 configs/triangles-circles.toml`. Those of the hippocampus and of outlines of shapes are trained
@@ -29,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from claims import Benchmark, kept, registered, say, summarised
+from claims import Benchmark, kept, registered, say, summarized
 from claims_picture import draw_claims
 from from_scratch import diffusion, pre_align, regularizer_points, single_resolution
 from latent import draw_latent_space
@@ -70,7 +70,7 @@ def predicts(benchmark: Benchmark) -> str:
         for method, transform_of in methods.items():
             place = benchmark.output / "predicts" / re.sub(r"\W+", "-", f"{name} {method}")
             results = kept(place.with_suffix(".json"), pairs, transform_of)
-            found[method] = summarised(results)
+            found[method] = summarized(results)
             folds[method] = np.array([scores.folding for scores, _ in results])
         rows += [[name, method, *summary] for method, summary in found.items()]
         dice, folding, _, seconds = (
@@ -154,7 +154,7 @@ def latent(benchmark: Benchmark) -> str:
 ROWS = {
     "predicts": ("predicts unseen pairs at once", predicts),
     "diffeomorphic": ("approximately diffeomorphic", diffeomorphic),
-    "regularizer-points": ("a few points suffice for the regulariser", regularizer_points),
+    "regularizer-points": ("a few points suffice for the regularizer", regularizer_points),
     "diffusion": ("gradient inverse consistency against a diffusion penalty", diffusion),
     "latent": ("global and local code have meanings of their own", latent),
     "single-resolution": ("as good as a displacement of each voxel", single_resolution),
@@ -176,7 +176,7 @@ FURTHER = (
 
 def page(output: Path) -> str:
     """Return all tables as a page."""
-    parts = ["# The paper's claims, table by table\n\nWritten by `benchmark/generalisable.py`.\n"]
+    parts = ["# The paper's claims, table by table\n\nWritten by `benchmark/generalizable.py`.\n"]
     for row, (claim, _) in ROWS.items():
         tables = (output / f"{row}.md").read_text()
         parts.append(f"## {row}: {claim}\n\n{tables}")
@@ -208,7 +208,7 @@ def main() -> None:
             sentences[row].write_text(ROWS[row][1](benchmark) + "\n")
             say(f"{row}: {time.perf_counter() - start:.0f} s")
     rows = [
-        [claim, f"`benchmark/generalisable.py --rows {row}`", sentences[row].read_text().strip()]
+        [claim, f"`benchmark/generalizable.py --rows {row}`", sentences[row].read_text().strip()]
         for row, (claim, _) in ROWS.items()
         if sentences[row].exists()
     ]

@@ -1,4 +1,4 @@
-"""Instance optimisation: the deformation of one image pair that minimises the objective."""
+"""Instance optimization: the deformation of one image pair that minimizes the objective."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Progress:
     left: int = 0
 
 
-def optimise(
+def optimize(
     deformations: Sequence[Deformation],
     pairs: Sequence[ImagePair],
     settings: RegistrationSettings,
@@ -71,15 +71,15 @@ def optimise(
     checkpoint: Checkpoint | None = None,
     chunk: int | None = None,
 ) -> tuple[list[Progress], bool]:
-    """Optimise a deformation in place, coarse to fine, or several that share weights or codes.
+    """Optimize a deformation in place, coarse to fine, or several that share weights or codes.
 
-    Each step minimises the mean objective of all. A level that diverges starts again from where it
+    Each step minimizes the mean objective of all. A level that diverges starts again from where it
     began, with halved step sizes.
 
     Parameters
     ----------
     deformations : sequence of Deformation
-        What to optimise; all their weights and codes are trained.
+        What to optimize; all their weights and codes are trained.
     pairs : sequence of ImagePair
         The images of each, on the same fixed grid.
     settings : RegistrationSettings
@@ -91,7 +91,7 @@ def optimise(
     started : float, optional
         When the registration began, by :func:`time.perf_counter`, seconds; now when left out.
     checkpoint : Checkpoint, optional
-        Keeps the state; where it already holds one, the optimisation goes on from there.
+        Keeps the state; where it already holds one, the optimization goes on from there.
     chunk : int, optional
         How many points are evaluated together; all when left out.
 
@@ -121,7 +121,7 @@ def optimise(
 
 
 class _Run:
-    """An optimisation between two steps, which a checkpoint holds."""
+    """An optimization between two steps, which a checkpoint holds."""
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class _Run:
 
 
 class _Level:
-    """One resolution level: its optimiser and its schedule, and from where it began."""
+    """One resolution level: its optimizer and its schedule, and from where it began."""
 
     def __init__(
         self,
@@ -269,7 +269,7 @@ class _Level:
         """Go back to where the level began, and halve the step sizes."""
         if self.retry == RETRIES:
             raise RuntimeError(
-                f"the optimisation diverged at level {self.number} in spite of smaller steps: "
+                f"the optimization diverged at level {self.number} in spite of smaller steps: "
                 f"{reason}; try a larger smoothness"
             )
         logger.info("level %d diverged (%s): again with smaller steps", self.number, reason)
@@ -337,7 +337,7 @@ def _warn_if_worse(
 def warn_if_worse(
     deformation: Deformation, pair: ImagePair, settings: RegistrationSettings
 ) -> None:
-    """Warn when a deformation that is not optimised makes the images less alike."""
+    """Warn when a deformation that is not optimized makes the images less alike."""
     similarity = Similarity.of(
         settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from itk_nephi.image import SpaceMap
 from itk_nephi.model import FieldSettings
-from itk_nephi.optimisation import RETRIES, Progress, RegistrationSettings, optimise
+from itk_nephi.optimization import RETRIES, Progress, RegistrationSettings, optimize
 from itk_nephi.pair import ImagePair
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.transform import Deformation
@@ -72,18 +72,18 @@ def shape_pair(seed: int = 1, size: int = 24) -> ImagePair:
     )
 
 
-def optimised(
+def optimized(
     pair: ImagePair, chosen: RegistrationSettings, seed: int = 0, report: Any = None
 ) -> tuple[Deformation, list[Progress], bool]:
     generator = torch.Generator().manual_seed(seed)
     deformation = Deformation.identity(pair.domain, chosen.field, generator)
-    history, interrupted = optimise([deformation], [pair], chosen, generator, report)
+    history, interrupted = optimize([deformation], [pair], chosen, generator, report)
     return deformation, history, interrupted
 
 
 def test_every_step_is_recorded_and_reported() -> None:
     reported: list[Progress] = []
-    _, history, interrupted = optimised(shape_pair(), settings(), report=reported.append)
+    _, history, interrupted = optimized(shape_pair(), settings(), report=reported.append)
     assert reported == history
     assert not interrupted
     assert [progress.level for progress in history] == [1] * 5 + [2] * 5
@@ -101,7 +101,7 @@ def test_every_step_is_recorded_and_reported() -> None:
 
 
 def test_the_objective_falls() -> None:
-    _, history, _ = optimised(shape_pair(), settings(smoothing=(1.0,), steps=60))
+    _, history, _ = optimized(shape_pair(), settings(smoothing=(1.0,), steps=60))
     dissimilarities = [progress.losses["dissimilarity"] for progress in history]
     assert np.mean(dissimilarities[-5:]) < 0.7 * np.mean(dissimilarities[:3])
 
@@ -117,7 +117,7 @@ def test_small_images_are_compared_at_fewer_points(size: int, asked: int, drawn:
         counts.add(len(fixed))
         return (fixed - moving).square().mean()
 
-    optimised(shape_pair(size=size), settings(similarity=compare, points=asked))
+    optimized(shape_pair(size=size), settings(similarity=compare, points=asked))
     assert counts == {drawn}
 
 
@@ -131,7 +131,7 @@ def test_points_suit_the_voxels_to_compare(count: int) -> None:
 
 
 def test_everything_is_trained() -> None:
-    deformation, _, _ = optimised(shape_pair(), settings())
+    deformation, _, _ = optimized(shape_pair(), settings())
     untrained = Deformation.identity(
         deformation.domain, settings().field, torch.Generator().manual_seed(0)
     )
@@ -147,7 +147,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_ran_before(threads: int) -> 
     first, again, _, and_again, other = (
         [
             values.detach()
-            for values in optimised(shape_pair(shape), settings(), seed)[0].parameters()
+            for values in optimized(shape_pair(shape), settings(), seed)[0].parameters()
         ]
         for shape, seed in runs
     )
@@ -163,7 +163,7 @@ def test_an_interruption_keeps_what_was_reached(signal: type[BaseException]) -> 
         if progress.done == 7:
             raise signal
 
-    deformation, history, interrupted = optimised(shape_pair(), settings(), report=stop)
+    deformation, history, interrupted = optimized(shape_pair(), settings(), report=stop)
     assert interrupted
     assert len(history) == 7
     assert deformation.field.output.weight.abs().max() > 0
@@ -173,8 +173,8 @@ def test_a_level_that_diverges_starts_again_with_smaller_steps(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     chosen = settings(weights_learning_rate=0.03, steps=12)
-    with caplog.at_level(logging.INFO, logger="itk_nephi.optimisation"):
-        deformation, history, _ = optimised(shape_pair(), chosen)
+    with caplog.at_level(logging.INFO, logger="itk_nephi.optimization"):
+        deformation, history, _ = optimized(shape_pair(), chosen)
     assert "diverged (gradient_inverse_consistency is" in caplog.text
     assert [progress.done for progress in history] == list(range(1, 25))
     assert max(progress.losses["gradient_inverse_consistency"] for progress in history) < 1
@@ -183,7 +183,7 @@ def test_a_level_that_diverges_starts_again_with_smaller_steps(
 
 def test_a_field_whose_inverse_consistency_does_not_count_may_leave_it() -> None:
     free = settings(weights_learning_rate=0.03, steps=12, smoothness=0.0, diffusion=0.1)
-    _, history, _ = optimised(shape_pair(), free)
+    _, history, _ = optimized(shape_pair(), free)
     assert [progress.done for progress in history] == list(range(1, 25))
     assert max(progress.losses["gradient_inverse_consistency"] for progress in history) > 1
 
@@ -193,10 +193,10 @@ def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term(
 ) -> None:
     message = r"diverged at level 1 in spite of smaller steps: gradient_inverse_.* is .*; try"
     with (
-        caplog.at_level(logging.INFO, logger="itk_nephi.optimisation"),
+        caplog.at_level(logging.INFO, logger="itk_nephi.optimization"),
         pytest.raises(RuntimeError, match=message),
     ):
-        optimised(shape_pair(), settings(weights_learning_rate=1e4))
+        optimized(shape_pair(), settings(weights_learning_rate=1e4))
     assert caplog.text.count("again with smaller steps") == RETRIES
 
 
@@ -204,14 +204,14 @@ def test_further_terms_are_recorded_only_where_they_count() -> None:
     usual = {"dissimilarity", "gradient_inverse_consistency", "inverse_consistency"}
     usual |= {"latent_prior", "total"}
     for change in ({}, {"diffusion": 0.2}, {"bending": 0.2}, {"folding": 0.2}):
-        _, history, _ = optimised(shape_pair(), settings(steps=1, **change))
+        _, history, _ = optimized(shape_pair(), settings(steps=1, **change))
         assert set(history[0].losses) == usual | set(change)
 
 
 def test_diffusion_and_bending_make_it_smoother() -> None:
     def roughness(**change: float) -> float:
         chosen = settings(steps=20, **change)
-        deformation, _, _ = optimised(shape_pair(), chosen)
+        deformation, _, _ = optimized(shape_pair(), chosen)
         coords = torch.rand(200, 2, generator=torch.Generator().manual_seed(1)) - 0.5
         with torch.no_grad():
             _, jacobian = deformation.field.with_jacobian(coords, deformation.code)
@@ -230,7 +230,7 @@ def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
         return (weights[:, None] * (fixed - moving).square()).mean()
 
     pair = shape_pair()
-    optimised(pair, settings(similarity=compare, smoothing=(0.0,), steps=2))
+    optimized(pair, settings(similarity=compare, smoothing=(0.0,), steps=2))
     for fixed, moving, weights in seen:
         assert fixed.shape == moving.shape == (200, 1)
         assert weights.shape == (200,)
@@ -248,4 +248,4 @@ def test_a_result_worse_than_the_start_is_warned_of() -> None:
     with pytest.warns(
         UserWarning, match=r"dissimilarity [\d.]+ after the initial .*, [\d.]+ after"
     ):
-        optimised(shape_pair(), chosen)
+        optimized(shape_pair(), chosen)
