@@ -29,12 +29,12 @@ from trials import DATA, say
 from itk_nephi import RegistrationSettings, register, results
 from itk_nephi.batch import RECORD
 from itk_nephi.case import Case
-from itk_nephi.composite import flat_transforms
+from itk_nephi.composite import flatten
 from itk_nephi.files import read_transform
 from itk_nephi.table import PairRow, read_pairs
 
 STEPS = 20
-OPTIONS = ("--preset", "fast", "--steps", str(STEPS), "--initial", "geometry")
+OPTIONS = ("--preset", "fast", "--steps", str(STEPS), "--initial-transform", "geometry")
 
 
 def write_table(count: int, path: Path) -> list[PairRow]:
@@ -70,7 +70,7 @@ def contents(output: Path) -> dict[str, Any]:
                         for numbers in (part.GetParameters(), part.GetFixedParameters())
                     ),
                 )
-                for part in flat_transforms(read_transform(path, name))
+                for part in flatten(read_transform(path, name))
             ]
         elif path.name == "report.html":
             found[name] = re.sub(rb">[\d.]+( s| GiB)?( of memory)?<", b"><", found[name])
@@ -154,15 +154,17 @@ def worker_killed(pairs: Path, output: Path, count: int) -> str:
 
 def loop(pairs: list[PairRow], output: Path) -> str:
     """Register the pairs one after the other, in this process."""
-    settings = replace(RegistrationSettings.fast(), steps=STEPS)
+    settings = replace(RegistrationSettings.preset("fast"), steps=STEPS)
     for pair in pairs:
         start = time.perf_counter()
         case = Case.read(pair.fixed, pair.moving, None, None, None, pair.labels)
-        found = register(case.fixed, case.moving, initial="geometry", settings=settings)
+        found = register(case.fixed, case.moving, initial_transform="geometry", settings=settings)
         seconds = {"read": 0.0, "register": time.perf_counter() - start}
         folder = output / pair.name
         folder.mkdir(parents=True)
-        results.write(folder, case, found, seconds=seconds, device="cpu", initial="geometry")
+        results.write(
+            folder, case, found, seconds=seconds, device="cpu", initial_transform="geometry"
+        )
     return ""
 
 

@@ -20,7 +20,7 @@ from itk_nephi.demonstration import MODEL
 from itk_nephi.model_file import load_model
 from itk_nephi.nephi import NePhi
 from itk_nephi.training import BEST, CHECKPOINT, train
-from itk_nephi.training_settings import Recipe
+from itk_nephi.training_settings import TrainingConfig
 from itk_nephi.validation import Scores, judge
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,23 +57,23 @@ class Benchmark:
 
     def _trained(self, name: str, data: Path | None = None) -> NePhi:
         """Return the best model of a training that ``configs`` describes, made before or now."""
-        recipe = Recipe.read(ROOT / "configs" / f"{name}.toml", data)
+        config = TrainingConfig.read(ROOT / "configs" / f"{name}.toml", data)
         if self.quick:
-            recipe = replace(
-                recipe,
-                training=replace(recipe.training, steps=4, validate_every=4),
-                pairs=replace(recipe.pairs, count=4),
-                validation=replace(recipe.validation, count=1),
+            config = replace(
+                config,
+                training=replace(config.training, steps=4, validate_every=4),
+                pairs=replace(config.pairs, count=4),
+                validation=replace(config.validation, count=1),
             )
         folder = self.output / "models" / name
         start = time.perf_counter()
         train(
-            recipe.pairs,
-            recipe.validation,
-            recipe.model,
-            recipe.training,
+            config.pairs,
+            config.validation,
+            config.model,
+            config.training,
             folder,
-            augmentation=recipe.augmentation,
+            augmentation=config.augmentation,
             resume=(folder / CHECKPOINT).exists(),
         )
         taken = folder / SECONDS
@@ -156,11 +156,13 @@ def kept(
     return list(zip(scores, figures["seconds"], strict=True))
 
 
-def registered(initial: str, **options: Any) -> Callable[[TrainingPair], Any]:
+def registered(initial_transform: str, **options: Any) -> Callable[[TrainingPair], Any]:
     """Return what registers a pair, with options of ``register``."""
 
     def transform_of(pair: TrainingPair) -> Any:
-        return register(pair.fixed, pair.moving, initial=initial, **options).fixed_to_moving
+        return register(
+            pair.fixed, pair.moving, initial_transform=initial_transform, **options
+        ).fixed_to_moving
 
     return transform_of
 

@@ -35,7 +35,7 @@ SHOWN = {
     "Dice, mean": "Dice",
     "folding": "folding",
     "SD of log Jacobian": "SD of log Jacobian",
-    "there and back, mean mm": "there and back, mm",
+    "inverse consistency error, mean mm": "inverse consistency, mm",
     "time s": "s",
     "memory MiB": "MiB",
 }
@@ -54,19 +54,19 @@ COMPARED = "nephi,elastix,demons,ants"
 def write_phantoms(folder: Path, *, quick: bool) -> Path:
     """Write the phantoms' files, and return the table that names them."""
     images = ["fixed", "moving", "fixed_labels", "moving_labels"]
-    columns = ["name", *images, "landmarks"]
+    columns = ["name", *images, "evaluation_landmarks"]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "pairs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for number, how in enumerate(PHANTOMS[: 1 if quick else None]):
             phantom = lung(**(how | {"size": (32, 28, 24)} if quick else how))
-            row = {"name": f"chest-{number}", "landmarks": f"{number}-landmarks.csv"}
+            row = {"name": f"chest-{number}", "evaluation_landmarks": f"{number}-landmarks.csv"}
             for name in images:
                 row[name] = f"{number}-{name}.mha"
                 itk.imwrite(getattr(phantom, name), folder / row[name], compression=True)
             both = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
-            write_landmarks(folder / row["landmarks"], both)
+            write_landmarks(folder / row["evaluation_landmarks"], both)
             writer.writerow(row)
     return folder / "pairs.csv"
 
@@ -87,9 +87,9 @@ def direct_elastix(folder: Path) -> None:
     images = {
         name: itk.imread(path, itk.UC if "mask" in name else itk.F)
         for name, path in LUNG_PAIR.items()
-        if name != "landmarks"
+        if name != "evaluation_landmarks"
     }
-    landmarks = np.loadtxt(LUNG_PAIR["landmarks"], delimiter=",", skiprows=1)
+    landmarks = np.loadtxt(LUNG_PAIR["evaluation_landmarks"], delimiter=",", skiprows=1)
     points = folder / "points.txt"
     lines = [" ".join(map(repr, point)) for point in landmarks[:, :3].tolist()]
     points.write_text("\n".join(["point", str(len(lines)), *lines]))
@@ -178,7 +178,7 @@ def main() -> None:
     if not arguments.quick:
         masks = ["--fixed-mask", LUNG / "fixed_mask.mha", "--moving-mask", LUNG / "moving_mask.mha"]
         images = [LUNG / "fixed.mha", LUNG / "moving.mha"]
-        landmarks = ["--landmarks", LUNG_PAIR["landmarks"]]
+        landmarks = ["--evaluation-landmarks", LUNG_PAIR["evaluation_landmarks"]]
         found = compared(output / "lung", *images, *masks, *landmarks)
         command = [sys.executable, __file__, "-o", str(output), "--direct"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)

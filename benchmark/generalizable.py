@@ -13,7 +13,7 @@ shows that everything runs, nothing else.
 predicts               before, predicted, refined by 10, 25, 50 steps, and from scratch
 diffeomorphic          folding on a grid twice as fine, and how far points come back
 regularizer-points     registrations of triangles and circles with 4^-1 to 4^-7 of 512^2 pixels
-diffusion              gradient inverse consistency and a diffusion penalty, each weight swept
+diffusion              GradICON and a diffusion penalty, each weight swept
 latent                 maps between two pairs' codes, global and local code apart
 single-resolution      the same loss and steps for a neural field and a displacement of each voxel
 pre-align              before, pre-aligned, NePhi alone, both, both with refinement
@@ -48,23 +48,25 @@ FROM_SCRATCH = "from scratch, fast"
 def predicts(benchmark: Benchmark) -> str:
     """Compare predictions, their refinements and registrations from scratch on unseen pairs."""
     rows, told = [], []
-    for name, (model, pairs, initial) in benchmark.cases().items():
-        fast = RegistrationSettings.fast()
+    for name, (model, pairs, initial_transform) in benchmark.cases().items():
+        fast = RegistrationSettings.preset("fast")
         methods = {
-            "before": lambda pair: pair.initial,
-            "predicted": registered(initial, model=model),
+            "before": lambda pair: pair.initial_transform,
+            "predicted": registered(initial_transform, model=model),
         }
         for refine in ("code", "code_and_weights"):
             for steps in benchmark.refinements:
                 label = f"+ {steps} steps, {refine.replace('_', ' ')}"
                 methods[label] = registered(
-                    initial, model=model, refine=refine, refine_steps=steps, settings=fast
+                    initial_transform, model=model, refine=refine, refine_steps=steps, settings=fast
                 )
         for steps in benchmark.refinements:
-            settings = replace(fast, steps=steps, smoothing=fast.smoothing[-1:])
-            methods[f"from scratch, {steps} steps"] = registered(initial, settings=settings)
+            settings = replace(fast, steps=steps, smoothing_sigmas=fast.smoothing_sigmas[-1:])
+            methods[f"from scratch, {steps} steps"] = registered(
+                initial_transform, settings=settings
+            )
         methods[FROM_SCRATCH] = registered(
-            initial, settings=replace(fast, steps=3) if benchmark.quick else fast
+            initial_transform, settings=replace(fast, steps=3) if benchmark.quick else fast
         )
         found, folds = {}, {}
         for method, transform_of in methods.items():
@@ -96,17 +98,17 @@ def predicts(benchmark: Benchmark) -> str:
 def diffeomorphic(benchmark: Benchmark) -> str:
     """Count folds on a grid twice as fine, and see how far points come back."""
     rows = []
-    for name, (model, pairs, initial) in benchmark.cases().items():
+    for name, (model, pairs, initial_transform) in benchmark.cases().items():
         for steps in (0, benchmark.refinements[-1]):
             folded, errors = [], []
             for pair in pairs:
                 result = register(
                     pair.fixed,
                     pair.moving,
-                    initial=initial,
+                    initial_transform=initial_transform,
                     model=model,
                     refine_steps=steps,
-                    settings=RegistrationSettings.fast(),
+                    settings=RegistrationSettings.preset("fast"),
                 )
                 fine = ImageDomain.of(pair.fixed).twice_as_fine()
                 points = fine.grid_points().reshape(-1, fine.dimension)
@@ -127,10 +129,10 @@ def diffeomorphic(benchmark: Benchmark) -> str:
                     f"{max(errors):.3f}",
                 ]
             )
-    header = ["data", "method", "folding %", "its worst", "there and back mm", "its worst"]
+    header = ["data", "method", "folding %", "its worst", "inverse consistency mm", "its worst"]
     benchmark.write("diffeomorphic", header, rows)
     return "; ".join(
-        f"{name}, {method}: {folded} % folded, {error} mm there and back"
+        f"{name}, {method}: {folded} % folded, {error} mm inverse consistency error"
         for name, method, folded, _, error, _ in rows
     )
 
@@ -155,7 +157,7 @@ ROWS = {
     "predicts": ("predicts unseen pairs at once", predicts),
     "diffeomorphic": ("approximately diffeomorphic", diffeomorphic),
     "regularizer-points": ("a few points suffice for the regularizer", regularizer_points),
-    "diffusion": ("gradient inverse consistency against a diffusion penalty", diffusion),
+    "diffusion": ("GradICON against a diffusion penalty", diffusion),
     "latent": ("global and local code have meanings of their own", latent),
     "single-resolution": ("as good as a displacement of each voxel", single_resolution),
     "pre-align": ("refines a pre-aligned pair", pre_align),

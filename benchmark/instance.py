@@ -67,7 +67,7 @@ def lung_row(trials: list[dict[str, Any]]) -> list[str]:
         spread([np.median(e) for e in errors]),
         spread([np.percentile(e, 95) for e in errors]),
         f"{max((f['folding_fine'] for f in trials), default=np.nan):.2g}",
-        spread([f["sd_log_jacobian"] for f in trials]),
+        spread([f["log_jacobian_sd"] for f in trials]),
         spread([f["seconds"] for f in trials], 1),
         spread([f["memory_mib"] for f in trials], 0),
     ]
@@ -100,7 +100,7 @@ def grid_steps(points: Any, domain: ImageDomain) -> Any:
 
 def rounding_rows() -> list[list[str]]:
     """Return what a perfect map would reach, as its landmarks are rounded to these grids."""
-    both = np.loadtxt(LUNG_PAIR["landmarks"], delimiter=",", skiprows=1)
+    both = np.loadtxt(LUNG_PAIR["evaluation_landmarks"], delimiter=",", skiprows=1)
     generator = np.random.default_rng(0)
     moving, fixed = (
         grid_steps(points, ImageDomain.of(itk.imread(LUNG_PAIR[name])))
@@ -164,7 +164,7 @@ def written(pair: ImagePair, folder: Path) -> Pair:
         itk.imwrite(getattr(pair, name), path)
     if isinstance(pair, Phantom):
         both = np.concatenate([pair.fixed_landmarks, pair.moving_landmarks], axis=1)
-        paths["landmarks"] = write_landmarks(folder / "landmarks.csv", both)
+        paths["evaluation_landmarks"] = write_landmarks(folder / "landmarks.csv", both)
     return paths
 
 
@@ -211,7 +211,7 @@ def run_phantoms(folder: Path, quick: bool) -> str:
 def run_hippocampus(folder: Path, quick: bool) -> str:
     """Return the table of fifty pairs of subjects."""
     methods = {"elastix": elastix()} | {
-        f"NePhi {name}": nephi(name, initial="geometry") for name in PRESETS[:2]
+        f"NePhi {name}": nephi(name, initial_transform="geometry") for name in PRESETS[:2]
     }
     paths = sorted((DATA / "hippocampus" / "images").glob("*.nii.gz"))
     order = np.random.default_rng(0).permutation(len(paths))[:100].reshape(50, 2)
@@ -266,7 +266,9 @@ def run_histology(folder: Path, quick: bool) -> str:
             points.append(np.loadtxt(source.with_suffix(".csv"), delimiter=",", skiprows=1)[:, 1:])
         count = min(map(len, points))
         both = np.concatenate([p[:count] for p in points], axis=1)
-        pairs[name] = pair | {"landmarks": write_landmarks(inputs / "landmarks.csv", both)}
+        pairs[name] = pair | {
+            "evaluation_landmarks": write_landmarks(inputs / "landmarks.csv", both)
+        }
     methods = {
         "elastix": elastix(),
         "elastix, grid of 40": elastix(grid_spacing=40),

@@ -73,7 +73,9 @@ def draw_latent_space(
 
 def _predicted(model: NePhi, pair: TrainingPair) -> Deformation:
     box = model.settings.box(pair.fixed)
-    return model.predict(pair.fixed, pair.moving, box=box, initial=space_map(pair.initial, box))
+    return model.predict(
+        pair.fixed, pair.moving, box=box, initial_transform=space_map(pair.initial_transform, box)
+    )
 
 
 def _draw(axis: Any, pair: TrainingPair, transform: Any) -> None:

@@ -32,7 +32,7 @@ from voxel_field import VoxelField
 from itk_nephi.dataset import TrainingPair
 from itk_nephi.domain import ImageDomain
 from itk_nephi.encoder import EncoderSettings
-from itk_nephi.initial import initial_transform
+from itk_nephi.initial import compute_initial_transform
 from itk_nephi.inputs import checked_images
 from itk_nephi.model import FieldSettings, LatentCode
 from itk_nephi.nephi import ModelSettings
@@ -49,10 +49,10 @@ from itk_nephi.transform import Deformation
 SIDES = (64, 128, 256, 512)
 PRESETS = ("fast", "default")
 METHODS = {
-    "fast": RegistrationSettings.fast(),
+    "fast": RegistrationSettings.preset("fast"),
     "default": RegistrationSettings(),
     "voxels": RegistrationSettings(steps=2),
-    "training": TrainingSettings(steps=2, batch=1),
+    "training": TrainingSettings(steps=2, batch_size=1),
 }
 
 
@@ -83,13 +83,13 @@ def optimize_voxels(
     """Optimize a displacement of each voxel as :func:`itk_nephi.register` does a neural field."""
     fixed, moving = checked_images([fixed], "fixed"), checked_images([moving], "moving")
     domain = ImageDomain.of(fixed[0])
-    initial = initial_transform("affine", fixed[0], moving[0])
+    initial_transform = compute_initial_transform("affine", fixed[0], moving[0])
     pair = ImagePair(
         fixed=fixed,
         moving=moving,
         fixed_mask=None,
         moving_mask=None,
-        initial=space_map(initial, domain),
+        initial_transform=space_map(initial_transform, domain),
         device=device,
     )
     generator = torch.Generator().manual_seed(0)
@@ -107,8 +107,10 @@ def optimize_voxels(
 def train_on(fixed: Any, moving: Any, settings: TrainingSettings, device: str) -> None:
     """Train a model with an encoder on one pair, at the resolution of its fixed image."""
     (fixed,), (moving,) = checked_images([fixed], "fixed"), checked_images([moving], "moving")
-    initial = initial_transform("affine", fixed, moving)
-    pairs = [TrainingPair(name="chest", fixed=fixed, moving=moving, initial=initial)]
+    initial_transform = compute_initial_transform("affine", fixed, moving)
+    pairs = [
+        TrainingPair(name="chest", fixed=fixed, moving=moving, initial_transform=initial_transform)
+    ]
     domain = ImageDomain.of(fixed)
     model = ModelSettings(encoder=EncoderSettings(), size=domain.size, spacing=domain.spacing)
     with TemporaryDirectory() as folder:

@@ -42,7 +42,7 @@ def prepared_nephi(
     images: Images,
     seed: int,
     preset: str,
-    initial: str,
+    initial_transform: str,
     settings: dict[str, Any],
     representation: str | None = None,
 ) -> Callable[[], Any]:
@@ -63,7 +63,7 @@ def prepared_nephi(
                 images["moving"],
                 fixed_mask=images.get("fixed_mask"),
                 moving_mask=images.get("moving_mask"),
-                initial=initial,
+                initial_transform=initial_transform,
                 settings=replace(chosen(), **settings),
                 seed=seed,
             ).fixed_to_moving
@@ -163,10 +163,10 @@ def judged(transform: Any, pair: dict[str, str], images: Images) -> dict[str, An
     volumes = determinants(transform, images["fixed"], inside)
     figures: dict[str, Any] = {
         "folding_fine": float(np.mean(~(volumes > 0))),
-        "sd_log_jacobian": float(np.log(volumes[volumes > 0]).std()),
+        "log_jacobian_sd": float(np.log(volumes[volumes > 0]).std()),
     }
-    if "landmarks" in pair:
-        with Path(pair["landmarks"]).open() as file:
+    if "evaluation_landmarks" in pair:
+        with Path(pair["evaluation_landmarks"]).open() as file:
             header = file.readline().strip().split(",")
             both = np.loadtxt(file, delimiter=",")
         dimension = len(shape)

@@ -56,7 +56,7 @@ def write_pair(size: tuple[int, int, int], folder: Path) -> list[str]:
             itk.imwrite(fine, folder / f"{name}.mha")
         options += [f"--{role}-mask", str(folder / f"{role}_mask.mha")]
     both = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
-    options += ["--landmarks", str(write_landmarks(folder / "landmarks.csv", both))]
+    options += ["--evaluation-landmarks", str(write_landmarks(folder / "landmarks.csv", both))]
     labels = [str(folder / f"{role}_labels.mha") for role in ("fixed", "moving")]
     return [*options, "--labels", *labels]
 

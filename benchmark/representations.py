@@ -45,9 +45,9 @@ def level_by_level(
 ) -> tuple[list[Progress], bool]:
     """Optimize as usual, but call a function before each level, numbered from 0."""
     history: list[Progress] = []
-    for number, smoothing in enumerate(settings.smoothing):
+    for number, smoothing in enumerate(settings.smoothing_sigmas):
         before(number)
-        level = replace(settings, smoothing=(smoothing,))
+        level = replace(settings, smoothing_sigmas=(smoothing,))
         steps, interrupted = optimize(deformations, pairs, level, *arguments, **options)
         history += steps
         if interrupted:
@@ -62,7 +62,7 @@ def growing_grid(deformations: Sequence[Deformation], *arguments: Any, **options
     """
     (deformation,), settings = deformations, arguments[1]
     last = deformation.code.local_code.shape[:-1]
-    levels = len(settings.smoothing)
+    levels = len(settings.smoothing_sigmas)
 
     def before(number: int) -> None:
         cells = 2 ** (levels - 1 - number)

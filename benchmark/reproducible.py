@@ -56,7 +56,7 @@ def register_pairs(
             fixed_mask=images[f"{one}_mask"],
             moving_mask=images[f"{other}_mask"],
             settings=settings,
-            report=kill_half_way if kill else None,
+            callback=kill_half_way if kill else None,
             **keeping,
         )
         path = folder / "fixed_to_moving.tfm"

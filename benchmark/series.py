@@ -2,11 +2,11 @@
 
     python benchmark/series.py -o OUT [--quick] [--readme]
 
-The phantom breathes in by 6 to 30 mm, in five images. ``fit`` takes them together, ``register`` one
-by one, both with the fast preset and without an initial transform. Judged by the landmarks at the
-times of the images, and at those half-way between two, of which neither has seen an image: there
-the series' own transform stands beside the nearest earlier registration, and beside the mean of the
-points that the registrations before and after find.
+The phantom breathes in by 6 to 30 mm, in five images. ``register_series`` takes them together,
+``register`` one by one, both with the fast preset and without an initial transform. Judged by the
+landmarks at the times of the images, and at those half-way between two, of which neither has seen
+an image: there the series' own transform stands beside the nearest earlier registration, and beside
+the mean of the points that the registrations before and after find.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from tables import table, write_to_readme
 from trials import once, subfolder
 
-from itk_nephi import RegistrationSettings, fit, register
+from itk_nephi import RegistrationSettings, register, register_series
 from itk_nephi.composite import transform_points
 from itk_nephi.metrics import folding_fraction, jacobian_determinant_image
 from itk_nephi.phantom import Phantom, lung
@@ -35,7 +35,7 @@ BETWEEN = (0.3, 0.5, 0.7, 0.9)
 def compare(quick: bool) -> dict[str, Any]:
     """Register all times; return errors in mm, folds as shares, and seconds."""
     size = (32, 28, 24) if quick else None
-    settings = RegistrationSettings.fast()
+    settings = RegistrationSettings.preset("fast")
     if quick:
         settings = replace(settings, steps=3)
 
@@ -46,7 +46,7 @@ def compare(quick: bool) -> dict[str, Any]:
     first = chests[TIMES[0]]
     masks = [chests[share].moving_mask for share in TIMES]
     start = time.perf_counter()
-    series = fit(
+    series = register_series(
         first.fixed,
         [chests[share].moving for share in TIMES],
         TIMES,
@@ -62,7 +62,7 @@ def compare(quick: bool) -> dict[str, Any]:
             chests[share].moving,
             fixed_mask=first.fixed_mask,
             moving_mask=chests[share].moving_mask,
-            initial=None,
+            initial_transform=None,
             settings=settings,
         ).fixed_to_moving
         for share in TIMES

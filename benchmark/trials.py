@@ -29,7 +29,7 @@ LUNG_PAIR = {
     "moving": LUNG / "moving.mha",
     "fixed_mask": LUNG / "fixed_mask.mha",
     "moving_mask": LUNG / "moving_mask.mha",
-    "landmarks": LUNG / "landmarks51.csv",
+    "evaluation_landmarks": LUNG / "landmarks51.csv",
 }
 OUTLIER = 20
 """The landmark of the lung pair that every good transform misses by more than 12 mm."""
@@ -44,12 +44,16 @@ Results = dict[tuple[str, str, int], Figures]
 def nephi(
     preset: str = "default",
     *,
-    initial: str = "affine",
+    initial_transform: str = "affine",
     representation: str | None = None,
     **settings: Any,
 ) -> Method:
     """Return NePhi with changed settings; those of the field as a dict."""
-    options: dict[str, Any] = {"preset": preset, "initial": initial, "settings": settings}
+    options: dict[str, Any] = {
+        "preset": preset,
+        "initial_transform": initial_transform,
+        "settings": settings,
+    }
     if representation is not None:
         options["representation"] = representation
     return {"method": "nephi", "options": options}

@@ -39,7 +39,7 @@ from itk_nephi import FieldSettings
 SMOOTHNESS = (0.1, 0.5, 2.0, 8.0, 32.0)
 GRID_SPACINGS = (7.0, 10.0, 14.0, 20.0, 40.0)
 STYLES = {
-    "NePhi": ("o-", (-8, -11), "smoothness"),
+    "NePhi": ("o-", (-8, -11), "gradicon_weight"),
     "elastix": ("s--", (0, 9), "spacing of its grid"),
 }
 """How a curve is drawn, where its labels stand, points, and what they say."""
@@ -51,13 +51,13 @@ CHANGES = {
     "no global code": nephi(field={"global_code": 0}),
     "latent grid 8": nephi(field={"local_grid": 8}),
     "NCC instead of local NCC": nephi(similarity="ncc"),
-    "one level, smoothing 1": nephi(smoothing=(1.0,), steps=300),
-    "three levels, smoothing 4, 2, 1": nephi(smoothing=(4.0, 2.0, 1.0), steps=100),
+    "one level, smoothing 1": nephi(smoothing_sigmas=(1.0,), steps=300),
+    "three levels, smoothing 4, 2, 1": nephi(smoothing_sigmas=(4.0, 2.0, 1.0), steps=100),
     "half the points": nephi(points=2_500),
-    "no inverse consistency": nephi(inverse_consistency=0.0),
-    "no gradient inverse consistency": nephi(smoothness=0.0),
-    "diffusion instead of gradient inverse consistency": nephi(smoothness=0.0, diffusion=0.5),
-    "bending instead of gradient inverse consistency": nephi(smoothness=0.0, bending=5.0),
+    "no inverse consistency": nephi(inverse_consistency_weight=0.0),
+    "no GradICON": nephi(gradicon_weight=0.0),
+    "diffusion instead of GradICON": nephi(gradicon_weight=0.0, diffusion_weight=0.5),
+    "bending instead of GradICON": nephi(gradicon_weight=0.0, bending_weight=5.0),
     "a quarter of the regularizer's points": nephi(regularizer_points=62),
 }
 
@@ -85,7 +85,9 @@ def error(figures: Figures) -> float:
 def run_smoothness(folder: Path, quick: bool) -> str:
     """Return the table of the sweeps, and draw them."""
     sweeps = {
-        "NePhi": {f"smoothness {value:g}": nephi(smoothness=value) for value in SMOOTHNESS},
+        "NePhi": {
+            f"gradicon_weight {value:g}": nephi(gradicon_weight=value) for value in SMOOTHNESS
+        },
         "elastix": {f"grid of {value:g} mm": elastix(value) for value in GRID_SPACINGS},
     }
     rows = []
@@ -98,7 +100,7 @@ def run_smoothness(folder: Path, quick: bool) -> str:
             if "error" in figures:
                 rows.append([f"{name}, {method}", "failed", *"--"])
                 continue
-            point = (method, figures["sd_log_jacobian"], error(figures))
+            point = (method, figures["log_jacobian_sd"], error(figures))
             curves.setdefault(name, []).append(point)
             numbers = [f"{point[2]:.3f}", f"{point[1]:.3f}", f"{figures['folding_fine']:.2g}"]
             rows.append([f"{name}, {method}", *numbers])
@@ -119,7 +121,7 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
         style, aside, what = STYLES[name]
         axes.plot([p[1] for p in points], [p[2] for p in points], style, label=f"{name}, {what}")
         for label, across, up in points:
-            text = label.removeprefix("smoothness ").removeprefix("grid of ")
+            text = label.removeprefix("gradicon_weight ").removeprefix("grid of ")
             axes.annotate(
                 text, (across, up), aside, textcoords="offset points", fontsize=8, ha="center"
             )
@@ -145,7 +147,7 @@ def run_ablation(folder: Path, quick: bool) -> str:
             rows.append([change, "failed", *"-----"])
             continue
         row = [change, f"{error(found):.3f}", f"{error(found) - error(default):+.3f}"]
-        row += [f"{found['folding_fine']:.2g}", f"{found['sd_log_jacobian']:.3f}"]
+        row += [f"{found['folding_fine']:.2g}", f"{found['log_jacobian_sd']:.3f}"]
         row.append(f"{found['cpu_seconds']:.0f}")
         rows.append([*row, f"{found['cpu_seconds'] - default['cpu_seconds']:+.0f}"])
     header = ["change", "mean mm, without the outlier", "against the default, mm"]
@@ -168,7 +170,7 @@ def run_representations(folder: Path, quick: bool) -> str:
         row = [name, spread([error(figures) for figures in found])]
         row.append(spread([error(figures) - error(default) for figures, default in pairs]))
         row.append(f"{max((f['folding_fine'] for f in found), default=np.nan):.2g}")
-        row.append(spread([f["sd_log_jacobian"] for f in found]))
+        row.append(spread([f["log_jacobian_sd"] for f in found]))
         rows.append([*row, spread([f["cpu_seconds"] for f in found], 1)])
     header = ["representation", "mean mm, without the outlier", "against the default, mm"]
     header += ["share of folds, at most", "SD of log Jacobian", "processor s"]

@@ -19,7 +19,6 @@ from itk_nephi.loss import objective
 from itk_nephi.model import Code
 from itk_nephi.pair import ImagePair
 from itk_nephi.sampling import space_map
-from itk_nephi.similarity import Similarity
 
 
 class VoxelField(nn.Module):
@@ -62,17 +61,15 @@ def register_voxels(
         moving=[pair.moving],
         fixed_mask=None,
         moving_mask=None,
-        initial=space_map(pair.initial, ImageDomain.of(pair.fixed)),
+        initial_transform=space_map(pair.initial_transform, ImageDomain.of(pair.fixed)),
         device=torch.device("cpu"),
     )
     domain = images.domain
     field, inverse_field = VoxelField(domain), VoxelField(domain)
-    similarity = Similarity.of(
-        settings.similarity, voxel=images.voxel_size, windows=settings.local_windows
-    )
+    similarity = settings.compared(images.voxel_size)
     generator = torch.Generator().manual_seed(seed)
     code = PairCode(torch.zeros(1), torch.zeros(1, 1))
-    for smoothing in settings.smoothing:
+    for smoothing in settings.smoothing_sigmas:
         channels = images.channels(smoothing, similarity.channels)
         optimizer = torch.optim.Adam(
             [*field.parameters(), *inverse_field.parameters()], lr=learning_rate

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fixed,
         moving,
         settings=itk_nephi.RegistrationSettings(
-            similarity="mind_ssc", smoothing=(4, 2, 1), steps=options.steps
+            similarity="mind_ssc", smoothing_sigmas=(4, 2, 1), steps=options.steps
         ),
     )
 
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         header="fixed_x,fixed_y,moving_x,moving_y",
         comments="",
     )
-    print(f"there and back: {np.linalg.norm(back - points, axis=1).mean():.3f} mm off on average")
+    errors = np.linalg.norm(back - points, axis=1)
+    print(f"inverse consistency error: {errors.mean():.3f} mm on average")
 
 
 if __name__ == "__main__":

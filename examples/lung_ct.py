@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"folding: {folding_fraction(determinants, inside):.4%} of the voxels")
     if not options.fixed:
         pairs = phantom.fixed_landmarks, phantom.moving_landmarks
-        before = landmark_errors(registration.initial, *pairs).mean()
+        before = landmark_errors(registration.initial_transform, *pairs).mean()
         now = landmark_errors(registration.fixed_to_moving, *pairs).mean()
         print(f"landmark error: {before:.2f} mm after the affine registration, {now:.2f} mm now")
 

@@ -6,7 +6,7 @@ composite                 any ITK transform: its parts, where it maps points, Ja
 image                     images as tensors, sampled at coords
 interpolation             linear interpolation on grids, with derivatives
 model                     the network: two deformation fields that share a latent code
-fused                     the same there and back in compiled code, on the CPU
+fused                     the same, forward and backward, in compiled code on the CPU
 channels                  what of an image is compared
 similarity                how it is compared: the dissimilarities, by name
 loss                      the objective: dissimilarity, regularizer, landmarks; their sum
@@ -22,7 +22,7 @@ nephi, model_file         that model: it predicts a pair's deformation; its file
 refinement                how ``register()`` refines what such a model predicts
 checks, binning           images and masks: checked, and averaged where they are too large
 inputs, registration      ``register()``: one image pair to two transforms; its arguments' checks
-series                    ``fit()``: images of a subject at several times
+series                    ``register_series()``: images of a subject at several times
 method                    what ``itk.NePhiRegistrationMethod`` leaves to Python
 dataset, augmentation     pairs to train on, and how they are changed at random
 batch_loss, training      ``train()``: many pairs to a model
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from itk_nephi.nephi import ModelSettings, NePhi
     from itk_nephi.optimization import Progress
     from itk_nephi.registration import Registration, register
-    from itk_nephi.series import Series, fit
+    from itk_nephi.series import Series, register_series
     from itk_nephi.settings import RegistrationSettings
     from itk_nephi.training import train
     from itk_nephi.training_settings import TrainingSettings
@@ -94,9 +94,9 @@ __all__ = [
     "RegistrationSettings",
     "Series",
     "TrainingSettings",
-    "fit",
     "load_model",
     "register",
+    "register_series",
     "save_model",
     "train",
 ]
@@ -111,9 +111,9 @@ _HOMES = {
     "Registration": "registration",
     "Series": "series",
     "TrainingSettings": "training_settings",
-    "fit": "series",
     "load_model": "model_file",
     "register": "registration",
+    "register_series": "series",
     "save_model": "model_file",
     "train": "training",
 }

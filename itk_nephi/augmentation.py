@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itk_nephi.composite import composite, flat_transforms
+from itk_nephi.composite import compose, flatten
 from itk_nephi.dataset import Cache, PairSource, TrainingPair
 from itk_nephi.domain import ImageDomain
 from itk_nephi.nephi import ModelSettings
@@ -132,7 +132,7 @@ class Samples:
     def _make(self, pair: TrainingPair, rng: np.random.Generator) -> Sample:
         box = self._model.box(pair.fixed, pair.fixed_mask)
         to_fixed, to_moving = self._augmentation.draw(box, rng)
-        to_moving = composite([to_moving, *flat_transforms(pair.initial)])
+        to_moving = compose([to_moving, *flatten(pair.initial_transform)])
         found = []
         for image, mask, to_image in (
             (pair.fixed, pair.fixed_mask, to_fixed),

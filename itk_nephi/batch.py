@@ -41,7 +41,7 @@ class BatchSettings:
     ----------
     registration : RegistrationSettings
         How each pair is registered.
-    initial : str
+    initial_transform : str
         The kind of initial transform of the pairs whose row names none.
     device : str
         What torch calls it.
@@ -58,7 +58,7 @@ class BatchSettings:
     """
 
     registration: RegistrationSettings
-    initial: str = "affine"
+    initial_transform: str = "affine"
     device: str = "cpu"
     seed: int = 0
     threads: int = 1
@@ -181,18 +181,27 @@ def run_pair(pair: PairRow, output: Path, settings: BatchSettings) -> Outcome:
 def _register(pair: PairRow, stage: Path, settings: BatchSettings) -> None:
     start = time.perf_counter()
     case = Case.read(
-        pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask, pair.landmarks, pair.labels
+        pair.fixed,
+        pair.moving,
+        pair.fixed_mask,
+        pair.moving_mask,
+        pair.evaluation_landmarks,
+        pair.labels,
+        guide_landmarks=pair.guide_landmarks,
     )
-    initial: Any = pair.initial or settings.initial
-    if "initial" in pair.files:
-        initial = read_transform(pair.files["initial"], "initial", case.dimension)
+    initial_transform: Any = pair.initial_transform or settings.initial_transform
+    if "initial_transform" in pair.files:
+        initial_transform = read_transform(
+            pair.files["initial_transform"], "initial_transform", case.dimension
+        )
     seconds = {"read": time.perf_counter() - start}
     result = registration.register(
         case.fixed,
         case.moving,
         fixed_mask=case.fixed_mask,
         moving_mask=case.moving_mask,
-        initial=initial,
+        guide_landmarks=case.guide_landmarks,
+        initial_transform=initial_transform,
         settings=settings.registration,
         device=settings.device,
         seed=settings.seed,
@@ -206,7 +215,7 @@ def _register(pair: PairRow, stage: Path, settings: BatchSettings) -> None:
         result,
         seconds=seconds,
         device=settings.device,
-        initial=pair.initial or settings.initial,
+        initial_transform=pair.initial_transform or settings.initial_transform,
     )
 
 
@@ -237,7 +246,8 @@ def _digest(pair: PairRow, settings: BatchSettings) -> str:
     """Return the checksum of all that decides on a result."""
     parts = asdict(settings) | {
         "files": {column: _checksum(path) for column, path in pair.files.items()},
-        "initial": "initial" not in pair.files and (pair.initial or settings.initial),
+        "initial_transform": "initial_transform" not in pair.files
+        and (pair.initial_transform or settings.initial_transform),
         "versions": [importlib.metadata.version(name) for name in ("itk-nephi", "itk", "torch")],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

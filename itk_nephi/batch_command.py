@@ -23,7 +23,8 @@ def batch(
         typer.Argument(
             metavar="TABLE",
             help="CSV with columns fixed, moving, and if you like name, fixed_mask, moving_mask, "
-            "fixed_labels, moving_labels, landmarks, initial; files relative to its folder.",
+            "fixed_labels, moving_labels, evaluation_landmarks, guide_landmarks, "
+            "initial_transform; files relative to its folder.",
         ),
     ],
     output: options.Folder,
@@ -37,7 +38,7 @@ def batch(
         str | None,
         typer.Option(help="Compute on the workers of this Dask scheduler.", metavar="ADDRESS"),
     ] = None,
-    initial: Annotated[
+    initial_transform: Annotated[
         str, typer.Option(help="identity, geometry, moments or affine, where TABLE names none.")
     ] = "affine",
     preset: options.PresetOption = options.Preset.default,
@@ -46,8 +47,8 @@ def batch(
     seed: options.Seed = 0,
     steps: options.Steps = None,
     points: options.Points = None,
-    smoothness: options.Smoothness = None,
-    smoothing: options.Smoothing = None,
+    gradicon_weight: options.GradiconWeight = None,
+    smoothing_sigmas: options.SmoothingSigmas = None,
     working_voxels: options.WorkingVoxels = None,
     elastix_parameters: options.ElastixParameters = None,
 ) -> None:
@@ -59,8 +60,11 @@ def batch(
     rows of summary.csv and summary.html with the reason, and tried again by
     the next run.
     """
-    if initial not in KINDS:
-        raise ValueError(f"expected --initial to be one of {', '.join(KINDS)}, got {initial!r}")
+    if initial_transform not in KINDS:
+        raise ValueError(
+            f"expected --initial-transform to be one of {', '.join(KINDS)}, got "
+            f"{initial_transform!r}"
+        )
     pairs = read_pairs(table)
     from itk_nephi.batch import BatchSettings, run_batch
     from itk_nephi.summary import write_summary
@@ -71,12 +75,12 @@ def batch(
             similarity=similarity,
             steps=steps,
             points=points,
-            smoothness=smoothness,
-            smoothing=smoothing,
+            gradicon_weight=gradicon_weight,
+            smoothing_sigmas=smoothing_sigmas,
             working_voxels=working_voxels,
             elastix_parameters=elastix_parameters,
         ),
-        initial=initial,
+        initial_transform=initial_transform,
         device=device,
         seed=seed,
         threads=threads,

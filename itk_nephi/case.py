@@ -26,7 +26,7 @@ class Case:
         Further images of both subjects, to register together with the first.
     guide_landmarks : tuple of array, optional
         Corresponding fixed and moving points, shape (N, D), mm, to steer the registration.
-    landmarks : tuple of array, optional
+    evaluation_landmarks : tuple of array, optional
         The same, to judge it.
     labels : tuple of itk.Image, optional
         Fixed and moving label images.
@@ -41,7 +41,7 @@ class Case:
     fixed_channels: list[Any]
     moving_channels: list[Any]
     guide_landmarks: tuple[Array, Array] | None
-    landmarks: tuple[Array, Array] | None
+    evaluation_landmarks: tuple[Array, Array] | None
     labels: tuple[Any, Any] | None
     paths: dict[str, str]
 
@@ -52,7 +52,7 @@ class Case:
         moving: Path,
         fixed_mask: Path | None = None,
         moving_mask: Path | None = None,
-        landmarks: Path | None = None,
+        evaluation_landmarks: Path | None = None,
         labels: tuple[Path, Path] | None = None,
         *,
         fixed_channels: Sequence[Path] = (),
@@ -85,7 +85,10 @@ class Case:
                     f"expected {name} in {dimension} dimensions like FIXED, "
                     f"got {arguments[name]} in {image.GetImageDimension()}"
                 )
-        tables = {"--guide-landmarks": guide_landmarks, "--landmarks": landmarks}
+        tables = {
+            "--guide-landmarks": guide_landmarks,
+            "--evaluation-landmarks": evaluation_landmarks,
+        }
         arguments |= {name: path for name, path in tables.items() if path}
         pairs = {
             name: read_landmarks(path, name, dimension) for name, path in tables.items() if path
@@ -98,7 +101,7 @@ class Case:
             fixed_channels=[images[name] for name in channels if "fixed" in name],
             moving_channels=[images[name] for name in channels if "moving" in name],
             guide_landmarks=pairs.get("--guide-landmarks"),
-            landmarks=pairs.get("--landmarks"),
+            evaluation_landmarks=pairs.get("--evaluation-landmarks"),
             labels=(images["--labels FIXED"], images["--labels MOVING"]) if labels else None,
             paths={
                 re.sub(r"\W+", "_", name.strip("-")).lower(): str(path)

@@ -17,7 +17,7 @@ import itk
 import numpy as np
 import torch
 
-from itk_nephi.composite import flat_transforms
+from itk_nephi.composite import flatten
 from itk_nephi.domain import ImageDomain
 from itk_nephi.settings import RegistrationSettings
 
@@ -107,7 +107,7 @@ def described_run(
     Parameters
     ----------
     settings : RegistrationSettings
-        How to register; a function as the similarity is known by its name.
+        How to register; a dissimilarity is known by its name.
     seed : int
         The seed of all random numbers.
     inputs : dict of str to object
@@ -135,7 +135,7 @@ def _feed(update: Callable[[Any], None], value: Any) -> None:
     elif value is None or isinstance(value, str):
         update(repr(value).encode())
     elif isinstance(value, itk.TransformBaseTemplate[itk.D]):
-        for part in flat_transforms(value):
+        for part in flatten(value):
             update(part.GetNameOfClass().encode())
             _feed(update, [np.array(part.GetParameters()), np.array(part.GetFixedParameters())])
     elif hasattr(value, "GetLargestPossibleRegion"):

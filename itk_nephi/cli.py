@@ -64,7 +64,7 @@ class Refine(StrEnum):
     """What the steps after a prediction change."""
 
     code = "code"
-    all = "all"
+    code_and_weights = "code_and_weights"
 
 
 class Interpolation(StrEnum):
@@ -131,15 +131,15 @@ def register(
     guide_landmarks: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of landmark pairs to bring together, columns as for --landmarks: these steer "
-            "the registration, and say nothing of its quality."
+            help="CSV of landmark pairs to bring together, columns as for --evaluation-landmarks: "
+            "these steer the registration, and say nothing of its quality."
         ),
     ] = None,
-    initial: Annotated[
+    initial_transform: Annotated[
         str,
         typer.Option(help="identity, geometry, moments, affine, or a file with any ITK transform."),
     ] = "affine",
-    landmarks: Annotated[
+    evaluation_landmarks: Annotated[
         Path | None,
         typer.Option(
             help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm, only to judge "
@@ -159,8 +159,8 @@ def register(
     preset: options.PresetOption = options.Preset.default,
     steps: options.Steps = None,
     points: options.Points = None,
-    smoothness: options.Smoothness = None,
-    smoothing: options.Smoothing = None,
+    gradicon_weight: options.GradiconWeight = None,
+    smoothing_sigmas: options.SmoothingSigmas = None,
     working_voxels: options.WorkingVoxels = None,
     elastix_parameters: options.ElastixParameters = None,
     early_stop: options.EarlyStop = False,
@@ -198,8 +198,8 @@ def register(
             similarity=similarity,
             steps=steps,
             points=points,
-            smoothness=smoothness,
-            smoothing=smoothing,
+            gradicon_weight=gradicon_weight,
+            smoothing_sigmas=smoothing_sigmas,
             working_voxels=working_voxels,
             elastix_parameters=elastix_parameters,
             early_stop=early_stop,
@@ -211,7 +211,7 @@ def register(
             moving,
             fixed_mask,
             moving_mask,
-            landmarks,
+            evaluation_landmarks,
             labels,
             fixed_channels=fixed_channel or [],
             moving_channels=moving_channel or [],
@@ -220,25 +220,29 @@ def register(
         if warm_start is not None:
             case.paths["warm_start"] = str(warm_start)
         weights = channel_weights and options.numbers(channel_weights, "--channel-weights")
-        kind = initial if initial in KINDS else _initial_transform(initial, case.dimension)
+        kind = (
+            initial_transform
+            if initial_transform in KINDS
+            else _initial_transform(initial_transform, case.dimension)
+        )
         seconds = {"read": time.perf_counter() - start}
-        with shown_progress() as report:
+        with shown_progress() as callback:
             result = registration.register(
                 [case.fixed, *case.fixed_channels],
                 [case.moving, *case.moving_channels],
                 fixed_mask=case.fixed_mask,
                 moving_mask=case.moving_mask,
                 channel_weights=weights or None,
-                landmarks=case.guide_landmarks,
-                initial=kind,
+                guide_landmarks=case.guide_landmarks,
+                initial_transform=kind,
                 warm_start=warm_start and options.warm_start_transform(warm_start, case.dimension),
                 model=model,
                 refine_steps=refine_steps,
-                refine="code" if refine is Refine.code else "code_and_weights",
+                refine=refine.value,
                 settings=settings,
                 device=device,
                 seed=seed,
-                report=report,
+                callback=callback,
                 checkpoint=checkpoint,
             )
         seconds["register"] = time.perf_counter() - start - seconds["read"]
@@ -251,9 +255,9 @@ def register(
         if model is not None:
             case.paths["model"] = str(model)
         metrics = results.write(
-            stage, case, result, seconds=seconds, device=device, initial=initial
+            stage, case, result, seconds=seconds, device=device, initial_transform=initial_transform
         )
-    typer.echo(results.summary(metrics, output))
+    typer.echo(results.format_summary(metrics, output))
     if result.interrupted:
         raise typer.Exit(130)
 
@@ -354,7 +358,7 @@ def demo(
         output,
         fixed_mask=paths["fixed_mask"],
         moving_mask=paths["moving_mask"],
-        landmarks=output / "landmarks.csv",
+        evaluation_landmarks=output / "landmarks.csv",
         labels=(paths["fixed_labels"], paths["moving_labels"]),
         device=device,
         seed=seed,
@@ -374,7 +378,7 @@ def _initial_transform(name: str, dimension: int) -> Any:
     path = Path(name)
     if not path.exists():
         raise ValueError(
-            "expected --initial to be identity, geometry, moments, affine or a transform file, got "
-            f"{name}, which does not exist"
+            "expected --initial-transform to be identity, geometry, moments, affine or a transform "
+            f"file, got {name}, which does not exist"
         )
-    return files.read_transform(path, "--initial", dimension)
+    return files.read_transform(path, "--initial-transform", dimension)

@@ -21,12 +21,13 @@ def compare(
         Path | None,
         typer.Option(
             help="CSV of several pairs instead, with columns fixed, moving, and any of name, "
-            "fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks, initial."
+            "fixed_mask, moving_mask, fixed_labels, moving_labels, evaluation_landmarks, "
+            "initial_transform."
         ),
     ] = None,
     fixed_mask: Annotated[Path | None, typer.Option(help="Not zero where to compare.")] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
-    landmarks: Annotated[
+    evaluation_landmarks: Annotated[
         Path | None,
         typer.Option(help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm."),
     ] = None,
@@ -34,7 +35,7 @@ def compare(
         tuple[Path, Path] | None,
         typer.Option(help="Label images of fixed and moving.", metavar="FIXED MOVING"),
     ] = None,
-    initial: Annotated[
+    initial_transform: Annotated[
         str,
         typer.Option(
             help="Where all but `elastix` start: identity, geometry, moments, affine, or a file."
@@ -88,7 +89,7 @@ def compare(
         "elastix_parameters": elastix_parameters or [],
         "seed": seed,
         "threads": threads,
-        "report": lambda line: typer.echo(line, err=True),
+        "callback": lambda line: typer.echo(line, err=True),
     }
     if table is None:
         if fixed is None or moving is None:
@@ -102,22 +103,25 @@ def compare(
             moving_mask=moving_mask,
             fixed_labels=labels and labels[0],
             moving_labels=labels and labels[1],
-            landmarks=landmarks,
-            initial=initial,
+            evaluation_landmarks=evaluation_landmarks,
+            initial_transform=initial_transform,
         )
         if faults := pair_faults(pair):
             raise ValueError("; ".join(faults))
         with staged(output, "--output"):
             found = comparison.compare_pair(
-                _reader(pair)(), output, names, initial=initial, **settings
+                _reader(pair)(), output, names, initial_transform=initial_transform, **settings
             )
         rows = found["methods"]
     else:
-        single = (fixed, moving, fixed_mask, moving_mask, landmarks, labels)
+        single = (fixed, moving, fixed_mask, moving_mask, evaluation_landmarks, labels)
         if any(value is not None for value in single):
             raise ValueError("expected the images of all pairs in --table, got some beside it")
         pairs = read_pairs(table, "--table")
-        cases = [(pair.name, _reader(pair), pair.initial or initial) for pair in pairs]
+        cases = [
+            (pair.name, _reader(pair), pair.initial_transform or initial_transform)
+            for pair in pairs
+        ]
         with staged(output, "--output"):
             found = comparison.compare_pairs(cases, output, names, **settings)
         rows = [row for pair in found["pairs"] for row in pair["methods"]]
@@ -144,6 +148,6 @@ def _reader(pair: PairRow) -> Callable[[], Case]:
         pair.moving,
         pair.fixed_mask,
         pair.moving_mask,
-        pair.landmarks,
+        pair.evaluation_landmarks,
         pair.labels,
     )

@@ -67,7 +67,7 @@ def measured(case: Case, fixed_to_moving: Any, moving_to_fixed: Any = None) -> d
     Returns
     -------
     dict
-        As in metrics.json: ``folding_fraction`` and ``standard_deviation_of_log_jacobian`` in the
+        As in metrics.json: ``folding_fraction`` and ``log_jacobian_sd`` in the
         fixed mask; with an inverse ``inverse_consistency_error_mm``, mean and p95; with landmarks
         ``landmark_error_mm``, count, mean, median, p95 and max; with labels ``dice`` of each.
     """
@@ -75,9 +75,7 @@ def measured(case: Case, fixed_to_moving: Any, moving_to_fixed: Any = None) -> d
     determinants = metrics.jacobian_determinant_image(fixed_to_moving, case.fixed)
     found: dict[str, Any] = {
         "folding_fraction": metrics.folding_fraction(determinants, inside),
-        "standard_deviation_of_log_jacobian": metrics.standard_deviation_of_log_jacobian(
-            determinants, inside
-        ),
+        "log_jacobian_sd": metrics.log_jacobian_sd(determinants, inside),
     }
     if moving_to_fixed is not None:
         points = ImageDomain.of(case.fixed).voxel_points(measured_voxels(inside))
@@ -85,8 +83,8 @@ def measured(case: Case, fixed_to_moving: Any, moving_to_fixed: Any = None) -> d
             metrics.inverse_consistency_errors(fixed_to_moving, moving_to_fixed, points),
             ("mean", "p95"),
         )
-    if case.landmarks is not None:
-        errors = metrics.landmark_errors(fixed_to_moving, *case.landmarks)
+    if case.evaluation_landmarks is not None:
+        errors = metrics.landmark_errors(fixed_to_moving, *case.evaluation_landmarks)
         found["landmark_error_mm"] = {"count": len(errors)} | statistics(errors)
     if case.labels is not None:
         overlaps = metrics.dice(*case.labels, fixed_to_moving)
@@ -99,7 +97,7 @@ def compare_pair(
     folder: Path,
     methods: Iterable[str],
     *,
-    report: Callable[[str], None] = lambda _: None,
+    callback: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Run methods on a pair, one after the other, each in a folder of its name.
@@ -112,7 +110,7 @@ def compare_pair(
         Where the folders go, and comparison.json, .csv, .md and report.html.
     methods : iterable of str
         Of :data:`itk_nephi.peers.METHODS`.
-    report : callable
+    callback : callable
         Told how each method went.
     **settings
         Further arguments of :func:`run_method`.
@@ -126,10 +124,10 @@ def compare_pair(
     rows = []
     for name in methods:
         rows.append(run_method(name, case, folder / name, **settings))
-        report(_told(rows[-1]))
+        callback(_told(rows[-1]))
     result = {
         "methods": rows,
-        "initial": settings.get("initial", "affine"),
+        "initial_transform": settings.get("initial_transform", "affine"),
         "elastix_parameters": [str(path) for path in settings.get("elastix_parameters", ())],
         "seed": settings.get("seed"),
         "threads": settings.get("threads") or len(os.sched_getaffinity(0)),
@@ -145,7 +143,7 @@ def compare_pair(
 
 def _page(case: Case, folder: Path, result: dict[str, Any]) -> str:
     """Return the report of a comparison, about its first method that did not fail."""
-    from itk_nephi.report import Outcome, report
+    from itk_nephi.report import Outcome, render_report
 
     rows = [row for row in result["methods"] if row["error"] is None]
     outcomes = []
@@ -158,14 +156,17 @@ def _page(case: Case, folder: Path, result: dict[str, Any]) -> str:
         )
     identity = itk.IdentityTransform[itk.D, case.dimension].New()
     stored = resample(case.moving, [identity], case.fixed)
-    shown = ("folding_fraction", "standard_deviation_of_log_jacobian")
+    shown = ("folding_fraction", "log_jacobian_sd")
     findings = {name: rows[0][name] for name in shown} | {
         "measured_in": "fixed image" if case.fixed_mask is None else "fixed mask",
         "inverse_consistency_error_mm": rows[0].get("inverse_consistency_error_mm"),
-        **{name: result[name] for name in ("initial", "seed", "inputs", "sha256", "versions")},
+        **{
+            name: result[name]
+            for name in ("initial_transform", "seed", "inputs", "sha256", "versions")
+        },
     }
     before = Outcome(name="as stored", warped=stored, fixed_to_moving=identity)
-    return report(case, outcomes, before, findings, comparison=result)
+    return render_report(case, outcomes, before, findings, comparison=result)
 
 
 def _transforms(folder: Path, dimension: int) -> tuple[Any, Any]:
@@ -182,7 +183,7 @@ def compare_pairs(
     folder: Path,
     methods: Sequence[str],
     *,
-    report: Callable[[str], None] = lambda _: None,
+    callback: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Run methods on several pairs, and compare them two at a time.
@@ -193,7 +194,7 @@ def compare_pairs(
         Each pair's name, what reads it, and its initial transform.
     folder : Path
         Gets a folder for each pair, and comparison.json, .csv and .md of all.
-    methods, report, **settings
+    methods, callback, **settings
         As for :func:`compare_pair`.
 
     Returns
@@ -206,15 +207,15 @@ def compare_pairs(
     """
     pairs: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
-    for name, read, initial in cases:
-        report(f"pair {name}")
+    for name, read, initial_transform in cases:
+        callback(f"pair {name}")
         try:
             case = read()
         except (ValueError, OSError) as error:
             failed = [{"name": method, "error": plain_words(error)} for method in methods]
             pairs.append({"name": name, "methods": failed})
         else:
-            arguments = {**settings, "initial": initial, "report": report}
+            arguments = {**settings, "initial_transform": initial_transform, "callback": callback}
             pairs.append({"name": name} | compare_pair(case, folder / name, methods, **arguments))
         rows += [{"pair": name} | row for row in pairs[-1]["methods"]]
     result = {"pairs": pairs, "differences": paired_differences(pairs)}

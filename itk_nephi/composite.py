@@ -15,7 +15,7 @@ DIFFERENCE = 1e-2
 """Half the step of central differences, mm: small against a voxel, large against rounding."""
 
 
-def composite(first_to_last: Iterable[Any]) -> Any:
+def compose(first_to_last: Iterable[Any]) -> Any:
     """Chain transforms of double precision; the first one moves a point first.
 
     ITK applies the transform that was added to a composite last first.
@@ -27,7 +27,7 @@ def composite(first_to_last: Iterable[Any]) -> Any:
     return chain
 
 
-def flat_transforms(transform: Any) -> list[Any]:
+def flatten(transform: Any) -> list[Any]:
     """Return the parts of a transform, however nested, in the order in which they move a point.
 
     ITK applies the transform that was added to a composite last first.
@@ -36,7 +36,7 @@ def flat_transforms(transform: Any) -> list[Any]:
     if transform.GetNameOfClass() != "CompositeTransform":
         return [transform]
     numbers = reversed(range(transform.GetNumberOfTransforms()))
-    return [part for n in numbers for part in flat_transforms(transform.GetNthTransform(n))]
+    return [part for n in numbers for part in flatten(transform.GetNthTransform(n))]
 
 
 def transform_points(transform: Any, points: npt.ArrayLike) -> Array:
@@ -60,7 +60,7 @@ def transform_points(transform: Any, points: npt.ArrayLike) -> Array:
         If the points are not of the transform's dimension.
     """
     moved = _checked_points(transform, points)
-    for part in flat_transforms(transform):
+    for part in flatten(transform):
         if part.GetNameOfClass() == "NePhiTransform":
             moved = part.TransformPoints(moved)
         elif part.IsLinear():
@@ -97,7 +97,7 @@ def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
     place = _checked_points(transform, points)
     dimension = place.shape[1]
     product = np.broadcast_to(np.eye(dimension), (len(place), dimension, dimension))
-    parts = flat_transforms(transform)
+    parts = flatten(transform)
     for number, part in enumerate(parts):
         if part.GetNameOfClass() == "NePhiTransform":
             product = part.JacobiansWithRespectToPosition(place) @ product

@@ -18,7 +18,7 @@ from itk_nephi.case import read_landmarks
 from itk_nephi.checks import checked_image, checked_mask
 from itk_nephi.domain import Array
 from itk_nephi.files import read_image, read_transform
-from itk_nephi.initial import KINDS, initial_transform
+from itk_nephi.initial import KINDS, compute_initial_transform
 from itk_nephi.table import PairRow, read_pairs
 
 CACHE_BYTES = 2 * 2**30
@@ -39,9 +39,9 @@ class TrainingPair:
         On the grids of the images, in canonical order.
     labels : pair of itk.Image, optional
         Of fixed and moving; 0 is background.
-    landmarks : pair of array, shape (N, D), optional
+    evaluation_landmarks : pair of array, shape (N, D), optional
         Corresponding fixed and moving points, mm.
-    initial : itk.Transform
+    initial_transform : itk.Transform
         From fixed to moving points: what the deformation is followed by.
     """
 
@@ -51,8 +51,8 @@ class TrainingPair:
     fixed_mask: Any = None
     moving_mask: Any = None
     labels: tuple[Any, Any] | None = None
-    landmarks: tuple[Array, Array] | None = None
-    initial: Any
+    evaluation_landmarks: tuple[Array, Array] | None = None
+    initial_transform: Any
 
 
 class PairSource(Protocol):
@@ -106,11 +106,11 @@ class _Reader:
     def labels(self, path: Path) -> Any:
         return self._once(("labels", path), lambda: read_image(path, "labels"))
 
-    def initial(self, name: str, pair: Hashable, *images: Any) -> Any:
+    def initial_transform(self, name: str, pair: Hashable, *images: Any) -> Any:
         def make() -> Any:
             if name in KINDS:
-                return initial_transform(name, *images)
-            return read_transform(Path(name), "initial", images[0].GetImageDimension())
+                return compute_initial_transform(name, *images)
+            return read_transform(Path(name), "initial_transform", images[0].GetImageDimension())
 
         return self._cache((name, pair), make, lambda _: 0)
 
@@ -126,15 +126,15 @@ class TablePairs:
     ----------
     table : Path
         A CSV file.
-    initial : str
+    initial_transform : str
         The kind of initial transform of the rows that name none.
     """
 
     table: Path
-    initial: str = "geometry"
+    initial_transform: str = "geometry"
 
     def __post_init__(self) -> None:
-        _check_kind(self.initial)
+        _check_kind(self.initial_transform)
         _ = self._rows
 
     def __len__(self) -> int:
@@ -145,8 +145,10 @@ class TablePairs:
         fixed, moving = reader.image(row.fixed), reader.image(row.moving)
         masks = reader.mask(row.fixed_mask, row.fixed), reader.mask(row.moving_mask, row.moving)
         landmarks = None
-        if row.landmarks:
-            landmarks = read_landmarks(row.landmarks, "landmarks", fixed.GetImageDimension())
+        if row.evaluation_landmarks:
+            landmarks = read_landmarks(
+                row.evaluation_landmarks, "evaluation_landmarks", fixed.GetImageDimension()
+            )
         return TrainingPair(
             name=row.name,
             fixed=fixed,
@@ -154,8 +156,10 @@ class TablePairs:
             fixed_mask=masks[0],
             moving_mask=masks[1],
             labels=row.labels and (reader.labels(row.labels[0]), reader.labels(row.labels[1])),
-            landmarks=landmarks,
-            initial=reader.initial(row.initial or self.initial, number, fixed, moving, *masks),
+            evaluation_landmarks=landmarks,
+            initial_transform=reader.initial_transform(
+                row.initial_transform or self.initial_transform, number, fixed, moving, *masks
+            ),
         )
 
     @cached_property
@@ -186,7 +190,7 @@ class FolderPairs:
     subjects : (int, int), optional
         The first subject and the one after the last, counted from 0 in the order of their names;
         all when left out.
-    initial : str
+    initial_transform : str
         The kind of initial transform.
     seed : int
         Draws the pairs.
@@ -204,11 +208,11 @@ class FolderPairs:
     pairs: Literal["between", "within"] = "between"
     subject: str = r"^[^.]+"
     subjects: tuple[int, int] | None = None
-    initial: str = "geometry"
+    initial_transform: str = "geometry"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_kind(self.initial)
+        _check_kind(self.initial_transform)
         if self.count < 1:
             raise ValueError(f"expected count of at least 1, got {self.count}")
         needed, kind = (2, "") if self.pairs == "between" else (1, " with two images")
@@ -245,7 +249,9 @@ class FolderPairs:
             fixed_mask=masks[0],
             moving_mask=masks[1],
             labels=(labels[0], labels[1]) if labels else None,
-            initial=reader.initial(self.initial, tuple(paths), fixed, moving, *masks),
+            initial_transform=reader.initial_transform(
+                self.initial_transform, tuple(paths), fixed, moving, *masks
+            ),
         )
 
     @cached_property
@@ -321,13 +327,15 @@ class PhantomPairs:
             fixed=pair.fixed,
             moving=pair.moving,
             labels=(pair.fixed_labels, pair.moving_labels),
-            landmarks=(pair.fixed_landmarks, pair.moving_landmarks)
+            evaluation_landmarks=(pair.fixed_landmarks, pair.moving_landmarks)
             if isinstance(pair, phantom.Phantom)
             else None,
-            initial=itk.TranslationTransform[itk.D, self.dimension].New(),
+            initial_transform=itk.TranslationTransform[itk.D, self.dimension].New(),
         )
 
 
-def _check_kind(initial: str) -> None:
-    if initial not in KINDS:
-        raise ValueError(f"expected initial to be one of {', '.join(KINDS)}, got {initial!r}")
+def _check_kind(initial_transform: str) -> None:
+    if initial_transform not in KINDS:
+        raise ValueError(
+            f"expected initial_transform to be one of {', '.join(KINDS)}, got {initial_transform!r}"
+        )

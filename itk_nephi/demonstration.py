@@ -54,11 +54,11 @@ def show_prediction(path: Path, seed: int) -> str:
         found = register(
             pair.fixed,
             pair.moving,
-            initial="identity",
+            initial_transform="identity",
             model=model,
             refine_steps=steps,
             refine="code_and_weights",
-            settings=RegistrationSettings.fast(),
+            settings=RegistrationSettings.preset("fast"),
         )
         seconds = time.perf_counter() - start
         show(name, found.fixed_to_moving)

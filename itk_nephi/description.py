@@ -10,7 +10,7 @@ import itk
 import numpy as np
 import numpy.typing as npt
 
-from itk_nephi.composite import flat_transforms
+from itk_nephi.composite import flatten
 from itk_nephi.domain import Array
 from itk_nephi.files import TRANSFORM_SUFFIXES, read_image_header, read_transform
 
@@ -55,7 +55,7 @@ def _described_image(path: Path) -> str:
 
 
 def _described_transform(path: Path, transform: Any) -> str:
-    parts = flat_transforms(transform)
+    parts = flatten(transform)
     dimensions = f"{transform.GetInputSpaceDimension()}D to {transform.GetOutputSpaceDimension()}D"
     count = f"{len(parts)} part" + ("s" if len(parts) != 1 else "")
     lines = [

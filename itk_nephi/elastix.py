@@ -154,7 +154,11 @@ def translated(paths: Sequence[Path]) -> Translation:
             factors = [schedule[axes * level : axes * (level + 1)] for level in range(levels)]
         names = [name for name in ("NumberOfResolutions", *pyramid) if name in parameters]
         # elastix's pyramids blur by half of the factor
-        take(names, "smoothing", tuple(round(0.5 * geometric_mean(each), 3) for each in factors))
+        take(
+            names,
+            "smoothing_sigmas",
+            tuple(round(0.5 * geometric_mean(each), 3) for each in factors),
+        )
     if "MaximumNumberOfIterations" in parameters:
         name = "MaximumNumberOfIterations"
         take([name], "steps", round(fmean(numbers(name))))
@@ -167,7 +171,7 @@ def translated(paths: Sequence[Path]) -> Translation:
     metrics = [metric for metric in parameters.get("Metric", []) if metric in METRICS]
     if metrics:
         take(["Metric"], "similarity", METRICS[metrics[0]])
-    ignored = [f"{other}, for which --initial stands" for other in files if other != path]
+    ignored = [f"{other}, for which --initial-transform stands" for other in files if other != path]
     ignored += [f"Metric {metric}" for metric in metrics[1:] + others]
     ignored += [name for name in parameters if name not in taken and name != "Metric"]
     return Translation(replace(RegistrationSettings(), **changes), taken, tuple(ignored))

@@ -11,9 +11,10 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,13 @@ def plain_words(error: BaseException) -> str:
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
     return " ".join(message.split()).rstrip(".") or type(error).__name__
+
+
+def spelling_hint(name: str, known: Collection[str]) -> str:
+    """Ask whether an unknown name is one that it is part of or else spelled like, or tell all."""
+    near = [other for other in known if f"_{name}_" in f"_{other}_"]
+    near = near or get_close_matches(name, known, n=1)
+    return f"is it {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
 
 
 def require_file(path: Path, argument: str) -> None:

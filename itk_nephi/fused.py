@@ -1,4 +1,4 @@
-"""Deformation fields on the CPU, there and back, in compiled code: what optimizes them fast."""
+"""Deformation fields on the CPU, forward and backward, compiled: what optimizes them fast."""
 
 from __future__ import annotations
 

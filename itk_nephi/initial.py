@@ -19,7 +19,7 @@ COARSE_VOXELS = 48
 MINIMUM_OVERLAP = 0.2
 
 
-def initial_transform(
+def compute_initial_transform(
     kind: str, fixed: Any, moving: Any, fixed_mask: Any = None, moving_mask: Any = None
 ) -> Any:
     """Compute an initial transform of one of the usual kinds.
@@ -48,7 +48,9 @@ def initial_transform(
         If the kind is unknown.
     """
     if kind not in KINDS:
-        raise ValueError(f"expected initial to be one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(
+            f"expected initial_transform to be one of {', '.join(KINDS)}, got {kind!r}"
+        )
     dimension = fixed.GetImageDimension()
     centers = {
         "identity": np.zeros(dimension),

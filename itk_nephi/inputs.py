@@ -82,7 +82,7 @@ def warn_of_sizes(fixed: ImageDomain, moving: ImageDomain) -> None:
 
 
 def landmark_pairs(
-    landmarks: Sequence[Any],
+    guide_landmarks: Sequence[Any],
     domain: ImageDomain,
     moving_to_fixed: Any,
     scale: float,
@@ -92,7 +92,7 @@ def landmark_pairs(
 
     Parameters
     ----------
-    landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights)
+    guide_landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights)
         Shape (N, D), mm, and shape (N,).
     domain : ImageDomain
         Of the fixed image.
@@ -108,10 +108,10 @@ def landmark_pairs(
     ValueError
         If a shape or a number is not what it should be.
     """
-    arrays = [np.asarray(values, dtype=np.float64) for values in landmarks]
+    arrays = [np.asarray(values, dtype=np.float64) for values in guide_landmarks]
     if len(arrays) not in (2, 3):
         raise ValueError(
-            "expected landmarks to be fixed points, moving points and perhaps weights, got "
+            "expected guide_landmarks to be fixed points, moving points and perhaps weights, got "
             f"{len(arrays)} arrays"
         )
     count = len(arrays[0]) if arrays[0].ndim else 0
@@ -119,7 +119,7 @@ def landmark_pairs(
     expected = (count, domain.dimension)
     if not count or arrays[0].shape != expected or arrays[1].shape != expected:
         raise ValueError(
-            f"expected landmarks of shape (N, {domain.dimension}) in both images, got "
+            f"expected guide_landmarks of shape (N, {domain.dimension}) in both images, got "
             f"{arrays[0].shape} and {arrays[1].shape}"
         )
     if weights.shape != (count,) or not (weights >= 0).all() or not weights.sum() > 0:
@@ -128,7 +128,7 @@ def landmark_pairs(
             f"{weights}"
         )
     if not all(np.isfinite(values).all() for values in arrays):
-        raise ValueError("expected landmarks to be finite, got NaN or infinite numbers")
+        raise ValueError("expected guide_landmarks to be finite, got NaN or infinite numbers")
     coords = [
         domain.coords_from_points(arrays[0]),
         domain.coords_from_points(transform_points(moving_to_fixed, arrays[1])),

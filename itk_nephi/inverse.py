@@ -10,7 +10,7 @@ import itk
 import numpy as np
 import numpy.typing as npt
 
-from itk_nephi.composite import flat_transforms, jacobians, transform_points
+from itk_nephi.composite import flatten, jacobians, transform_points
 from itk_nephi.domain import Array
 from itk_nephi.metrics import POINTS_AT_ONCE
 
@@ -45,7 +45,7 @@ def inverse_parts(transform: Any) -> list[Any]:
     None stands for a part whose inverse ITK does not know; that of an ``itk.NePhiTransform`` is
     approximate.
     """
-    inverses = [part.GetInverseTransform() for part in reversed(flat_transforms(transform))]
+    inverses = [part.GetInverseTransform() for part in reversed(flatten(transform))]
     return [None if inverse is None else itk.down_cast(inverse) for inverse in inverses]
 
 

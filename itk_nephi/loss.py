@@ -1,4 +1,4 @@
-"""The objective: dissimilarity, gradient inverse consistency, latent prior, their weighted sum."""
+"""The objective: dissimilarity, GradICON, inverse consistency, priors; their weighted sum."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Weights:
 
     Parameters
     ----------
-    smoothness : float
-        Weight of the gradient inverse consistency; larger is smoother, and closer to invertible.
-    inverse_consistency : float
+    gradicon_weight : float
+        Weight of GradICON; larger is smoother, and closer to invertible.
+    inverse_consistency_weight : float
         Weight of the mean square distance, voxels^2, between a point and where both fields, one
         after the other, put it.
-    latent_prior : float
+    latent_prior_weight : float
         Weight of the latent prior.
-    diffusion : float
+    diffusion_weight : float
         Weight of the mean square of the displacement's derivatives.
-    bending : float
+    bending_weight : float
         Weight of the mean square by which the Jacobian changes from a voxel to the next.
-    folding : float
+    folding_weight : float
         Weight of the mean square by which Jacobian determinants fall below 0.1.
 
     Raises
@@ -49,12 +49,12 @@ class Weights:
         If a number, of these or of the settings that have them, is negative or not finite.
     """
 
-    smoothness: float = 2.0
-    inverse_consistency: float = 0.1
-    latent_prior: float = 0.005
-    diffusion: float = 0.0
-    bending: float = 0.0
-    folding: float = 0.0
+    gradicon_weight: float = 2.0
+    inverse_consistency_weight: float = 0.1
+    latent_prior_weight: float = 0.005
+    diffusion_weight: float = 0.0
+    bending_weight: float = 0.0
+    folding_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -102,7 +102,7 @@ def objective(
     *,
     dissimilarity: Dissimilarity,
     point_weights: tuple[Tensor | None, Tensor | None] = (None, None),
-    landmarks: LandmarkPairs | None = None,
+    guide_landmarks: LandmarkPairs | None = None,
     regularizer_points: int,
     voxel: float,
     weights: Weights,
@@ -128,7 +128,7 @@ def objective(
         Compares the images' channels.
     point_weights : pair of Tensor, shape (N,), or None
         How much each of the points counts in the dissimilarity; all the same when left out.
-    landmarks : LandmarkPairs, optional
+    guide_landmarks : LandmarkPairs, optional
         Points to bring together.
     regularizer_points : int
         How many points serve the regularizer, at most N.
@@ -146,10 +146,10 @@ def objective(
     Returns
     -------
     dict of str to Tensor, shape ()
-        Unweighted: ``dissimilarity``; ``gradient_inverse_consistency``; ``inverse_consistency``,
-        the mean square by which points come back to another place, voxels^2, averaged over the
-        axes; ``latent_prior``; and where asked for ``landmarks``; ``diffusion``; ``bending``, the
-        mean square by which the Jacobian changes from a voxel to the next; ``folding``. And their
+        Unweighted: ``dissimilarity``; ``gradicon``; ``inverse_consistency``, the mean square by
+        which points come back to another place, voxels^2, averaged over the axes;
+        ``latent_prior``; and where asked for ``landmark``; ``diffusion``; ``bending``, the mean
+        square by which the Jacobian changes from a voxel to the next; ``folding``. And their
         weighted sum, ``total``.
 
     References
@@ -176,37 +176,38 @@ def objective(
         other_values, in_other = images[1 - here](moved)
         seen = in_reference * in_other if counts is None else in_reference * in_other * counts
         dissimilarities.append(dissimilarity(reference_values, other_values, seen))
-        gradient_terms.append(gradient_inverse_consistency(outer_jacobian, inner_jacobian))
+        gradient_terms.append(gradicon(outer_jacobian, inner_jacobian))
         residual_terms.append((back - few).square().mean() / voxel**2)
-        if landmarks is not None:
-            moved_landmarks = inner(landmarks.coords[here], code)
-            more["landmarks"].append(landmarks.misfit(moved_landmarks, landmarks.coords[1 - here]))
-        if weights.diffusion:
+        if guide_landmarks is not None:
+            moved_landmarks = inner(guide_landmarks.coords[here], code)
+            goal = guide_landmarks.coords[1 - here]
+            more["landmark"].append(guide_landmarks.misfit(moved_landmarks, goal))
+        if weights.diffusion_weight:
             more["diffusion"].append(diffusion_energy(inner_jacobian))
-        if weights.bending:
+        if weights.bending_weight:
             # one axis for each point, by turns: as good on average as all axes for all points
             axes = torch.eye(few.shape[1]).to(few)[torch.arange(len(few)) % few.shape[1]]
             _, next_jacobian = inner.with_jacobian(few + voxel * axes, code)
             more["bending"].append((next_jacobian - inner_jacobian).square().mean())
-        if weights.folding:
+        if weights.folding_weight:
             more["folding"].append(folding_penalty(inner_jacobian))
     terms = {
         "dissimilarity": torch.stack(dissimilarities).mean(),
-        "gradient_inverse_consistency": torch.stack(gradient_terms).mean(),
+        "gradicon": torch.stack(gradient_terms).mean(),
         "inverse_consistency": torch.stack(residual_terms).mean(),
         "latent_prior": latent_prior(code),
     }
     terms["total"] = (
         terms["dissimilarity"]
-        + weights.smoothness * terms["gradient_inverse_consistency"]
-        + weights.inverse_consistency * terms["inverse_consistency"]
-        + weights.latent_prior * terms["latent_prior"]
+        + weights.gradicon_weight * terms["gradicon"]
+        + weights.inverse_consistency_weight * terms["inverse_consistency"]
+        + weights.latent_prior_weight * terms["latent_prior"]
     )
     weights_of_more = {
-        "landmarks": landmark_weight,
-        "diffusion": weights.diffusion,
-        "bending": weights.bending,
-        "folding": weights.folding,
+        "landmark": landmark_weight,
+        "diffusion": weights.diffusion_weight,
+        "bending": weights.bending_weight,
+        "folding": weights.folding_weight,
     }
     for name, values in more.items():
         terms[name] = torch.stack(values).mean()
@@ -214,10 +215,14 @@ def objective(
     return terms
 
 
-def gradient_inverse_consistency(outer: Tensor, inner: Tensor) -> Tensor:
-    r"""Penalize the Jacobian of one map after another for not being the identity.
+def gradicon(outer: Tensor, inner: Tensor) -> Tensor:
+    r"""GradICON: penalize the Jacobian of one map after another for not being the identity.
 
     .. math:: \frac{1}{N D^2} \sum_n \lVert J_{outer}(y_n) J_{inner}(x_n) - I \rVert_F^2
+
+    References
+    ----------
+    Tian, Greer et al., GradICON, CVPR 2023.
     """
     identity = torch.eye(inner.shape[-1]).to(inner)
     return (outer @ inner - identity).square().mean()

@@ -19,7 +19,7 @@ from itk_nephi.image import SpaceMap
 from itk_nephi.optimization import differentiate
 from itk_nephi.pair import ImagePair
 from itk_nephi.settings import RegistrationSettings
-from itk_nephi.similarity import Similarity, weighted
+from itk_nephi.similarity import weighted
 from itk_nephi.transform import Deformation
 
 MIB = 2**20
@@ -80,21 +80,19 @@ def planned_chunk(
     generator = torch.Generator().manual_seed(0)
     deformation = Deformation.identity(small, settings.field, generator)
     deformation.to(device)
-    similarity = Similarity.of(
-        settings.similarity, voxel=small.voxel_size, windows=settings.local_windows
-    )
+    similarity = settings.compared(small.voxel_size)
     with Allocations(device) as allocations:
         pair = ImagePair(
             fixed=[image] * len(fixed),
             moving=[image] * len(moving),
             fixed_mask=_like(fixed_mask, small),
             moving_mask=_like(moving_mask, small),
-            initial=SpaceMap(np.eye(small.dimension), np.zeros(small.dimension)),
+            initial_transform=SpaceMap(np.eye(small.dimension), np.zeros(small.dimension)),
             device=device,
             channel_weights=(1.0,) * len(fixed),
         )
-        pair.sample(POINTS, settings.content_sampling, generator)
-        images = pair.channels(settings.smoothing[0], similarity.channels)
+        pair.sample(POINTS, settings.importance_sampling, generator)
+        images = pair.channels(settings.smoothing_sigmas[0], similarity.channels)
         scale = voxels / noise.size
         making, held = scale * allocations.peak, scale * allocations.now
 

@@ -28,7 +28,7 @@ def generate(method: Any) -> None:
     state.pop("progress", None)
     state.pop("registration", None)
 
-    def report(progress: Progress) -> None:
+    def callback(progress: Progress) -> None:
         new_level = progress.level > method.GetCurrentLevel()
         state["progress"] = progress
         event = itk.MultiResolutionIterationEvent if new_level else itk.IterationEvent
@@ -43,11 +43,11 @@ def generate(method: Any) -> None:
         moving,
         fixed_mask=_mask_image(method.GetFixedMask(), "fixed_mask", fixed),
         moving_mask=_mask_image(method.GetMovingMask(), "moving_mask", moving),
-        initial=method.GetInitialTransform() or method.GetInitialTransformKind(),
+        initial_transform=method.GetInitialTransform() or method.GetInitialTransformKind(),
         settings=method.GetSettings(),
         device=method.GetDevice(),
         seed=method.GetSeed(),
-        report=report,
+        callback=callback,
     )
     state["registration"] = registration
     method._SetTransforms(registration.fixed_to_moving, registration.moving_to_fixed)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from itk_nephi.composite import (
     DIFFERENCE,
-    composite,
-    flat_transforms,
+    compose,
+    flatten,
     jacobians,
     matrix_and_offset,
     transform_points,
@@ -30,8 +30,8 @@ __all__ = [
     "inverse_consistency_errors",
     "jacobian_determinant_image",
     "landmark_errors",
+    "log_jacobian_sd",
     "normalized_cross_correlation",
-    "standard_deviation_of_log_jacobian",
 ]
 
 POINTS_AT_ONCE = 2**17
@@ -55,7 +55,7 @@ def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
     """
     domain = ImageDomain.of(reference)
     determinants = np.empty(domain.size[::-1], np.float32)
-    parts = flat_transforms(transform)
+    parts = flatten(transform)
     if all(part.IsLinear() or part.GetNameOfClass() == "NePhiTransform" for part in parts):
         flat = determinants.reshape(-1)
         for voxels in _in_parts(flat.size):
@@ -69,7 +69,7 @@ def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
     for first in range(0, domain.size[-1], slices_at_once):
         slices = range(first, min(first + slices_at_once, domain.size[-1]))
         determinants[first : slices.stop] = scale * np.linalg.det(
-            _slice_jacobians(composite(parts), domain, slices)
+            _slice_jacobians(compose(parts), domain, slices)
         )
     return image_from_array(determinants, domain)
 
@@ -117,9 +117,7 @@ def folding_fraction(determinants: npt.ArrayLike, mask: npt.ArrayLike | None = N
     return float(np.mean(~(_masked("determinants", determinants, mask) > 0)))
 
 
-def standard_deviation_of_log_jacobian(
-    determinants: npt.ArrayLike, mask: npt.ArrayLike | None = None
-) -> float:
+def log_jacobian_sd(determinants: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> float:
     """Return the standard deviation of the logarithm of the Jacobian determinants.
 
     A measure of smoothness, dimensionless. Folded voxels have no logarithm and are left out; NaN if

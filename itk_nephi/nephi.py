@@ -264,7 +264,7 @@ class NePhi(nn.Module):
         moving_mask: Any = None,
         *,
         box: ImageDomain,
-        initial: SpaceMap,
+        initial_transform: SpaceMap,
         device: torch.device | str = "cpu",
     ) -> Deformation:
         """Predict the deformation of a pair; the model itself stays as it is.
@@ -277,7 +277,7 @@ class NePhi(nn.Module):
             How much each place counts, in [0, 1], on the grids of the images.
         box : ImageDomain
             Around the fixed image, from :meth:`ModelSettings.box`.
-        initial : SpaceMap
+        initial_transform : SpaceMap
             From points of the box to points of the moving image.
         device : torch.device
             Where to compute, and where the deformation is.
@@ -291,7 +291,7 @@ class NePhi(nn.Module):
         model = copy.deepcopy(self).to(device).eval()
         with torch.no_grad():
             one, _ = settings.resample(fixed, fixed_mask, box, device=device)
-            other, _ = settings.resample(moving, moving_mask, box, initial, device=device)
+            other, _ = settings.resample(moving, moving_mask, box, initial_transform, device=device)
             (predicted,) = model(one, other)
             code = LatentCode(settings.field, settings.bounds, torch.Generator()).to(device)
             code.global_code.copy_(predicted.global_code)

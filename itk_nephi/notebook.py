@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from itk_nephi import metrics, plots, slices
-from itk_nephi.composite import flat_transforms, jacobians
+from itk_nephi.composite import flatten, jacobians
 from itk_nephi.domain import ImageDomain
 from itk_nephi.plane import Plane
 from itk_nephi.transform import deformation_from_transform
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 POINTS = 5_000
 
 
-def summary(registration: Registration) -> str:
+def registration_html(registration: Registration) -> str:
     """Return a short summary as HTML: figures, warnings, the deformed grid and the losses.
 
     The figures are measured at random points of the fixed image's box, always the same ones.
     """
-    field = flat_transforms(registration.fixed_to_moving)[0]
+    field = flatten(registration.fixed_to_moving)[0]
     domain = deformation_from_transform(field).domain
     last = np.array(domain.size) - 1
     random = np.random.default_rng(0)
@@ -39,12 +39,12 @@ def summary(registration: Registration) -> str:
         "moves points, beyond the initial transform, by": (
             f"{moved.mean():.2f} mm on average, at most {moved.max():.2f} mm"
         ),
-        "there and back": (
-            f"{off.mean():.2f} mm off on average, {np.percentile(off, 95):.2f} mm at the 95th "
+        "inverse consistency error": (
+            f"{off.mean():.2f} mm on average, {np.percentile(off, 95):.2f} mm at the 95th "
             "percentile"
         ),
         "folding": f"{folding:.2%} of the fixed image" if folding else "none",
-        "similarity": registration.settings.similarity,
+        "similarity": registration.settings.dissimilarity or registration.settings.similarity,
         "seed": registration.seed,
     }
     warnings = ["interrupted: the transforms are what was reached"] * registration.interrupted
@@ -64,7 +64,9 @@ def _grid(registration: Registration, domain: ImageDomain) -> str:
     """Draw the deformed grid in the middle, coronally if it is in 3D."""
     plane = Plane(domain.canonical(), 1 if domain.dimension == 3 else None)
     middle = plane.indices[len(plane.indices) // 2]
-    grid = slices.Grid(plane, registration.fixed_to_moving, registration.initial, [middle])
+    grid = slices.Grid(
+        plane, registration.fixed_to_moving, registration.initial_transform, [middle]
+    )
     width, height = (10 * n for n in plane.size)
     lines = "".join(
         f'<path d="{path}" stroke="{color}"/>'

@@ -22,7 +22,7 @@ from itk_nephi.loss import objective
 from itk_nephi.pair import ImagePair
 from itk_nephi.schedule import Schedule, TimeLimit
 from itk_nephi.settings import RegistrationSettings
-from itk_nephi.similarity import Dissimilarity, Similarity, weighted
+from itk_nephi.similarity import Dissimilarity, weighted
 from itk_nephi.transform import Deformation, codes_of, weights_of
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ RETRIES = 3
 Sampled = tuple[SampledImage, SampledImage]
 """What is compared of a pair's fixed and moving images."""
 DIVERGED = 1.0
-"""Gradient inverse consistency, where it counts, beyond which a level starts again more slowly."""
+"""GradICON, where it counts, beyond which a level starts again more slowly."""
 WORSE = 0.01
 """By how much the dissimilarity may rise without a warning, absolute and relative."""
 
@@ -65,7 +65,7 @@ def optimize(
     pairs: Sequence[ImagePair],
     settings: RegistrationSettings,
     generator: torch.Generator,
-    report: Callable[[Progress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
     *,
     started: float | None = None,
     checkpoint: Checkpoint | None = None,
@@ -86,7 +86,7 @@ def optimize(
         How.
     generator : torch.Generator
         Draws the points.
-    report : callable, optional
+    callback : callable, optional
         Called after every step; may raise StopIteration to end it early.
     started : float, optional
         When the registration began, by :func:`time.perf_counter`, seconds; now when left out.
@@ -100,7 +100,7 @@ def optimize(
     history : list of Progress
         One entry a step.
     interrupted : bool
-        Whether Ctrl-C or ``report`` ended it early.
+        Whether Ctrl-C or ``callback`` ended it early.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def optimize(
     for deformation, pair in zip(deformations, pairs, strict=True):
         deformation.to(pair.device)
     started = time.perf_counter() if started is None else started
-    run = _Run(deformations, pairs, settings, generator, report, started, checkpoint, chunk)
+    run = _Run(deformations, pairs, settings, generator, callback, started, checkpoint, chunk)
     try:
         run.to_the_end()
     except (KeyboardInterrupt, StopIteration):
@@ -129,7 +129,7 @@ class _Run:
         pairs: Sequence[ImagePair],
         settings: RegistrationSettings,
         generator: torch.Generator,
-        report: Callable[[Progress], None] | None,
+        callback: Callable[[Progress], None] | None,
         started: float,
         checkpoint: Checkpoint | None,
         chunk: int | None,
@@ -138,11 +138,9 @@ class _Run:
         self._deformations, self._pairs = deformations, pairs
         voxels = min(pair.compared_voxels for pair in pairs)
         self._settings = settings = settings.for_voxels(voxels)
-        self._generator, self._report, self._chunk = generator, report, chunk
+        self._generator, self._callback, self._chunk = generator, callback, chunk
         self._started, self._checkpoint = started, checkpoint
-        self._similarity = Similarity.of(
-            settings.similarity, voxel=pairs[0].voxel_size, windows=settings.local_windows
-        )
+        self._similarity = settings.compared(pairs[0].voxel_size)
         self._compare = weighted(self._similarity.dissimilarity, pairs[0].channel_weights)
         self._level_state: dict[str, Any] | None = None
         self._first = 1
@@ -159,13 +157,13 @@ class _Run:
 
     def to_the_end(self) -> None:
         """Take all levels that are left."""
-        levels = len(self._settings.smoothing)
+        levels = len(self._settings.smoothing_sigmas)
         images: list[Sampled] = []
         for number in range(self._first, levels + 1):
             # the last level's make room for the next one's
             images = []
             begun = time.perf_counter()
-            smoothing = self._settings.smoothing[number - 1]
+            smoothing = self._settings.smoothing_sigmas[number - 1]
             images = [pair.channels(smoothing, self._similarity.channels) for pair in self._pairs]
             self._limit.prepared(time.perf_counter() - begun)
             level = _Level(self._deformations, self._settings, number, done=len(self.history))
@@ -187,8 +185,8 @@ class _Run:
             )
 
     def _take_step(self, level: _Level, images: Sequence[Sampled]) -> None:
-        """Take a step, report it and keep it; or go back, if it diverged, to the level's start."""
-        levels = len(self._settings.smoothing)
+        """Take a step, tell of it and keep it; or go back, if it diverged, to the level's start."""
+        levels = len(self._settings.smoothing_sigmas)
         later = levels - level.number
         pace = self._limit.pace(level.schedule.phase, later)
         left = level.schedule.left(pace)
@@ -207,8 +205,8 @@ class _Run:
             left=left - 1,
         )
         self.history.append(progress)
-        if self._report is not None:
-            self._report(progress)
+        if self._callback is not None:
+            self._callback(progress)
         level.step(left, losses["dissimilarity"])
         if self._checkpoint is not None and self._checkpoint.is_due():
             self._checkpoint.write(self._state(level))
@@ -270,7 +268,7 @@ class _Level:
         if self.retry == RETRIES:
             raise RuntimeError(
                 f"the optimization diverged at level {self.number} in spite of smaller steps: "
-                f"{reason}; try a larger smoothness"
+                f"{reason}; try a larger gradicon_weight"
             )
         logger.info("level %d diverged (%s): again with smaller steps", self.number, reason)
         self.retry += 1
@@ -282,7 +280,7 @@ class _Level:
     def step(self, left: int, dissimilarity: float) -> None:
         """Take the next of ``left`` steps along the gradients."""
         settings = self._settings
-        rates = (settings.weights_learning_rate, settings.code_learning_rate)
+        rates = (settings.network_learning_rate, settings.code_learning_rate)
         scale = 0.5**self.retry * self.schedule.factor
         self.optimizer.step([scale * rate for rate in rates])
         self.schedule.advance(left, dissimilarity)
@@ -328,8 +326,8 @@ def _warn_if_worse(
     if after > before + WORSE * (1 + abs(before)):
         warnings.warn(
             f"the images are less alike than before: dissimilarity {before:.4g} after the initial "
-            f"transform alone, {after:.4g} after the registration; a larger smoothness, or another "
-            "initial transform or similarity may help",
+            f"transform alone, {after:.4g} after the registration; a larger gradicon_weight, or "
+            "another initial transform or similarity may help",
             stacklevel=stacklevel,
         )
 
@@ -338,10 +336,8 @@ def warn_if_worse(
     deformation: Deformation, pair: ImagePair, settings: RegistrationSettings
 ) -> None:
     """Warn when a deformation that is not optimized makes the images less alike."""
-    similarity = Similarity.of(
-        settings.similarity, voxel=pair.voxel_size, windows=settings.local_windows
-    )
-    images = pair.channels(settings.smoothing[-1], similarity.channels)
+    similarity = settings.compared(pair.voxel_size)
+    images = pair.channels(settings.smoothing_sigmas[-1], similarity.channels)
     compare = weighted(similarity.dissimilarity, pair.channel_weights)
     _warn_if_worse(deformation, pair, images, compare, settings, None, stacklevel=4)
 
@@ -350,8 +346,8 @@ def _divergence(losses: dict[str, float], settings: RegistrationSettings) -> str
     for name, value in losses.items():
         if not math.isfinite(value):
             return f"{name} is {value}"
-    if settings.smoothness > 0 and losses["gradient_inverse_consistency"] > DIVERGED:
-        return f"gradient_inverse_consistency is {losses['gradient_inverse_consistency']:.2f}"
+    if settings.gradicon_weight > 0 and losses["gradicon"] > DIVERGED:
+        return f"gradicon is {losses['gradicon']:.2f}"
     return None
 
 
@@ -367,7 +363,7 @@ def differentiate(
     share: float = 1.0,
 ) -> dict[str, float]:
     """Draw points, add a share of the objective's gradients to the others, and return its terms."""
-    coords, weights = pair.sample(settings.points, settings.content_sampling, generator)
+    coords, weights = pair.sample(settings.points, settings.importance_sampling, generator)
     losses = objective(
         deformation.field,
         deformation.inverse_field,
@@ -376,7 +372,7 @@ def differentiate(
         coords,
         dissimilarity=compare,
         point_weights=weights,
-        landmarks=pair.landmarks,
+        guide_landmarks=pair.guide_landmarks,
         regularizer_points=settings.regularizer_points,
         voxel=pair.voxel_size / pair.domain.scale,
         weights=settings,

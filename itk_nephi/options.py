@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itk_nephi import files
-from itk_nephi.composite import flat_transforms
+from itk_nephi.composite import flatten
 
 if TYPE_CHECKING:
     from itk_nephi.settings import RegistrationSettings
@@ -92,13 +92,13 @@ Points = Annotated[
         show_default=False,
     ),
 ]
-Smoothness = Annotated[
+GradiconWeight = Annotated[
     float | None,
     typer.Option(
         help="Larger is smoother and closer to invertible (default 2).", show_default=False
     ),
 ]
-Smoothing = Annotated[
+SmoothingSigmas = Annotated[
     str | None,
     typer.Option(
         help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
@@ -122,22 +122,10 @@ ElastixParameters = Annotated[
 ]
 
 
-def preset_settings(preset: Preset) -> RegistrationSettings:
-    """Return the settings of a preset."""
-    from itk_nephi.settings import RegistrationSettings
-
-    presets = {
-        Preset.fast: RegistrationSettings.fast,
-        Preset.default: RegistrationSettings,
-        Preset.accurate: RegistrationSettings.accurate,
-    }
-    return presets[preset]()
-
-
 def registration_settings(
     preset: Preset,
     *,
-    smoothing: str | None,
+    smoothing_sigmas: str | None,
     elastix_parameters: list[Path] | None,
     **changes: Any,
 ) -> RegistrationSettings:
@@ -147,7 +135,7 @@ def registration_settings(
     ----------
     preset : Preset
         Where to start from.
-    smoothing : str or None
+    smoothing_sigmas : str or None
         Numbers separated by commas.
     elastix_parameters : list of Path or None
         Files whose translation is told.
@@ -155,16 +143,17 @@ def registration_settings(
         Settings by name; those of None stay as they are.
     """
     from itk_nephi.elastix import translated
+    from itk_nephi.settings import RegistrationSettings
 
-    settings = preset_settings(preset)
+    settings = RegistrationSettings.preset(preset)
     if elastix_parameters:
         if preset is not Preset.default:
             raise ValueError(f"expected --preset or --elastix-parameters, got both, {preset}")
         translation = translated(elastix_parameters)
         typer.echo(str(translation), err=True)
         settings = translation.settings
-    if smoothing is not None:
-        changes["smoothing"] = numbers(smoothing, "--smoothing")
+    if smoothing_sigmas is not None:
+        changes["smoothing_sigmas"] = numbers(smoothing_sigmas, "--smoothing-sigmas")
     changes = {name: value for name, value in changes.items() if value is not None}
     points = changes.get("points", settings.points)
     changes["regularizer_points"] = min(points, settings.regularizer_points)
@@ -189,7 +178,7 @@ def warm_start_transform(path: Path, dimension: int) -> Any:
     ValueError
         If the file does not begin with one.
     """
-    transform = flat_transforms(files.read_transform(path, "--warm-start", dimension))[0]
+    transform = flatten(files.read_transform(path, "--warm-start", dimension))[0]
     if transform.GetNameOfClass() != "NePhiTransform":
         raise ValueError(
             "expected --warm-start to be fixed_to_moving.h5 of an earlier registration, got "

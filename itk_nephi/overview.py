@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from itk_nephi.composite import flat_transforms, jacobians, transform_points
+from itk_nephi.composite import flatten, jacobians, transform_points
 from itk_nephi.domain import Array, ImageDomain, image_like
 from itk_nephi.optimization import Progress
 
@@ -25,7 +25,7 @@ FOLD = "#f0e442"
 CURVES = {
     "total": "#000000",
     "dissimilarity": "#0072b2",
-    "gradient_inverse_consistency": "#d55e00",
+    "gradicon": "#d55e00",
     "inverse_consistency": "#cc79a7",
     "latent_prior": "#009e73",
 }
@@ -125,7 +125,7 @@ def overview(
     fixed: Any,
     moving: Any,
     fixed_to_moving: Any,
-    initial: Any,
+    initial_transform: Any,
     history: Sequence[Progress],
     *,
     fixed_mask: Any = None,
@@ -142,7 +142,7 @@ def overview(
         The scalar images.
     fixed_to_moving : itk.CompositeTransform
         The result; its last parts are the initial transform.
-    initial : itk.Transform
+    initial_transform : itk.Transform
         The initial transform, fixed to moving.
     history : sequence of Progress
         The losses of each step; may be empty.
@@ -157,7 +157,7 @@ def overview(
     section = _Section.through(fixed, fixed_mask)
     outline = None if fixed_mask is None else section.sample(fixed_mask)
     target = section.sample(fixed)
-    before = section.sample(moving, initial)
+    before = section.sample(moving, initial_transform)
     after = section.sample(moving, fixed_to_moving)
 
     height = 2 * 4.0 * section.size[-1] / section.size[0] + 1.6
@@ -180,7 +180,9 @@ def overview(
         section.prepare(axes, title)
         board = _checkerboard(brightness["fixed"](target), brightness["moving"](values))
         section.show(axes, board, cmap="gray", vmin=0, vmax=1)
-    _draw_grid(panels[1, 2], section, brightness["fixed"](target), fixed_to_moving, initial)
+    _draw_grid(
+        panels[1, 2], section, brightness["fixed"](target), fixed_to_moving, initial_transform
+    )
     _draw_log_jacobian(panels[1, 3], section, fixed_to_moving, outline)
     draw_losses(panels[0, 3], history)
     for axes in panels.flat[4:]:
@@ -214,12 +216,12 @@ def _draw_outline(axes: Axes, section: _Section, outline: Array | None) -> None:
 
 
 def _draw_grid(
-    axes: Axes, section: _Section, background: Array, fixed_to_moving: Any, initial: Any
+    axes: Axes, section: _Section, background: Array, fixed_to_moving: Any, initial_transform: Any
 ) -> None:
     section.prepare(axes, "grid deformed by the field")
     section.show(axes, 0.65 + 0.35 * background, cmap="gray", vmin=0, vmax=1)
-    parts = flat_transforms(fixed_to_moving)
-    field = parts[: len(parts) - len(flat_transforms(initial))]
+    parts = flatten(fixed_to_moving)
+    field = parts[: len(parts) - len(flatten(initial_transform))]
     width, height = ((n - 1) * section.pixel for n in (section.size[0], section.size[-1]))
     gap = max(width, height) / LINES
     across, up = (np.linspace(0, edge, max(2, round(edge / gap) + 1)) for edge in (width, height))

@@ -31,13 +31,13 @@ class ImagePair:
         The images of each subject, in canonical order, on one grid.
     fixed_mask, moving_mask : itk.Image or None
         How much the images count, in [0, 1], on the grids of their images.
-    initial : SpaceMap
+    initial_transform : SpaceMap
         From fixed to moving space.
     device : torch.device
         Where to sample.
     channel_weights : sequence of float
         How much each of a subject's images counts.
-    landmarks : LandmarkPairs, optional
+    guide_landmarks : LandmarkPairs, optional
         Points to bring together.
     domain : ImageDomain, optional
         Whose coords are drawn and taken, along the axes of the fixed image; by default its own.
@@ -61,18 +61,18 @@ class ImagePair:
         moving: Sequence[Any],
         fixed_mask: Any,
         moving_mask: Any,
-        initial: SpaceMap,
+        initial_transform: SpaceMap,
         device: torch.device,
         channel_weights: Sequence[float] = (1.0,),
-        landmarks: LandmarkPairs | None = None,
+        guide_landmarks: LandmarkPairs | None = None,
         domain: ImageDomain | None = None,
     ) -> None:
         self._fixed_domain = ImageDomain.of(fixed[0])
         self.domain = domain or self._fixed_domain
         self.device = device
         self.channel_weights = tuple(channel_weights)
-        self.landmarks = landmarks
-        self._initial = initial
+        self.guide_landmarks = guide_landmarks
+        self._initial_transform = initial_transform
         self._moving_domain = ImageDomain.of(moving[0])
         self._fixed, self._moving = (
             [tensor_from_image(image).to(device) for image in images] for images in (fixed, moving)
@@ -223,7 +223,7 @@ class ImagePair:
         return SampledImage(values, self._fixed_domain, self.domain)
 
     def _in_moving(self, values: Tensor) -> SampledImage:
-        return SampledImage(values, self._moving_domain, self.domain, self._initial)
+        return SampledImage(values, self._moving_domain, self.domain, self._initial_transform)
 
     def _moving_seen_from_fixed(self) -> Tensor:
         """Return for each fixed voxel whether it lies in the moving image and its mask."""

@@ -16,7 +16,7 @@ from typing import Any
 import itk
 import numpy as np
 
-from itk_nephi.composite import composite, matrix_and_offset
+from itk_nephi.composite import compose, matrix_and_offset
 from itk_nephi.convert import displacement_field_transform
 from itk_nephi.domain import Array
 from itk_nephi.files import write_image, write_transform
@@ -28,10 +28,8 @@ Found = tuple[Any, Any | None]
 
 def nephi(task: Task, preset: str = "default") -> Callable[[], Found]:
     """Prepare NePhi with the settings of a preset."""
-    from itk_nephi.options import Preset, preset_settings
     from itk_nephi.registration import register
 
-    settings = preset_settings(Preset(preset))
     case = task.case
 
     def solve() -> Found:
@@ -40,8 +38,8 @@ def nephi(task: Task, preset: str = "default") -> Callable[[], Found]:
             case.moving,
             fixed_mask=case.fixed_mask,
             moving_mask=case.moving_mask,
-            initial=task.initial,
-            settings=settings,
+            initial_transform=task.initial_transform,
+            preset=preset,
             seed=task.seed or 0,
         )
         return result.fixed_to_moving, result.moving_to_fixed
@@ -109,7 +107,7 @@ def demons(task: Task) -> Callable[[], Found]:
         method.SetNumberOfLevels(3)
         method.SetNumberOfIterations([100, 100, 50])
         method.Update()
-        return composite([displacement_field_transform(method.GetOutput()), affine]), None
+        return compose([displacement_field_transform(method.GetOutput()), affine]), None
 
     return solve
 
@@ -268,7 +266,7 @@ def _elastix(
     images: tuple[Any, Any],
     masks: tuple[Any | None, Any | None],
     maps: list[Any],
-    initial: Any = None,
+    initial_transform: Any = None,
 ) -> Any:
     """Run elastix with parameter maps, or files of them, one after the other."""
     parameters = itk.ParameterObject.New()
@@ -288,8 +286,8 @@ def _elastix(
         method.SetFixedMask(masks[0])
     if masks[1] is not None:
         method.SetMovingMask(masks[1])
-    if initial is not None:
-        method.SetInitialTransform(initial)
+    if initial_transform is not None:
+        method.SetInitialTransform(initial_transform)
     method.UpdateLargestPossibleRegion()
     return itk_transform(method)
 
@@ -309,8 +307,8 @@ def itk_transform(method: Any) -> Any:
 
 
 def _with_affine(field: Any, affine: Any, inverse_field: Any) -> Found:
-    there = composite([field, affine])
-    return there, composite([affine.GetInverseTransform(), inverse_field])
+    there = compose([field, affine])
+    return there, compose([affine.GetInverseTransform(), inverse_field])
 
 
 def _field(path: Path | str) -> Any:

@@ -67,9 +67,9 @@ def model_and_settings(
     return model, replace(
         settings,
         field=model.settings.field,
-        smoothing=settings.smoothing[-1:],
+        smoothing_sigmas=settings.smoothing_sigmas[-1:],
         steps=steps or settings.steps,
-        weights_learning_rate=min(settings.weights_learning_rate, REFINED[refine]),
+        network_learning_rate=min(settings.network_learning_rate, REFINED[refine]),
         code_learning_rate=min(settings.code_learning_rate, CODE_LEARNING_RATE),
     )
 

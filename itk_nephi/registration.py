@@ -14,9 +14,9 @@ import torch
 
 from itk_nephi.checkpoint import Checkpoint, described_run
 from itk_nephi.checks import checked_mask
-from itk_nephi.composite import composite, flat_transforms
+from itk_nephi.composite import compose, flatten
 from itk_nephi.domain import ImageDomain
-from itk_nephi.initial import initial_transform
+from itk_nephi.initial import compute_initial_transform
 from itk_nephi.inputs import checked_images, checked_weights, landmark_pairs, warn_of_sizes
 from itk_nephi.memory import planned_chunk
 from itk_nephi.nephi import NePhi
@@ -24,7 +24,7 @@ from itk_nephi.optimization import Progress, optimize, warn_if_worse
 from itk_nephi.pair import ImagePair
 from itk_nephi.refinement import model_and_settings, parameters_of, take_back_folds
 from itk_nephi.sampling import inverse_transforms, space_map
-from itk_nephi.settings import RegistrationSettings
+from itk_nephi.settings import RegistrationSettings, chosen_settings
 from itk_nephi.transform import (
     Deformation,
     deformation_from_transform,
@@ -45,7 +45,7 @@ class Registration:
         Maps points of fixed space to moving space; what resampling the moving image needs.
     moving_to_fixed : itk.CompositeTransform
         Its approximate inverse: maps points of moving space to fixed space.
-    initial : itk.Transform
+    initial_transform : itk.Transform
         The initial transform, fixed to moving, that is part of both.
     history : list of Progress
         One entry a step.
@@ -54,12 +54,12 @@ class Registration:
     seed : int
         The seed of all random numbers.
     interrupted : bool
-        Whether Ctrl-C or ``report`` ended it early; the transforms are then what was reached.
+        Whether Ctrl-C or ``callback`` ended it early; the transforms are then what was reached.
     """
 
     fixed_to_moving: Any
     moving_to_fixed: Any
-    initial: Any
+    initial_transform: Any
     history: list[Progress]
     settings: RegistrationSettings
     seed: int
@@ -69,13 +69,13 @@ class Registration:
         """Draw it as a matplotlib figure, see :func:`itk_nephi.overview.overview`."""
         from itk_nephi.overview import overview
 
-        transforms = self.fixed_to_moving, self.initial
+        transforms = self.fixed_to_moving, self.initial_transform
         return overview(fixed, moving, *transforms, self.history, fixed_mask=fixed_mask)
 
     def _repr_html_(self) -> str:
-        from itk_nephi.notebook import summary
+        from itk_nephi.notebook import registration_html
 
-        return summary(self)
+        return registration_html(self)
 
 
 def register(
@@ -85,16 +85,17 @@ def register(
     fixed_mask: Any = None,
     moving_mask: Any = None,
     channel_weights: Sequence[float] | None = None,
-    landmarks: Sequence[Any] | None = None,
-    initial: Any = "affine",
+    guide_landmarks: Sequence[Any] | None = None,
+    initial_transform: Any = "affine",
     warm_start: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
     refine: str = "code",
+    preset: str | None = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     seed: int = 0,
-    report: Callable[[Progress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_interval: float = 30.0,
 ) -> Registration:
@@ -111,12 +112,14 @@ def register(
         between 0 and 1 say how much each place counts.
     channel_weights : sequence of float, optional
         How much each of several images counts; all the same when left out.
-    landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights), optional
+    guide_landmarks : (fixed_points, moving_points) or with weights as a third, optional
         Corresponding points to bring together, shape (N, D), mm, and how much each pair counts,
         shape (N,).
-    initial : itk.Transform or {"affine", "moments", "geometry", "identity"} or Registration or None
-        From fixed to moving space: where to start, see :func:`itk_nephi.initial.initial_transform`.
-        An earlier result, perhaps of coarser images, brings its own inverse. None is the identity.
+    initial_transform : itk.Transform, Registration, None or a kind
+        From fixed to moving space: where to start. Or how it is computed, ``"affine"``,
+        ``"moments"``, ``"geometry"`` or ``"identity"``, see
+        :func:`itk_nephi.initial.compute_initial_transform`. An earlier result, perhaps of coarser
+        images, brings its own inverse. None is the identity.
     warm_start : Registration or itk.NePhiTransform, optional
         An earlier result on the grid of ``fixed``, from where the optimization starts; for instance
         that of the image before in a time series. Its initial transform is not taken over.
@@ -130,14 +133,16 @@ def register(
     refine : {"code", "code_and_weights"}
         What they change: the latent code alone, with a step size of at most 1e-2, or also the
         weights, with one of at most 1e-4.
+    preset : {"fast", "default", "accurate"}, optional
+        The name of settings, see :meth:`RegistrationSettings.preset`.
     settings : RegistrationSettings, optional
-        How to register; with a model, how to refine.
+        How to register, in place of a preset; with a model, how to refine.
     device : str
         ``"cpu"``, ``"cuda"``, or what else torch calls a device.
     seed : int
         The same seed gives the same result, on a CPU to the bit, unless ``settings.max_time`` is
         given; without a model on any number of threads.
-    report : callable, optional
+    callback : callable, optional
         Called with the :class:`Progress` after every step. StopIteration, raised by it, ends the
         optimization early as Ctrl-C does.
     checkpoint : path, optional
@@ -173,7 +178,7 @@ def register(
     standardization and masks are ours.
     """
     started = time.perf_counter()
-    settings = settings or RegistrationSettings()
+    settings = chosen_settings(settings, preset)
     if model is not None:
         if warm_start is not None:
             raise ValueError("expected a model or warm_start to start from, got both")
@@ -200,9 +205,9 @@ def register(
         fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed[0], "fixed", voxels)
     if moving_mask is not None:
         moving_mask = checked_mask(moving_mask, "moving_mask", moving[0], "moving", voxels)
-    earlier = initial if isinstance(initial, Registration) else None
+    earlier = initial_transform if isinstance(initial_transform, Registration) else None
     if earlier is not None:
-        initial = earlier.fixed_to_moving
+        initial_transform = earlier.fixed_to_moving
     chunk = planned_chunk(
         settings, fixed_images, moving_images, fixed_mask, moving_mask, torch_device
     )
@@ -214,34 +219,36 @@ def register(
             "fixed_mask": fixed_mask,
             "moving_mask": moving_mask,
             "channel_weights": weights,
-            "landmarks": landmarks,
-            "initial": initial,
+            "guide_landmarks": guide_landmarks,
+            "initial_transform": initial_transform,
             "warm_start": _transform_of(warm_start),
         }
         run = described_run(settings, seed, inputs)
         keeper = Checkpoint(Path(checkpoint), checkpoint_interval, run)
-    initial = checked_initial(initial, fixed_image, moving_image, fixed_mask, moving_mask)
+    initial_transform = checked_initial_transform(
+        initial_transform, fixed_image, moving_image, fixed_mask, moving_mask
+    )
     fixed_domain = ImageDomain.of(fixed[0]).canonical()
     if earlier is not None:
-        inverses = flat_transforms(earlier.moving_to_fixed)
+        inverses = flatten(earlier.moving_to_fixed)
     else:
-        inverses = inverse_transforms(initial, fixed_domain, ImageDomain.of(moving_image))
+        inverses = inverse_transforms(initial_transform, fixed_domain, ImageDomain.of(moving_image))
     domain = model.settings.box(fixed_image, fixed_mask) if model else fixed_domain
-    initial_map = space_map(initial, domain)
+    initial_map = space_map(initial_transform, domain)
     pairs = None
-    if landmarks is not None and settings.landmark_weight > 0:
+    if guide_landmarks is not None and settings.landmark_weight > 0:
         pairs = landmark_pairs(
-            landmarks, domain, composite(inverses), settings.landmark_scale, torch_device
+            guide_landmarks, domain, compose(inverses), settings.landmark_scale, torch_device
         )
     pair = ImagePair(
         fixed=fixed_images,
         moving=moving_images,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
-        initial=initial_map,
+        initial_transform=initial_map,
         device=torch_device,
         channel_weights=weights,
-        landmarks=pairs,
+        guide_landmarks=pairs,
         domain=domain,
     )
     generator = torch.Generator().manual_seed(seed)
@@ -252,7 +259,7 @@ def register(
             fixed_mask,
             moving_mask,
             box=domain,
-            initial=initial_map,
+            initial_transform=initial_map,
             device=torch_device,
         )
         for weights_of_field in deformation.weights():
@@ -270,7 +277,7 @@ def register(
             [pair],
             settings,
             generator,
-            report,
+            callback,
             started=started,
             checkpoint=keeper,
             chunk=chunk,
@@ -284,9 +291,9 @@ def register(
     if keeper is not None and not interrupted:
         keeper.remove()
     return Registration(
-        fixed_to_moving=composite([transform, *flat_transforms(initial)]),
-        moving_to_fixed=composite([*inverses, transform.GetInverseTransform()]),
-        initial=initial,
+        fixed_to_moving=compose([transform, *flatten(initial_transform)]),
+        moving_to_fixed=compose([*inverses, transform.GetInverseTransform()]),
+        initial_transform=initial_transform,
         history=history,
         settings=settings,
         seed=seed,
@@ -300,7 +307,7 @@ def _listed(images: Any) -> list[Any]:
 
 def _transform_of(start: Any) -> Any:
     """Return the NePhiTransform of a registration; anything else as it is."""
-    return flat_transforms(start.fixed_to_moving)[0] if isinstance(start, Registration) else start
+    return flatten(start.fixed_to_moving)[0] if isinstance(start, Registration) else start
 
 
 def _warm_deformation(
@@ -327,19 +334,21 @@ def _warm_deformation(
     return deformation
 
 
-def checked_initial(
-    initial: Any, fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
+def checked_initial_transform(
+    initial_transform: Any, fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
 ) -> Any:
     """Return an initial transform as it was given, or found where it is a kind or None."""
-    if initial is None or isinstance(initial, str):
-        return initial_transform(initial or "identity", fixed, moving, fixed_mask, moving_mask)
-    dimension = fixed.GetImageDimension()
-    if not isinstance(initial, itk.Transform[itk.D, dimension, dimension]):
-        raise TypeError(
-            f"expected initial to be an itk.Transform of double precision in {dimension} "
-            f"dimensions, the name of a kind or None, got {type(initial).__name__}"
+    if initial_transform is None or isinstance(initial_transform, str):
+        return compute_initial_transform(
+            initial_transform or "identity", fixed, moving, fixed_mask, moving_mask
         )
-    return initial
+    dimension = fixed.GetImageDimension()
+    if not isinstance(initial_transform, itk.Transform[itk.D, dimension, dimension]):
+        raise TypeError(
+            f"expected initial_transform to be an itk.Transform of double precision in {dimension} "
+            f"dimensions, the name of a kind or None, got {type(initial_transform).__name__}"
+        )
+    return initial_transform
 
 
 def checked_device(device: str) -> torch.device:

@@ -50,7 +50,7 @@ class Outcome:
     determinants: Any = None
 
 
-def report(
+def render_report(
     case: Case,
     outcomes: Sequence[Outcome],
     before: Outcome,
@@ -83,12 +83,12 @@ def report(
     """
     first = outcomes[0]
     errors: dict[str, Array] = {}
-    if case.landmarks is not None:
+    if case.evaluation_landmarks is not None:
         identity = itk.IdentityTransform[itk.D, case.dimension].New()
         transforms = {"as stored": identity}
         transforms |= {outcome.name: outcome.fixed_to_moving for outcome in (before, *outcomes)}
         errors = {
-            name: metrics.landmark_errors(transform, *case.landmarks)
+            name: metrics.landmark_errors(transform, *case.evaluation_landmarks)
             for name, transform in transforms.items()
         }
     rows = (comparison or {}).get("methods", [])
@@ -182,7 +182,8 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
         "has_volume": determinants is not None,
         "has_consistency": maps[0].consistency is not None,
         "has_outline": mask is not None,
-        "has_landmarks": case.landmarks is not None and first.moving_to_fixed is not None,
+        "has_landmarks": case.evaluation_landmarks is not None
+        and first.moving_to_fixed is not None,
         "bars": {name: slices.color_bar(name) for name in ("PuOr_r", "cividis")},
     }
 
@@ -203,8 +204,8 @@ class _Maps:
         if first.moving_to_fixed is not None:
             back = transform_points(first.moving_to_fixed, moved[1])
             self.consistency = sampling.slices(np.linalg.norm(back - points, axis=1))
-            if case.landmarks is not None:
-                self._fixed, moving = case.landmarks
+            if case.evaluation_landmarks is not None:
+                self._fixed, moving = case.evaluation_landmarks
                 self._back = transform_points(first.moving_to_fixed, moving)
 
     def landmarks(self, index: int) -> str:

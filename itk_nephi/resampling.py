@@ -8,7 +8,7 @@ from typing import Any
 import itk
 import numpy as np
 
-from itk_nephi.composite import composite
+from itk_nephi.composite import compose
 from itk_nephi.domain import image_like
 
 
@@ -63,7 +63,7 @@ def resample(
     }[interpolation]
     resampled = itk.resample_image_filter(
         moving,
-        transform=composite(transforms),
+        transform=compose(transforms),
         interpolator=interpolator.New(moving),
         use_reference_image=True,
         reference_image=reference,

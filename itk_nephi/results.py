@@ -40,7 +40,7 @@ def write(
     *,
     seconds: dict[str, float],
     device: str,
-    initial: str,
+    initial_transform: str,
 ) -> dict[str, Any]:
     """Write everything that the command line promises into a folder.
 
@@ -54,7 +54,7 @@ def write(
         The result.
     seconds : dict of str to float
         What the stages so far took.
-    device, initial : str
+    device, initial_transform : str
         As the user gave them.
 
     Returns
@@ -74,7 +74,7 @@ def write(
     itk.transformwrite(fixed_to_moving, str(folder / "fixed_to_moving.h5"))
     itk.transformwrite(registration.moving_to_fixed, str(folder / "moving_to_fixed.h5"))
     with timed("warp"):
-        before = resample(case.moving, [registration.initial], case.fixed)
+        before = resample(case.moving, [registration.initial_transform], case.fixed)
         warped = resample(case.moving, [fixed_to_moving], case.fixed)
         write_image(warped, folder / "warped.nii.gz")
     with timed("jacobian_determinant"):
@@ -89,7 +89,7 @@ def write(
             case.fixed,
             case.moving,
             fixed_to_moving,
-            registration.initial,
+            registration.initial_transform,
             registration.history,
             fixed_mask=case.fixed_mask,
         ).savefig(folder / "overview.png")
@@ -101,7 +101,7 @@ def write(
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "seed": registration.seed,
         "device": device,
-        "initial": initial,
+        "initial_transform": initial_transform,
         "settings": asdict(registration.settings),
         "inputs": case.paths,
         "sha256": {name: sha256(Path(path)) for name, path in case.paths.items()},
@@ -114,9 +114,9 @@ def write(
         },
     }
     with timed("report"):
-        from itk_nephi.report import Outcome, report
+        from itk_nephi.report import Outcome, render_report
 
-        page = report(
+        page = render_report(
             case,
             [
                 Outcome(
@@ -128,7 +128,9 @@ def write(
                 )
             ],
             Outcome(
-                name="initial transform only", warped=before, fixed_to_moving=registration.initial
+                name="initial transform only",
+                warped=before,
+                fixed_to_moving=registration.initial_transform,
             ),
             result,
             history=registration.history,
@@ -140,7 +142,7 @@ def write(
     return result
 
 
-def summary(result: dict[str, Any], folder: Path) -> str:
+def format_summary(result: dict[str, Any], folder: Path) -> str:
     """Say in a few lines how a registration went and which file to use for what."""
     lines = [""]
     if "landmark_error_mm" in result:
@@ -163,7 +165,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         "(1 is best)",
         f"folding          {f'{folding:.4%}' if folding else 'none'} "
         f"in the {result['measured_in']}",
-        f"there and back   {consistency['mean']:.2f} mm off on average, "
+        f"consistency      inverse consistency error {consistency['mean']:.2f} mm on average, "
         f"{consistency['p95']:.2f} mm at the 95th percentile",
         f"time             {result['seconds']['total']:.0f} s, "
         f"memory {result['peak_memory_mib'] / 1024:.1f} GiB",
@@ -181,7 +183,10 @@ def summary(result: dict[str, Any], folder: Path) -> str:
 def _measure(
     case: Case, registration: Registration, before: Any, warped: Any, determinants: Any
 ) -> dict[str, Any]:
-    fixed_to_moving, initial = registration.fixed_to_moving, registration.initial
+    fixed_to_moving, initial_transform = (
+        registration.fixed_to_moving,
+        registration.initial_transform,
+    )
     values = np.asarray(case.fixed)
     inside = measured_inside(case)
     voxels = measured_voxels(inside)
@@ -203,26 +208,24 @@ def _measure(
         "measured_in": "fixed image" if case.fixed_mask is None else "fixed mask",
         "similarity": {
             "measure": "normalized cross correlation where the images overlap",
-            "before": similarity(initial, before),
+            "before": similarity(initial_transform, before),
             "after": similarity(fixed_to_moving, warped),
         },
         "folding_fraction": metrics.folding_fraction(determinants, inside),
-        "standard_deviation_of_log_jacobian": metrics.standard_deviation_of_log_jacobian(
-            determinants, inside
-        ),
+        "log_jacobian_sd": metrics.log_jacobian_sd(determinants, inside),
         "inverse_consistency_error_mm": statistics(consistency, ("mean", "p95")),
     }
-    if case.landmarks is not None:
+    if case.evaluation_landmarks is not None:
         identity = itk.IdentityTransform[itk.D, case.dimension].New()
-        stages = {"as_stored": identity, "before": initial, "after": fixed_to_moving}
-        result["landmark_error_mm"] = {"count": len(case.landmarks[0])} | {
-            name: statistics(metrics.landmark_errors(transform, *case.landmarks))
+        stages = {"as_stored": identity, "before": initial_transform, "after": fixed_to_moving}
+        result["landmark_error_mm"] = {"count": len(case.evaluation_landmarks[0])} | {
+            name: statistics(metrics.landmark_errors(transform, *case.evaluation_landmarks))
             for name, transform in stages.items()
         }
     if case.labels is not None:
         result["dice"] = {
             name: {str(k): v for k, v in metrics.dice(*case.labels, transform).items()}
-            for name, transform in {"before": initial, "after": fixed_to_moving}.items()
+            for name, transform in {"before": initial_transform, "after": fixed_to_moving}.items()
         }
     return result
 

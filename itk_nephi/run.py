@@ -29,7 +29,7 @@ def run_in_process(
     case: Case,
     folder: Path,
     *,
-    initial: str = "affine",
+    initial_transform: str = "affine",
     elastix_parameters: Sequence[Path] = (),
     seed: int | None = None,
     threads: int | None = None,
@@ -45,8 +45,8 @@ def run_in_process(
     folder : Path
         Made if it is not there. Gets fixed_to_moving.h5, moving_to_fixed.h5 where the method finds
         an inverse, and log.txt with all that the process printed; loses those of an earlier run.
-    initial : str
-        A kind of initial transform or a file, as for ``itk-nephi register --initial``.
+    initial_transform : str
+        A kind of initial transform or a file, as for ``itk-nephi register --initial-transform``.
     elastix_parameters : sequence of Path
         Parameter files for `elastix`.
     seed : int, optional
@@ -71,7 +71,9 @@ def run_in_process(
     task = {
         "name": name,
         "paths": {role: str(Path(path).absolute()) for role, path in case.paths.items()},
-        "initial": str(Path(initial).absolute()) if Path(initial).is_file() else initial,
+        "initial_transform": str(Path(initial_transform).absolute())
+        if Path(initial_transform).is_file()
+        else initial_transform,
         "elastix_parameters": [str(path.absolute()) for path in elastix_parameters],
         "seed": seed,
         "threads": threads,
@@ -123,20 +125,22 @@ def _measured(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
     case = Case.read(
         paths["fixed"], paths["moving"], paths.get("fixed_mask"), paths.get("moving_mask")
     )
-    initial = task["initial"]
-    if Path(initial).is_file():
-        initial = read_transform(Path(initial), "--initial", case.dimension)
+    initial_transform = task["initial_transform"]
+    if Path(initial_transform).is_file():
+        initial_transform = read_transform(
+            Path(initial_transform), "--initial-transform", case.dimension
+        )
     solve = method(
         Task(
             case=case,
-            initial=initial,
+            initial_transform=initial_transform,
             folder=folder,
             elastix_parameters=[Path(path) for path in task["elastix_parameters"]],
             seed=task["seed"],
             threads=task["threads"],
         )
     )
-    if initial == "affine":
+    if initial_transform == "affine":
         _ = itk.ImageRegistrationMethodv4  # ITK loads at first use, here before the clock starts
     before = _peak_memory_mib()
     start, cpu_start = time.perf_counter(), time.process_time()

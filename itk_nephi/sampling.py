@@ -9,7 +9,7 @@ import itk
 import numpy as np
 import torch
 
-from itk_nephi.composite import flat_transforms, matrix_and_offset
+from itk_nephi.composite import flatten, matrix_and_offset
 from itk_nephi.convert import displacement_field_transform, to_displacement_field, vector_image
 from itk_nephi.domain import Array, ImageDomain, image_from_array
 from itk_nephi.image import SampledImage, SpaceMap
@@ -54,7 +54,7 @@ def inverse_transforms(transform: Any, domain: ImageDomain, image_domain: ImageD
         The images that it relates.
     """
     inverses = []
-    for part in reversed(flat_transforms(transform)):
+    for part in reversed(flatten(transform)):
         inverse = part.GetInverseTransform()
         if inverse is None:
             inverse = _sampled_inverse(part, _sampling_grid(_joined(domain, image_domain)))

@@ -1,4 +1,4 @@
-"""fit(): one latent code that moves with time, for the images of a subject at several times."""
+"""register_series(): a latent code that moves with time, for images of a subject over time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from itk_nephi.checks import checked_mask
-from itk_nephi.composite import composite, flat_transforms
+from itk_nephi.composite import compose, flatten
 from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.inputs import checked_images, warn_of_sizes
 from itk_nephi.model import CodeBetween, LatentCode
@@ -20,15 +20,15 @@ from itk_nephi.nephi import NePhi
 from itk_nephi.optimization import Progress, optimize, warn_if_worse
 from itk_nephi.pair import ImagePair
 from itk_nephi.refinement import model_and_settings, parameters_of, take_back_folds
-from itk_nephi.registration import Registration, checked_device, checked_initial
+from itk_nephi.registration import Registration, checked_device, checked_initial_transform
 from itk_nephi.sampling import inverse_transforms, space_map
-from itk_nephi.settings import RegistrationSettings
+from itk_nephi.settings import RegistrationSettings, chosen_settings
 from itk_nephi.transform import Deformation, transform_from_deformation
 
 
 @dataclass(frozen=True)
 class Series:
-    """What :func:`fit` found: how a fixed image deforms, at any time.
+    """What :func:`register_series` found: how a fixed image deforms, at any time.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Series:
         The times between which the latent code changes linearly, rising.
     deformations : tuple of Deformation
         At the knots; all have the same two fields.
-    initial, inverse_initial : itk.CompositeTransform
+    initial_transform, inverse_initial_transform : itk.CompositeTransform
         The initial transform, from fixed to moving space, and its inverse: the same at all times.
     history, settings, seed, interrupted
         As of a :class:`itk_nephi.Registration`; the losses are means over the images.
@@ -47,8 +47,8 @@ class Series:
     times: tuple[float, ...]
     knots: tuple[float, ...]
     deformations: tuple[Deformation, ...]
-    initial: Any
-    inverse_initial: Any
+    initial_transform: Any
+    inverse_initial_transform: Any
     history: list[Progress]
     settings: RegistrationSettings
     seed: int
@@ -68,11 +68,11 @@ class Series:
             )
         transform = transform_from_deformation(deformation_at(self.deformations, self.knots, time))
         return Registration(
-            fixed_to_moving=composite([transform, *flat_transforms(self.initial)]),
-            moving_to_fixed=composite(
-                [*flat_transforms(self.inverse_initial), transform.GetInverseTransform()]
+            fixed_to_moving=compose([transform, *flatten(self.initial_transform)]),
+            moving_to_fixed=compose(
+                [*flatten(self.inverse_initial_transform), transform.GetInverseTransform()]
             ),
-            initial=self.initial,
+            initial_transform=self.initial_transform,
             history=self.history,
             settings=self.settings,
             seed=self.seed,
@@ -80,7 +80,7 @@ class Series:
         )
 
 
-def fit(
+def register_series(
     fixed: Any,
     images: Sequence[Any],
     times: Sequence[float] | None = None,
@@ -88,14 +88,15 @@ def fit(
     knots: Sequence[float] | None = None,
     fixed_mask: Any = None,
     masks: Sequence[Any] | None = None,
-    initial: Any = None,
+    initial_transform: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
     refine: str = "code",
+    preset: str | None = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     seed: int = 0,
-    report: Callable[[Progress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
 ) -> Series:
     """Fit a latent code that moves with time to the images of one subject at several times.
 
@@ -119,13 +120,13 @@ def fit(
         As for :func:`itk_nephi.register`.
     masks : sequence of itk.Image or None, optional
         Of the images, as many as these.
-    initial : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
+    initial_transform : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
         From fixed to moving space, at all times. A kind is found between the fixed and the first of
         the images. None is the identity, as suits images of one session.
     model : NePhi or path, optional
         Predicts the codes; without ``refine_steps`` the knots' codes are those closest to the
         predictions.
-    refine_steps, refine, settings, device, seed, report
+    refine_steps, refine, preset, settings, device, seed, callback
         As for :func:`itk_nephi.register`. Memory is not planned: no ``memory_limit``.
 
     Returns
@@ -147,11 +148,12 @@ def fit(
 
     Examples
     --------
-    >>> series = fit(breathing[0], breathing[1:], times=[0.2, 0.4, 0.6])  # doctest: +SKIP
+    >>> times = [0.2, 0.4, 0.6]
+    >>> series = register_series(breathing[0], breathing[1:], times)  # doctest: +SKIP
     >>> series.at(0.5).fixed_to_moving.TransformPoint(point)  # doctest: +SKIP
     """
     started = clock.perf_counter()
-    settings = settings or RegistrationSettings()
+    settings = chosen_settings(settings, preset)
     if model is not None:
         model, settings = model_and_settings(model, refine_steps, refine, settings)
     elif refine_steps:
@@ -183,17 +185,19 @@ def fit(
         None if mask is None else checked_mask(mask, f"masks[{n}]", image, f"images[{n}]", voxels)
         for n, (mask, image) in enumerate(zip(masks, images, strict=True))
     ]
-    initial = checked_initial(initial, fixed_image, moving[0], fixed_mask, masks[0])
-    inverses = inverse_transforms(initial, fixed_domain, ImageDomain.of(moving[0]))
+    initial_transform = checked_initial_transform(
+        initial_transform, fixed_image, moving[0], fixed_mask, masks[0]
+    )
+    inverses = inverse_transforms(initial_transform, fixed_domain, ImageDomain.of(moving[0]))
     domain = model.settings.box(fixed_image, fixed_mask) if model else fixed_domain
-    initial_map = space_map(initial, domain)
+    initial_map = space_map(initial_transform, domain)
     pairs = [
         ImagePair(
             fixed=[fixed_image],
             moving=[image],
             fixed_mask=fixed_mask,
             moving_mask=mask,
-            initial=initial_map,
+            initial_transform=initial_map,
             device=torch_device,
             domain=domain,
         )
@@ -211,7 +215,7 @@ def fit(
                 fixed_mask,
                 mask,
                 box=domain,
-                initial=initial_map,
+                initial_transform=initial_map,
                 device=torch_device,
             )
             for image, mask in zip(moving, masks, strict=True)
@@ -225,7 +229,7 @@ def fit(
     if model is None or refine_steps:
         prediction = parameters_of(at_times)
         history, interrupted = optimize(
-            at_times, pairs, settings, generator, report, started=started
+            at_times, pairs, settings, generator, callback, started=started
         )
         if model is not None:
             take_back_folds(at_times, prediction, ImageDomain.of(fixed))
@@ -236,8 +240,8 @@ def fit(
         times=times,
         knots=knots,
         deformations=tuple(at_knots),
-        initial=initial,
-        inverse_initial=composite(inverses),
+        initial_transform=initial_transform,
+        inverse_initial_transform=compose(inverses),
         history=history,
         settings=settings,
         seed=seed,

@@ -10,6 +10,8 @@ from itk_nephi.loss import Weights
 from itk_nephi.model import FieldSettings
 from itk_nephi.similarity import Dissimilarity, Similarity
 
+PRESETS = ("fast", "default", "accurate")
+DEFAULT_SIMILARITY = "local_ncc"
 LEAST_POINTS = 500
 """How many points are drawn in the smallest images, unless fewer are asked for."""
 
@@ -24,14 +26,17 @@ class RegistrationSettings(Weights):
     ----------
     field : FieldSettings
         The sizes of the deformation fields and the latent code.
-    similarity : str or callable
-        How the images are compared: ``"local_ncc"``, ``"ncc"``, ``"mean_squares"``,
-        ``"mind_ssc"``, ``"mutual_information"``, or a function, see
-        :meth:`itk_nephi.similarity.Similarity.of`.
+    similarity : str
+        How the images are compared: ``"local_ncc"``, the NCC at all points of the intensities and
+        of the locally standardized ones, ``"ncc"``, ``"mean_squares"``, ``"mind_ssc"`` or
+        ``"mutual_information"``, see :meth:`itk_nephi.similarity.Similarity.of`.
+    dissimilarity : callable, optional
+        Minimized, in place of a similarity that has a name: a function of the smoothed intensities,
+        see :data:`itk_nephi.similarity.Dissimilarity`.
     local_windows : tuple of float
         Standard deviations of the windows of ``"local_ncc"``, voxels.
-    smoothing : tuple of float
-        Standard deviation of the images' Gaussian smoothing at each level, voxels, coarse to fine.
+    smoothing_sigmas : tuple of float
+        Standard deviations of the images' Gaussian smoothing, voxels, one a level, coarse to fine.
     steps : int
         Optimizer steps of each level.
     points : int
@@ -42,14 +47,14 @@ class RegistrationSettings(Weights):
         never fewer than ``LEAST_POINTS``. More would fit the noise of small images.
     regularizer_points : int
         How many of these also serve the regularizer.
-    content_sampling : float
+    importance_sampling : float
         Which part of the points, below 1, is drawn where the images have edges; these count less,
         so that the dissimilarity stays the same on average.
     landmark_weight : float
         Weight of the landmark pairs, where there are any.
     landmark_scale : float
         Up to which distance a pair counts about quadratically, mm; beyond, it counts linearly.
-    weights_learning_rate, code_learning_rate : float
+    network_learning_rate, code_learning_rate : float
         Largest step sizes of Adam, which rise and fall to zero within each level, see
         :class:`itk_nephi.schedule.Schedule`.
     early_stop : bool
@@ -77,17 +82,18 @@ class RegistrationSettings(Weights):
     """
 
     field: FieldSettings = FieldSettings()
-    similarity: str | Dissimilarity = "local_ncc"
+    similarity: str = DEFAULT_SIMILARITY
+    dissimilarity: Dissimilarity | None = None
     local_windows: tuple[float, ...] = WINDOWS
-    smoothing: tuple[float, ...] = (2.0, 1.0)
+    smoothing_sigmas: tuple[float, ...] = (2.0, 1.0)
     steps: int = 150
     points: int = 5_000
     points_per_voxel: float = 0.125
     regularizer_points: int = 250
-    content_sampling: float = 0.0
+    importance_sampling: float = 0.0
     landmark_weight: float = 0.1
     landmark_scale: float = 2.0
-    weights_learning_rate: float = 1e-3
+    network_learning_rate: float = 1e-3
     code_learning_rate: float = 2e-2
     early_stop: bool = False
     max_time: float | None = None
@@ -95,10 +101,10 @@ class RegistrationSettings(Weights):
     memory_limit: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.smoothing or not all(0 <= s < math.inf for s in self.smoothing):
+        if not self.smoothing_sigmas or not all(0 <= s < math.inf for s in self.smoothing_sigmas):
             raise ValueError(
-                f"expected smoothing to be one number of voxels for each level, 0 or more, got "
-                f"{self.smoothing}"
+                f"expected smoothing_sigmas to be one number of voxels for each level, 0 or more, "
+                f"got {self.smoothing_sigmas}"
             )
         for name in ("steps", "points", "regularizer_points", "working_voxels"):
             if getattr(self, name) < 1:
@@ -109,9 +115,10 @@ class RegistrationSettings(Weights):
                 f"{self.regularizer_points}"
             )
         super().__post_init__()
-        if not 0 <= self.content_sampling < 1:
+        if not 0 <= self.importance_sampling < 1:
             raise ValueError(
-                f"expected content_sampling of 0 or more and below 1, got {self.content_sampling}"
+                "expected importance_sampling of 0 or more and below 1, got "
+                f"{self.importance_sampling}"
             )
         for name in ("points_per_voxel", "landmark_scale", "max_time", "memory_limit"):
             value = getattr(self, name)
@@ -122,7 +129,17 @@ class RegistrationSettings(Weights):
                 f"expected local_windows to be numbers of voxels, more than 0, got "
                 f"{self.local_windows}"
             )
-        Similarity.of(self.similarity, voxel=1.0)
+        self.compared(voxel=1.0)
+        if self.dissimilarity is not None and self.similarity != DEFAULT_SIMILARITY:
+            raise ValueError(
+                f"expected similarity or dissimilarity, got both, similarity {self.similarity!r}"
+            )
+
+    def compared(self, voxel: float) -> Similarity:
+        """Return what of the images is compared, and how, at a voxel size, mm."""
+        return Similarity.of(
+            self.similarity, self.dissimilarity, voxel=voxel, windows=self.local_windows
+        )
 
     def for_voxels(self, count: int) -> RegistrationSettings:
         """Return these settings with no more points than suit a count of voxels to compare."""
@@ -130,26 +147,48 @@ class RegistrationSettings(Weights):
         return replace(self, points=points, regularizer_points=min(points, self.regularizer_points))
 
     @classmethod
-    def fast(cls) -> RegistrationSettings:
-        """Return what takes about a third of the default's time, and stays below 1.5 GiB."""
-        return cls(
-            steps=72,
-            points=3_000,
-            regularizer_points=150,
-            code_learning_rate=3e-2,
-            working_voxels=3_000_000,
-        )
+    def preset(cls, name: str) -> RegistrationSettings:
+        """Return settings by name.
 
-    @classmethod
-    def accurate(cls) -> RegistrationSettings:
-        """Return what takes about four times as long as the default, and comes back the closest.
+        Parameters
+        ----------
+        name : {"fast", "default", "accurate"}
+            ``"fast"`` takes about a third of the default's time, and stays below 1.5 GiB.
+            ``"accurate"`` takes about four times as long as the default, and comes back the
+            closest; with so many points a larger weight of GradICON costs no detail, and keeps
+            noise from being fitted.
 
-        With so many points more smoothness costs no detail, and keeps noise from being fitted.
+        Raises
+        ------
+        ValueError
+            If there is none of this name.
         """
-        return cls(
-            steps=300,
-            points=10_000,
-            regularizer_points=500,
-            smoothness=8.0,
-            working_voxels=64_000_000,
-        )
+        match name:
+            case "fast":
+                return cls(
+                    steps=72,
+                    points=3_000,
+                    regularizer_points=150,
+                    code_learning_rate=3e-2,
+                    working_voxels=3_000_000,
+                )
+            case "default":
+                return cls()
+            case "accurate":
+                return cls(
+                    steps=300,
+                    points=10_000,
+                    regularizer_points=500,
+                    gradicon_weight=8.0,
+                    working_voxels=64_000_000,
+                )
+        raise ValueError(f"expected preset to be one of {', '.join(PRESETS)}, got {name!r}")
+
+
+def chosen_settings(
+    settings: RegistrationSettings | None, preset: str | None
+) -> RegistrationSettings:
+    """Return the settings that were given, those of a preset, or else the default."""
+    if settings is not None and preset is not None:
+        raise ValueError(f"expected settings or preset, got both, preset {preset!r}")
+    return settings or RegistrationSettings.preset(preset or "default")

@@ -2,7 +2,7 @@
 
 A *dissimilarity* maps what both images hold at corresponding points to one number, differentiable
 by the moving values: (fixed_values (N, C), moving_values (N, C), weights (N,)) -> Tensor, shape ().
-Those here are 0 for a perfect match and about 1 for none, so that one smoothness suits all.
+Those here are 0 for a perfect match and about 1 for none, so that one weight of GradICON suits all.
 """
 
 from __future__ import annotations
@@ -49,18 +49,24 @@ class Similarity:
 
     @classmethod
     def of(
-        cls, kind: str | Dissimilarity, *, voxel: float, windows: tuple[float, ...] = WINDOWS
+        cls,
+        kind: str,
+        dissimilarity: Dissimilarity | None = None,
+        *,
+        voxel: float,
+        windows: tuple[float, ...] = WINDOWS,
     ) -> Similarity:
         """Return a similarity by its name, or one that compares intensities as a user says.
 
         Parameters
         ----------
-        kind : str or Dissimilarity
+        kind : str
             ``"local_ncc"``: NCC of the intensities and of the locally standardized ones.
             ``"ncc"``: NCC of the intensities. ``"mean_squares"``: their mean square difference.
             ``"mind_ssc"``: mean squares of self-similarity descriptors, for images of different
-            modalities. ``"mutual_information"``: of the intensities, likewise. Or a function that
-            gets the intensities, smoothed, as they are.
+            modalities. ``"mutual_information"``: of the intensities, likewise.
+        dissimilarity : Dissimilarity, optional
+            Minimized in place of what ``kind`` names. Gets the smoothed intensities.
         voxel : float
             The voxel size that both images share in ``"mind_ssc"``, mm.
         windows : tuple of float
@@ -68,11 +74,23 @@ class Similarity:
 
         Raises
         ------
+        TypeError
+            If the similarity is a function, or the dissimilarity is none.
         ValueError
             If there is no similarity of this name.
         """
         if callable(kind):
-            return cls(smoothed, kind)
+            raise TypeError(
+                "expected similarity to be a name, got a function: give what is to be minimized as "
+                "dissimilarity"
+            )
+        if dissimilarity is not None:
+            if not callable(dissimilarity):
+                raise TypeError(
+                    f"expected dissimilarity to be a function, got {dissimilarity!r}: give a name "
+                    "as similarity"
+                )
+            return cls(smoothed, dissimilarity)
         match kind:
             case "local_ncc":
                 return cls(partial(channels, windows=windows), correlation)
@@ -85,8 +103,7 @@ class Similarity:
             case "mutual_information":
                 return cls(rescaled, mutual_information)
         raise ValueError(
-            f"expected similarity to be one of {', '.join(SIMILARITIES)} or a function, "
-            f"got {kind!r}"
+            f"expected similarity to be one of {', '.join(SIMILARITIES)}, got {kind!r}"
         )
 
 

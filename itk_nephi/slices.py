@@ -156,7 +156,7 @@ class Grid:
     ----------
     plane : Plane
         The slices.
-    fixed_to_moving, initial : itk.Transform
+    fixed_to_moving, initial_transform : itk.Transform
         The transform, and the initial one.
     indices : sequence of int, optional
         Which slices, if not all that the plane shows.
@@ -166,7 +166,7 @@ class Grid:
         self,
         plane: Plane,
         fixed_to_moving: Any,
-        initial: Any,
+        initial_transform: Any,
         indices: Sequence[int] | None = None,
     ) -> None:
         indices = plane.indices if indices is None else indices
@@ -178,8 +178,12 @@ class Grid:
         lines += [np.stack([np.full_like(side, x), side], axis=-1) for x in across]
         places = np.concatenate(lines)
         points = np.concatenate([plane.points(index, places) for index in indices])
-        residual = transform_points(fixed_to_moving, points) - transform_points(initial, points)
-        displacement = np.linalg.solve(jacobians(initial, points), residual[..., None])[..., 0]
+        residual = transform_points(fixed_to_moving, points) - transform_points(
+            initial_transform, points
+        )
+        displacement = np.linalg.solve(jacobians(initial_transform, points), residual[..., None])[
+            ..., 0
+        ]
         shape = (len(indices), len(lines), -1)
         self._places = plane.places(points + displacement).reshape(*shape, 2)
         self._distances = np.linalg.norm(displacement, axis=1).reshape(shape)

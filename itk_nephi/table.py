@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -22,11 +21,13 @@ from itk_nephi.files import (
     read_scalar_header,
     read_transform,
     require_file,
+    spelling_hint,
 )
 from itk_nephi.initial import KINDS
 
 REQUIRED = ("fixed", "moving")
 LABELS = ("fixed_labels", "moving_labels")
+LANDMARKS = ("evaluation_landmarks", "guide_landmarks")
 ON_GRID_OF = {
     "fixed_mask": "fixed",
     "moving_mask": "moving",
@@ -57,10 +58,11 @@ class PairRow:
         Their masks.
     fixed_labels, moving_labels : Path, optional
         Their label images; both or none.
-    landmarks : Path, optional
-        A CSV file with columns fixed_x, fixed_y, ... moving_x, ... in mm.
-    initial : str, optional
-        A kind of initial transform, see :func:`itk_nephi.initial.initial_transform`, or a file.
+    evaluation_landmarks, guide_landmarks : Path, optional
+        CSV files with columns fixed_x, fixed_y, ... moving_x, ... in mm: to judge the result, and
+        to steer the registrations of a batch.
+    initial_transform : str, optional
+        A kind, see :func:`itk_nephi.initial.compute_initial_transform`, or a file.
     """
 
     row: int
@@ -71,8 +73,9 @@ class PairRow:
     moving_mask: Path | None = None
     fixed_labels: Path | None = None
     moving_labels: Path | None = None
-    landmarks: Path | None = None
-    initial: str | None = None
+    evaluation_landmarks: Path | None = None
+    guide_landmarks: Path | None = None
+    initial_transform: str | None = None
 
     @property
     def labels(self) -> tuple[Path, Path] | None:
@@ -85,8 +88,8 @@ class PairRow:
     def files(self) -> dict[str, Path]:
         """All files of this row, by column."""
         paths = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.initial is not None and self.initial not in KINDS:
-            paths["initial"] = Path(self.initial)
+        if self.initial_transform is not None and self.initial_transform not in KINDS:
+            paths["initial_transform"] = Path(self.initial_transform)
         return {name: path for name, path in paths.items() if isinstance(path, Path)}
 
 
@@ -100,9 +103,8 @@ def read_pairs(path: Path, argument: str = "TABLE") -> list[PairRow]:
     ----------
     path : Path
         A CSV file, separated by commas, semicolons or tabs, with the columns fixed and moving, and
-        any of name, fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks and initial.
-        Files are relative to the table's folder. An empty cell says that a pair has no such file;
-        without a column name, pairs are called pair-0001, pair-0002, ...
+        any others of ``COLUMNS``. Files are relative to the table's folder. An empty cell says that
+        a pair has no such file; without a column name, pairs are called pair-0001, pair-0002, ...
     argument : str
         What messages call the table.
 
@@ -158,12 +160,12 @@ def _row_number(problem: str) -> int:
 
 
 def _pair(number: int, entries: dict[str, str], folder: Path) -> PairRow:
-    initial = entries.pop("initial", None)
+    initial_transform = entries.pop("initial_transform", None)
     name = entries.pop("name", f"pair-{number:04}")
-    if initial is not None and initial not in KINDS:
-        initial = str(folder / initial)
+    if initial_transform is not None and initial_transform not in KINDS:
+        initial_transform = str(folder / initial_transform)
     paths = {column: folder / cell for column, cell in entries.items()}
-    return PairRow(row=number, name=name, initial=initial, **paths)
+    return PairRow(row=number, name=name, initial_transform=initial_transform, **paths)
 
 
 def _column_problems(header: list[str]) -> list[str]:
@@ -172,8 +174,7 @@ def _column_problems(header: list[str]) -> list[str]:
         if count > 1:
             problems.append(f"expected each column once, got {name!r} {count} times")
         if name not in COLUMNS:
-            near = get_close_matches(name.lower().replace(" ", "_"), COLUMNS, n=1)
-            hint = f"is it {near[0]}?" if near else f"known are {', '.join(COLUMNS)}"
+            hint = spelling_hint(name.lower().replace(" ", "_"), COLUMNS)
             problems.append(f"got an unknown column {name!r}; {hint}")
     return problems
 
@@ -243,14 +244,15 @@ def _faults(
                     + " and ".join(_listed(found) for found in values)
                 )
     dimension = dimensions.pop() if len(dimensions) == 1 else None
-    if "initial" in pair.files:
+    if "initial_transform" in pair.files:
         with _collected(faults):
-            read_transform(pair.files["initial"], "initial", dimension)
-    if pair.landmarks:
-        with _collected(faults):
-            require_file(pair.landmarks, "landmarks")
-            if dimension is not None:
-                _check_landmarks(pair.landmarks, dimension, domains)
+            read_transform(pair.files["initial_transform"], "initial_transform", dimension)
+    for column in LANDMARKS:
+        if column in pair.files:
+            with _collected(faults):
+                require_file(pair.files[column], column)
+                if dimension is not None:
+                    _check_landmarks(pair.files[column], column, dimension, domains)
     return faults
 
 
@@ -278,8 +280,10 @@ def _listed(values: frozenset[float]) -> str:
     return ", ".join(f"{value:g}" for value in sorted(values)[:10]) or "no label"
 
 
-def _check_landmarks(path: Path, dimension: int, domains: dict[str, ImageDomain]) -> None:
-    table = Table.read(path, "landmarks")
+def _check_landmarks(
+    path: Path, column: str, dimension: int, domains: dict[str, ImageDomain]
+) -> None:
+    table = Table.read(path, column)
     columns = landmark_columns(dimension)
     halves = {"fixed": columns[:dimension], "moving": columns[dimension:]}
     if set(columns) <= set(table.header):
@@ -291,7 +295,7 @@ def _check_landmarks(path: Path, dimension: int, domains: dict[str, ImageDomain]
         }
         if counts["fixed"] != counts["moving"]:
             raise ValueError(
-                f"expected as many fixed as moving points in landmarks, got {path} with "
+                f"expected as many fixed as moving points in {column}, got {path} with "
                 f"{counts['fixed']} and {counts['moving']}"
             )
     table.points(columns)
@@ -300,6 +304,7 @@ def _check_landmarks(path: Path, dimension: int, domains: dict[str, ImageDomain]
             outside = np.flatnonzero(~domain.contains(table.points(halves[space]))) + 1
             if len(outside):
                 raise ValueError(
-                    f"expected {space} landmarks inside the {space} image, got {path} with "
-                    f"{len(outside)} of {len(table.rows)} outside, the first in row {outside[0]}"
+                    f"expected the {space} points of {column} inside the {space} image, got {path} "
+                    f"with {len(outside)} of {len(table.rows)} outside, the first in row "
+                    f"{outside[0]}"
                 )

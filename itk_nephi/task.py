@@ -24,8 +24,9 @@ class Task:
     ----------
     case : Case
         The pair and its masks; landmarks and labels are not for methods to see.
-    initial : itk.Transform or str
-        From fixed to moving space, or a kind, see :func:`itk_nephi.initial.initial_transform`.
+    initial_transform : itk.Transform or str
+        From fixed to moving space, or a kind, see
+        :func:`itk_nephi.initial.compute_initial_transform`.
     folder : Path
         Where a method may leave files.
     elastix_parameters : sequence of Path
@@ -37,7 +38,7 @@ class Task:
     """
 
     case: Case
-    initial: Any
+    initial_transform: Any
     folder: Path
     elastix_parameters: Sequence[Path] = ()
     seed: int | None = None
@@ -69,9 +70,9 @@ class Task:
         ValueError
             If it is not linear.
         """
-        initial = self.initial
-        if isinstance(initial, str):
-            from itk_nephi.initial import initial_transform
+        initial_transform = self.initial_transform
+        if isinstance(initial_transform, str):
+            from itk_nephi.initial import compute_initial_transform
 
             case = self.case
             masks = [
@@ -82,12 +83,13 @@ class Task:
                 )
             ]
             images = checked_image(case.fixed, "fixed"), checked_image(case.moving, "moving")
-            initial = initial_transform(initial, *images, *masks)
-        if not initial.IsLinear():
+            initial_transform = compute_initial_transform(initial_transform, *images, *masks)
+        if not initial_transform.IsLinear():
             raise ValueError(
-                f"expected a linear initial transform for this method, got {type(initial).__name__}"
+                "expected a linear initial transform for this method, got "
+                f"{type(initial_transform).__name__}"
             )
-        matrix, offset = matrix_and_offset(initial)
+        matrix, offset = matrix_and_offset(initial_transform)
         affine = itk.AffineTransform[itk.D, len(offset)].New()
         affine.SetMatrix(itk.matrix_from_array(matrix))
         affine.SetTranslation(offset.tolist())

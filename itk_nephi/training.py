@@ -59,7 +59,7 @@ def train(
     augmentation: Augmentation | None = None,
     resume: bool = False,
     device: str = "cpu",
-    report: Callable[[TrainingProgress], None] | None = None,
+    callback: Callable[[TrainingProgress], None] | None = None,
 ) -> bool:
     """Train a model on pairs, and leave the best, the last and a checkpoint in a folder.
 
@@ -85,13 +85,13 @@ def train(
         Go on from the folder's checkpoint.
     device : str
         ``"cpu"``, or ``"cuda"``.
-    report : callable, optional
+    callback : callable, optional
         Called after every step, on the first device; may raise StopIteration to end it early.
 
     Returns
     -------
     bool
-        Whether it was ended early, by Ctrl-C or ``report``; then it can be resumed.
+        Whether it was ended early, by Ctrl-C or ``callback``; then it can be resumed.
 
     Raises
     ------
@@ -134,8 +134,8 @@ def train(
                         save_model(output / BEST, run.model)
                 _write_scalars(writer, run.done, losses, scores)
                 try:
-                    if report is not None:
-                        report(TrainingProgress(run.done, settings.steps, losses, scores))
+                    if callback is not None:
+                        callback(TrainingProgress(run.done, settings.steps, losses, scores))
                 except StopIteration:
                     stop.set()
             told = torch.tensor(float(stop.is_set()))
@@ -171,7 +171,7 @@ class _Run:
         rest = {id(weight) for weight in weights}
         others = [values for values in self.objective.parameters() if id(values) not in rest]
         self.optimizer = torch.optim.Adam([{"params": weights}, {"params": others}])
-        self.rates = (settings.weights_learning_rate, settings.code_learning_rate)
+        self.rates = (settings.network_learning_rate, settings.code_learning_rate)
         self.done, self.best = 0, -math.inf
         self._fabric, self._settings = fabric, settings
         self._samples = Samples(pairs, model_settings, augmentation, settings.seed)
@@ -202,7 +202,7 @@ class _Run:
             if not math.isfinite(value):
                 raise RuntimeError(
                     f"the training diverged at step {self.done + 1}, where {name} is {value}; try "
-                    "smaller learning rates or a larger smoothness"
+                    "smaller learning rates or a larger gradicon_weight"
                 )
         self._optimizer_of_all.step()
         self._optimizer_of_all.zero_grad()
@@ -212,7 +212,7 @@ class _Run:
     def _batch(self, number: int) -> tuple[Sample, Tensor, Tensor]:
         """Return a batch: its images, the numbers of its pairs, and its points."""
         settings, bounds = self._settings, torch.tensor(self.model.settings.bounds)
-        every = range(number * settings.batch, (number + 1) * settings.batch)
+        every = range(number * settings.batch_size, (number + 1) * settings.batch_size)
         shape = (2, settings.points, len(bounds))
         coords = []
         for index in every:

@@ -34,20 +34,20 @@ def train(
     shows. Ctrl-C finishes the step and leaves a checkpoint.
     """
     from itk_nephi import training
-    from itk_nephi.training_settings import Recipe
+    from itk_nephi.training_settings import TrainingConfig
 
-    recipe = Recipe.read(config, data)
-    with shown_training() as report:
+    wanted = TrainingConfig.read(config, data)
+    with shown_training() as callback:
         stopped = training.train(
-            recipe.pairs,
-            recipe.validation,
-            recipe.model,
-            recipe.training,
+            wanted.pairs,
+            wanted.validation,
+            wanted.model,
+            wanted.training,
             output,
-            augmentation=recipe.augmentation,
+            augmentation=wanted.augmentation,
             resume=resume,
             device=device,
-            report=report,
+            callback=callback,
         )
     if stopped:
         typer.echo(f"itk-nephi: interrupted; --resume goes on from {output}", err=True)

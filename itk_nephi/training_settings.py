@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -13,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from itk_nephi.augmentation import Augmentation
 from itk_nephi.channels import WINDOWS
 from itk_nephi.dataset import FolderPairs, PhantomPairs, TablePairs
-from itk_nephi.files import require_file
+from itk_nephi.files import require_file, spelling_hint
 from itk_nephi.loss import Weights
 from itk_nephi.nephi import ModelSettings
 from itk_nephi.similarity import Similarity
@@ -26,11 +25,13 @@ KINDS_OF_PAIRS = {"table": TablePairs, "images": FolderPairs, "phantom": Phantom
 class TrainingSettings(Weights):
     """How a model is trained.
 
+    Beside the following also the weights of the objective, :class:`itk_nephi.loss.Weights`.
+
     Parameters
     ----------
     steps : int
         Optimizer steps.
-    batch : int
+    batch_size : int
         Pairs of each pass, on each device.
     accumulate : int
         Passes of each step.
@@ -38,14 +39,12 @@ class TrainingSettings(Weights):
         How the images are compared, see :class:`itk_nephi.RegistrationSettings`.
     local_windows : tuple of float
         Standard deviations of the windows of ``"local_ncc"``, voxels.
-    smoothing : float
+    smoothing_sigma : float
         Standard deviation of the images' Gaussian smoothing, voxels.
     points, regularizer_points : int
         Random points of each direction, pair and step at which images are compared, and how many
         of these also serve the regularizer.
-    smoothness, inverse_consistency, latent_prior, diffusion, bending, folding : float
-        As for all weights of the objective, see :class:`itk_nephi.loss.Weights`.
-    weights_learning_rate, code_learning_rate : float
+    network_learning_rate, code_learning_rate : float
         Step sizes of Adam, of the fields, and of the encoder or the auto-decoder's codes.
     warm_up : int
         Steps during which these rise from 0; then they fall to 0 along a cosine.
@@ -65,14 +64,14 @@ class TrainingSettings(Weights):
     """
 
     steps: int = 10_000
-    batch: int = 8
+    batch_size: int = 8
     accumulate: int = 1
     similarity: str = "ncc"
     local_windows: tuple[float, ...] = WINDOWS
-    smoothing: float = 0.0
+    smoothing_sigma: float = 0.0
     points: int = 1_000
     regularizer_points: int = 100
-    weights_learning_rate: float = 3e-4
+    network_learning_rate: float = 3e-4
     code_learning_rate: float = 1e-3
     warm_up: int = 100
     mixed_precision: bool = False
@@ -82,7 +81,7 @@ class TrainingSettings(Weights):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch", "accumulate", "points", "regularizer_points", "devices")
+        counts = ("steps", "batch_size", "accumulate", "points", "regularizer_points", "devices")
         for name in (*counts, "nodes", "validate_every", "warm_up"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
@@ -101,7 +100,7 @@ class TrainingSettings(Weights):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingConfig:
     """Everything that defines a training: the sections of its TOML file.
 
     Parameters
@@ -123,7 +122,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @classmethod
-    def read(cls, path: Path, folder: Path | None = None) -> Recipe:
+    def read(cls, path: Path, folder: Path | None = None) -> TrainingConfig:
         """Read a TOML file.
 
         Parameters
@@ -144,7 +143,7 @@ class Recipe:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"expected CONFIG to be a TOML file, got {path}: {error}") from error
-        made: Recipe = _made(cls, content, "", folder or path.absolute().parent)
+        made: TrainingConfig = _made(cls, content, "", folder or path.absolute().parent)
         return made
 
 
@@ -156,9 +155,7 @@ def _made(kind: type[Any], content: Any, where: str, folder: Path) -> Any:
     known = {entry.name: entry for entry in fields(kind)}
     for key in content:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"is it {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ValueError(f"got an unknown key {where}{key}; {hint}")
+            raise ValueError(f"got an unknown key {where}{key}; {spelling_hint(key, known)}")
     for key, entry in known.items():
         if key not in content and entry.default is MISSING and entry.default_factory is MISSING:
             raise ValueError(f"expected {where}{key}, got none")

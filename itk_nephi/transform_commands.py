@@ -224,14 +224,14 @@ def _transform_and_grid(transform: Path, reference: Path) -> tuple[Any, Any]:
 
 def _inverse_of_parts(transform: Path) -> Any:
     mapping = files.read_transform(transform, "TRANSFORM")
-    parts, inverses = composite.flat_transforms(mapping), inverse_parts(mapping)
+    parts, inverses = composite.flatten(mapping), inverse_parts(mapping)
     for part, inverse in zip(reversed(parts), inverses, strict=True):
         if inverse is None:
             raise ValueError(
                 "expected TRANSFORM with parts that all have an inverse, or --exact, "
                 f"got {transform} with a {part.GetNameOfClass()}"
             )
-    return inverses[0] if len(inverses) == 1 else composite.composite(inverses)
+    return inverses[0] if len(inverses) == 1 else composite.compose(inverses)
 
 
 def _exactness(inverted: InvertedPoints) -> str:

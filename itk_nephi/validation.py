@@ -10,7 +10,7 @@ import itk
 import numpy as np
 import torch
 
-from itk_nephi.composite import composite, flat_transforms
+from itk_nephi.composite import compose, flatten
 from itk_nephi.dataset import TrainingPair
 from itk_nephi.metrics import (
     dice,
@@ -87,8 +87,8 @@ def judge(pair: TrainingPair, fixed_to_moving: Any) -> Scores:
             jacobian_determinant_image(fixed_to_moving, pair.fixed), pair.fixed_mask
         ),
         dice=float(np.mean(list(overlap.values()))) if overlap else None,
-        landmark_error=float(landmark_errors(fixed_to_moving, *pair.landmarks).mean())
-        if pair.landmarks
+        landmark_error=float(landmark_errors(fixed_to_moving, *pair.evaluation_landmarks).mean())
+        if pair.evaluation_landmarks
         else None,
     )
 
@@ -107,7 +107,7 @@ def predicted_transform(model: NePhi, pair: TrainingPair, device: torch.device) 
         pair.fixed_mask,
         pair.moving_mask,
         box=box,
-        initial=space_map(pair.initial, box),
+        initial_transform=space_map(pair.initial_transform, box),
         device=device,
     )
-    return composite([transform_from_deformation(deformation), *flat_transforms(pair.initial)])
+    return compose([transform_from_deformation(deformation), *flatten(pair.initial_transform)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.composite import composite
+from itk_nephi.composite import compose
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.model import FieldSettings
 from itk_nephi.threads import torch_threads
@@ -91,4 +91,4 @@ def diffeomorphism(deformation: Deformation) -> Any:
         itk.matrix_from_array(np.eye(dimension) + 0.2 * rng.normal(size=[dimension] * 2))
     )
     affine.SetTranslation(rng.normal(size=dimension) * 9)
-    return composite([transform_from_deformation(deformation), affine])
+    return compose([transform_from_deformation(deformation), affine])

@@ -69,7 +69,8 @@ def test_a_registration_does_not_load_what_takes_seconds() -> None:
     code = (
         "import sys; from itk_nephi import RegistrationSettings, register; "
         "from itk_nephi.phantom import triangles_and_circles as shapes; p = shapes(2, size=32); "
-        "register(p.fixed, p.moving, initial='identity', settings=RegistrationSettings(steps=2)); "
+        "settings = RegistrationSettings(steps=2); "
+        "register(p.fixed, p.moving, initial_transform='identity', settings=settings); "
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

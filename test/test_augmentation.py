@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from itk_nephi.augmentation import Augmentation, Samples
-from itk_nephi.composite import composite, transform_points
+from itk_nephi.composite import compose, transform_points
 from itk_nephi.dataset import TrainingPair
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.nephi import ModelSettings
@@ -15,8 +15,8 @@ from itk_nephi.nephi import ModelSettings
 class Pairs:
     """Pairs of smooth images on an awkward grid, each with its own phase."""
 
-    def __init__(self, domain: ImageDomain, initial: Any, count: int = 3) -> None:
-        self.domain, self.initial, self.count = domain, initial, count
+    def __init__(self, domain: ImageDomain, initial_transform: Any, count: int = 3) -> None:
+        self.domain, self.initial_transform, self.count = domain, initial_transform, count
         self.made = 0
 
     def __len__(self) -> int:
@@ -31,7 +31,9 @@ class Pairs:
             )
             for phase in (number, number + 0.5)
         ]
-        return TrainingPair(name="", fixed=images[0], moving=images[1], initial=self.initial)
+        return TrainingPair(
+            name="", fixed=images[0], moving=images[1], initial_transform=self.initial_transform
+        )
 
 
 @pytest.fixture
@@ -58,7 +60,12 @@ def test_samples_are_what_itk_resamples_through_the_drawn_maps(
     sample = samples[1]
     for image, transform, values, support in (
         (pair.fixed, to_fixed, sample.fixed, sample.fixed_support),
-        (pair.moving, composite([to_moving, pair.initial]), sample.moving, sample.moving_support),
+        (
+            pair.moving,
+            compose([to_moving, pair.initial_transform]),
+            sample.moving,
+            sample.moving_support,
+        ),
     ):
         expected = itk.resample_image_filter(
             image,

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,17 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmark"))
 from batch import contents
 
 NAMES = ["anna", "ben", "cleo", "dan"]
-QUICK = ["--steps", "3", "--points", "100", "--initial", "geometry"]
+QUICK = ["--steps", "3", "--points", "100", "--initial-transform", "geometry"]
 SETTINGS = BatchSettings(
     registration=RegistrationSettings(steps=3, points=100, regularizer_points=100),
-    initial="geometry",
+    initial_transform="geometry",
 )
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    lines = ["name,fixed,moving,fixed_mask,fixed_labels,moving_labels,landmarks"]
+    lines = ["name,fixed,moving,fixed_mask,fixed_labels,moving_labels,evaluation_landmarks"]
     for seed, name in enumerate(NAMES):
         phantom = lung(2, size=(40, 33), noise=5, seed=seed)
         (folder / name).mkdir()
@@ -102,7 +103,8 @@ def test_each_pair_gets_what_register_gives(undisturbed: Path, table: Path, tmp_
     single = run(
         "register", folder / "fixed.nrrd", folder / "moving.nrrd",
         "-o", tmp_path / "single", *QUICK,
-        "--fixed-mask", folder / "fixed_mask.nrrd", "--landmarks", folder / "landmarks.csv",
+        "--fixed-mask", folder / "fixed_mask.nrrd",
+        "--evaluation-landmarks", folder / "landmarks.csv",
         "--labels", folder / "fixed_labels.nrrd", folder / "moving_labels.nrrd",
     )  # fmt: skip
     assert single.exit_code == 0, single.output
@@ -150,7 +152,7 @@ def test_what_was_made_otherwise_is_done_anew(
     first = list(run_batch(pairs, tmp_path, SETTINGS))
     expected = contents(tmp_path)
     assert expected == {k: v for k, v in contents(undisturbed).items() if k.startswith("anna/")}
-    other = BatchSettings(registration=SETTINGS.registration, initial="geometry", seed=1)
+    other = BatchSettings(registration=SETTINGS.registration, initial_transform="geometry", seed=1)
     second = list(run_batch(pairs, tmp_path, other))
     assert not any(outcome.earlier for outcome in first + second)
     assert contents(tmp_path)["anna/fixed_to_moving.h5"] != expected["anna/fixed_to_moving.h5"]
@@ -282,11 +284,11 @@ def test_an_interruption_keeps_whole_pairs_only(
     original = registration.register
 
     def interrupted(*arguments: Any, **keywords: Any) -> Any:
-        def report(_: Any) -> None:
+        def callback(_: Any) -> None:
             if complete(tmp_path):
                 raise KeyboardInterrupt
 
-        return original(*arguments, **keywords, report=report)
+        return original(*arguments, **keywords, callback=callback)
 
     monkeypatch.setattr(registration, "register", interrupted)
     result = run("batch", table, "-o", tmp_path, *QUICK)
@@ -308,6 +310,28 @@ def test_warnings_are_remarks(table: Path, tmp_path: Path, monkeypatch: pytest.M
     write_summary(tmp_path, outcomes)
     assert summary(tmp_path)[0]["remarks"] == "looks odd & <small>"
     assert "looks odd &amp; &lt;small&gt;" in (tmp_path / "summary.html").read_text()
+
+
+def test_guide_landmarks_steer_and_do_not_judge(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, seen = registration.register, {}
+
+    def watched(*images: Any, **options: Any) -> Any:
+        seen.update(options)
+        return original(*images, **options)
+
+    monkeypatch.setattr(registration, "register", watched)
+    pair = read_pairs(table)[0]
+    path = pair.evaluation_landmarks
+    assert path is not None
+    guided = replace(pair, evaluation_landmarks=None, guide_landmarks=path)
+    assert [outcome.reason for outcome in run_batch([guided], tmp_path, SETTINGS)] == [""]
+    points = np.loadtxt(path, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(np.hstack(seen["guide_landmarks"]), points)
+    metrics = json.loads((tmp_path / pair.name / "metrics.json").read_text())
+    assert metrics["inputs"]["guide_landmarks"] == str(path)
+    assert "landmark_error_mm" not in metrics
 
 
 def test_what_a_batch_has_not_made_is_left_alone(table: Path, tmp_path: Path) -> None:
@@ -342,7 +366,7 @@ def test_faults_of_the_table_are_told_before_anything_starts(table: Path, tmp_pa
     [
         (["--jobs", "0"], "expected at least one job, got 0"),
         (["--threads", "0"], "expected at least one thread, got 0"),
-        (["--initial", "magic"], "expected --initial to be one of identity"),
+        (["--initial-transform", "magic"], "expected --initial-transform to be one of identity"),
         (["--steps", "0"], "expected steps of at least 1"),
     ],
 )

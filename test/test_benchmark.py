@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from itk_nephi import FieldSettings, RegistrationSettings, register
-from itk_nephi.composite import flat_transforms, jacobians
+from itk_nephi.composite import flatten, jacobians
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import LatentCode
@@ -90,15 +90,15 @@ def test_other_representations_bring_a_pair_together(name: str) -> None:
         field=FieldSettings(width=24, frequencies=12, local_grid=9, local_channels=4), steps=40
     )
     with represented_by(name):
-        found = register(pair.fixed, pair.moving, initial=None, settings=settings)
+        found = register(pair.fixed, pair.moving, initial_transform=None, settings=settings)
     before, after = (
         landmark_errors(transform, pair.fixed_landmarks, pair.moving_landmarks).mean()
-        for transform in (found.initial, found.fixed_to_moving)
+        for transform in (found.initial_transform, found.fixed_to_moving)
     )
     assert after < before / 2
     assert len(found.history) == 80
-    usual = register(pair.fixed, pair.moving, initial=None, settings=settings)
-    ways = [np.array(flat_transforms(r.fixed_to_moving)[0].GetParameters()) for r in (found, usual)]
+    usual = register(pair.fixed, pair.moving, initial_transform=None, settings=settings)
+    ways = [np.array(flatten(r.fixed_to_moving)[0].GetParameters()) for r in (found, usual)]
     assert len(ways[0]) != len(ways[1]) or not np.allclose(*ways)
 
 
@@ -136,10 +136,10 @@ def test_spread_is_the_mean_and_the_standard_deviation() -> None:
 
 
 def test_shortened_methods_keep_their_other_options() -> None:
-    assert shortened(nephi("fast", smoothness=2.0))["options"] == {
+    assert shortened(nephi("fast", gradicon_weight=2.0))["options"] == {
         "preset": "fast",
-        "initial": "affine",
-        "settings": {"smoothness": 2.0, "steps": 3},
+        "initial_transform": "affine",
+        "settings": {"gradicon_weight": 2.0, "steps": 3},
     }
     assert shortened(elastix(20.0))["options"] == {"grid_spacing": 20.0, "iterations": 3}
 

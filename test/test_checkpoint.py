@@ -20,7 +20,7 @@ from itk_nephi.settings import RegistrationSettings
 
 SETTINGS = RegistrationSettings(
     field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
-    smoothing=(1.0, 0.0),
+    smoothing_sigmas=(1.0, 0.0),
     steps=5,
     points=200,
     regularizer_points=40,
@@ -33,7 +33,11 @@ def shape() -> Phantom:
 
 
 def registered(shape: Phantom, path: Path | None = None, **options: Any) -> Registration:
-    options = {"settings": SETTINGS, "initial": None, "checkpoint_interval": 0.0} | options
+    options = {
+        "settings": SETTINGS,
+        "initial_transform": None,
+        "checkpoint_interval": 0.0,
+    } | options
     return register(shape.fixed, shape.moving, checkpoint=path, **options)
 
 
@@ -45,14 +49,14 @@ def parameters(registration: Registration) -> tuple[bytes, bytes]:
 
 
 def interrupt_after(step: int) -> Any:
-    def report(progress: Progress) -> None:
+    def callback(progress: Progress) -> None:
         if progress.done == step + 1:
             raise StopIteration
 
-    return report
+    return callback
 
 
-@pytest.mark.parametrize("change", [{}, {"early_stop": True}, {"weights_learning_rate": 0.03}])
+@pytest.mark.parametrize("change", [{}, {"early_stop": True}, {"network_learning_rate": 0.03}])
 def test_a_run_that_goes_on_gives_the_same_bytes(
     shape: Phantom, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -63,7 +67,7 @@ def test_a_run_that_goes_on_gives_the_same_bytes(
     # within a level, between the levels, and before the last step
     for step in (3, last // 2, last - 1):
         path = tmp_path / f"{step}.checkpoint"
-        first = registered(shape, path, settings=settings, report=interrupt_after(step))
+        first = registered(shape, path, settings=settings, callback=interrupt_after(step))
         assert first.interrupted
         assert path.exists()
         second = registered(shape, path, settings=settings)
@@ -84,7 +88,7 @@ def kill(progress):
     if progress.done == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 shape = deformed_shape(2, size=24, motion=2, seed=1)
-registered(shape, Path({str(path)!r}), report=kill)
+registered(shape, Path({str(path)!r}), callback=kill)
 """
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], check=False, capture_output=True
@@ -92,7 +96,7 @@ registered(shape, Path({str(path)!r}), report=kill)
     assert result.returncode == -signal.SIGKILL, result.stderr
     assert path.exists()
     seen: list[Progress] = []
-    found = registered(shape, path, report=seen.append)
+    found = registered(shape, path, callback=seen.append)
     assert [progress.done for progress in seen] == [8, 9, 10]
     assert parameters(found) == parameters(registered(shape))
 
@@ -100,7 +104,7 @@ registered(shape, Path({str(path)!r}), report=kill)
 @pytest.fixture
 def checkpoint(shape: Phantom, tmp_path: Path) -> Path:
     path = tmp_path / "state.checkpoint"
-    registered(shape, path, report=interrupt_after(3))
+    registered(shape, path, callback=interrupt_after(3))
     return path
 
 
@@ -115,12 +119,12 @@ def test_the_checkpoint_of_another_run_is_refused_and_stays(
         ("moving", replace(shape, moving=other.moving), {}),
         ("fixed", replace(shape, fixed=other.fixed), {}),
         ("fixed_mask", shape, {"fixed_mask": shape.fixed_mask}),
-        ("landmarks", shape, {"landmarks": landmarks}),
-        ("initial", shape, {"initial": "moments"}),
-        ("initial", shape, {"initial": warm.initial}),
+        ("guide_landmarks", shape, {"guide_landmarks": landmarks}),
+        ("initial_transform", shape, {"initial_transform": "moments"}),
+        ("initial_transform", shape, {"initial_transform": warm.initial_transform}),
         ("warm_start", shape, {"warm_start": warm}),
         ("seed", shape, {"seed": 1}),
-        ("smoothness", shape, {"settings": replace(SETTINGS, smoothness=0.25)}),
+        ("gradicon_weight", shape, {"settings": replace(SETTINGS, gradicon_weight=0.25)}),
     ):
         with pytest.raises(ValueError, match=f"of one with another {name}; delete it to start"):
             registered(pair, checkpoint, **options)
@@ -166,6 +170,6 @@ def test_a_function_is_known_by_its_name(shape: Phantom, tmp_path: Path) -> None
         return (weights[:, None] * (fixed - moving).square()).mean()
 
     path = tmp_path / "state.checkpoint"
-    settings = replace(SETTINGS, similarity=differences)
-    registered(shape, path, settings=settings, report=interrupt_after(3))
+    settings = replace(SETTINGS, dissimilarity=differences)
+    registered(shape, path, settings=settings, callback=interrupt_after(3))
     assert not registered(shape, path, settings=settings).interrupted

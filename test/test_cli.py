@@ -19,7 +19,7 @@ from command_line import assert_fails, run
 from typer.testing import Result
 
 from itk_nephi import registration
-from itk_nephi.composite import flat_transforms, transform_points
+from itk_nephi.composite import flatten, transform_points
 from itk_nephi.encoder import EncoderSettings
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.model import FieldSettings
@@ -39,7 +39,16 @@ RESULTS = {
     "overview.png",
     "report.html",
 }
-QUICK = ["--steps", "2", "--points", "100", "--smoothing", "2,1", "--initial", "geometry"]
+QUICK = [
+    "--steps",
+    "2",
+    "--points",
+    "100",
+    "--smoothing-sigmas",
+    "2,1",
+    "--initial-transform",
+    "geometry",
+]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +72,7 @@ def inputs(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def register(inputs: Path, output: Path, *options: Any) -> Result:
-    quick = [] if "--initial" in options else QUICK
+    quick = [] if "--initial-transform" in options else QUICK
     return run(
         "register", inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", output, *quick, *options
     )
@@ -74,7 +83,7 @@ def registered(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     output = tmp_path_factory.mktemp("registered") / "deep" / "output"
     masks = [f"--{space}-mask={inputs / space}_mask.nrrd" for space in ("fixed", "moving")]
     labels = ["--labels", inputs / "fixed_labels.nrrd", inputs / "moving_labels.nrrd"]
-    landmarks = ["--landmarks", inputs / "landmarks.csv"]
+    landmarks = ["--evaluation-landmarks", inputs / "landmarks.csv"]
     return output, register(inputs, output, *masks, *labels, *landmarks, "--seed", 7)
 
 
@@ -112,8 +121,8 @@ def test_the_transforms_move_points_both_ways(
     errors = landmark_errors(there, phantom.fixed_landmarks, phantom.moving_landmarks)
     metrics = json.loads((output / "metrics.json").read_text())
     assert errors.mean() == metrics["landmark_error_mm"]["after"]["mean"]
-    (_, initial), (undone, inverse) = flat_transforms(there), flat_transforms(back)
-    points = transform_points(initial, phantom.fixed_landmarks)
+    (_, initial_transform), (undone, inverse) = flatten(there), flatten(back)
+    points = transform_points(initial_transform, phantom.fixed_landmarks)
     np.testing.assert_allclose(transform_points(undone, points), phantom.fixed_landmarks)
     assert inverse.GetNameOfClass() == "NePhiTransform"
 
@@ -180,12 +189,21 @@ def test_only_images_are_enough_and_other_files_of_the_folder_stay(
 def test_settings_and_an_initial_transform_from_a_file_reach_the_registration(
     inputs: Path, tmp_path: Path
 ) -> None:
-    options = ["--steps", 1, "--points", 50, "--smoothing", "3, 1.5,0", "--smoothness", "0.25"]
-    result = register(inputs, tmp_path, *options, "--initial", inputs / "affine.tfm")
+    options = [
+        "--steps",
+        1,
+        "--points",
+        50,
+        "--smoothing-sigmas",
+        "3, 1.5,0",
+        "--gradicon-weight",
+        "0.25",
+    ]
+    result = register(inputs, tmp_path, *options, "--initial-transform", inputs / "affine.tfm")
     assert result.exit_code == 0, result.output
     settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
-    assert settings["smoothing"] == [3.0, 1.5, 0.0]
-    assert settings["smoothness"] == 0.25
+    assert settings["smoothing_sigmas"] == [3.0, 1.5, 0.0]
+    assert settings["gradicon_weight"] == 0.25
     transform = read_transform(tmp_path / "fixed_to_moving.h5")
     assert np.array(transform.GetNthTransform(0).GetParameters())[-2:].tolist() == [4.0, -2.5]
 
@@ -214,7 +232,7 @@ def test_similarity_channels_and_guide_landmarks_reach_the_registration(
             expected = itk.imread(str(inputs / f"{space}{name}.nrrd"))
             np.testing.assert_array_equal(found, expected)
     pairs = np.loadtxt(inputs / "landmarks.csv", delimiter=",", skiprows=1)
-    np.testing.assert_array_equal(np.hstack(seen["landmarks"]), pairs)
+    np.testing.assert_array_equal(np.hstack(seen["guide_landmarks"]), pairs)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert "landmark_error_mm" not in metrics
     assert metrics["inputs"]["guide_landmarks"] == str(inputs / "landmarks.csv")
@@ -227,11 +245,11 @@ def test_landmarks_to_judge_by_do_not_guide(
     original = registration.register
 
     def watched(*images: Any, **options: Any) -> Any:
-        assert options["landmarks"] is None
+        assert options["guide_landmarks"] is None
         return original(*images, **options)
 
     monkeypatch.setattr(registration, "register", watched)
-    result = register(inputs, tmp_path, "--landmarks", inputs / "landmarks.csv")
+    result = register(inputs, tmp_path, "--evaluation-landmarks", inputs / "landmarks.csv")
     assert result.exit_code == 0, result.output
     assert "landmark error" in result.stdout
 
@@ -246,10 +264,10 @@ def test_warnings_are_one_plain_line(inputs: Path, monkeypatch: pytest.MonkeyPat
 def test_the_help_tells_the_defaults() -> None:
     settings = RegistrationSettings()
     text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
-    smoothing = ",".join(f"{value:g}" for value in settings.smoothing)
+    smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
     assert f"each level (default {settings.steps})" in text
     assert f"each step (default {settings.points})" in text
-    assert f"invertible (default {settings.smoothness:g})" in text
+    assert f"invertible (default {settings.gradicon_weight:g})" in text
     assert f"coarse to fine (default {smoothing})" in text
     assert f"{settings.similarity} (default)" in text
     assert all(name in text for name in SIMILARITIES)
@@ -261,11 +279,11 @@ def test_an_interrupted_registration_keeps_what_was_reached(
     original = registration.register
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        def report(progress: Any) -> None:
+        def callback(progress: Any) -> None:
             if progress.done == 3:
                 raise KeyboardInterrupt
 
-        return original(*arguments, **{**options, "report": report})
+        return original(*arguments, **{**options, "callback": callback})
 
     monkeypatch.setattr(registration, "register", interrupted)
     result = register(inputs, tmp_path)
@@ -392,7 +410,7 @@ def test_masks_without_overlap_are_refused(inputs: Path, tmp_path: Path) -> None
         itk.array_view_from_image(mask)[:, columns] = 1
         itk.imwrite(mask, str(tmp_path / f"{name}.nrrd"))
     masks = [f"--{name}-mask={tmp_path / name}.nrrd" for name in ("fixed", "moving")]
-    result = register(inputs, tmp_path / "output", "--initial", "identity", *masks)
+    result = register(inputs, tmp_path / "output", "--initial-transform", "identity", *masks)
     assert_fails(result, "expected", "masks that overlap")
     assert not (tmp_path / "output").exists()
 
@@ -457,10 +475,16 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         (["--device", "abacus"], ["device", "abacus"]),
         (["--steps", "-3"], ["steps", "-3"]),
         (["--points", "0"], ["points", "0"]),
-        (["--smoothness", "nan"], ["smoothness", "nan"]),
-        (["--smoothing", "2,-1"], ["smoothing", "-1"]),
-        (["--smoothing", "much"], ["--smoothing", "numbers separated by commas", "much"]),
-        (["--initial", "afine"], ["--initial", "identity, geometry, moments, affine", "afine"]),
+        (["--gradicon-weight", "nan"], ["gradicon_weight", "nan"]),
+        (["--smoothing-sigmas", "2,-1"], ["smoothing_sigmas", "-1"]),
+        (
+            ["--smoothing-sigmas", "much"],
+            ["--smoothing-sigmas", "numbers separated by commas", "much"],
+        ),
+        (
+            ["--initial-transform", "afine"],
+            ["--initial-transform", "identity, geometry, moments, affine", "afine"],
+        ),
     ],
 )
 def test_bad_settings_are_refused(
@@ -472,8 +496,8 @@ def test_bad_settings_are_refused(
 
 
 def test_an_initial_transform_of_another_dimension_is_refused(inputs: Path, tmp_path: Path) -> None:
-    result = register(inputs, tmp_path / "output", "--initial", inputs / "affine3d.tfm")
-    assert_fails(result, "expected --initial in 2 dimensions like the images")
+    result = register(inputs, tmp_path / "output", "--initial-transform", inputs / "affine3d.tfm")
+    assert_fails(result, "expected --initial-transform in 2 dimensions like the images")
 
 
 @pytest.mark.parametrize(
@@ -491,7 +515,12 @@ def test_bad_landmarks_are_refused(inputs: Path, tmp_path: Path, text: str, frag
     path = tmp_path / "landmarks.csv"
     path.write_text(text)
     output = tmp_path / "output"
-    assert_fails(register(inputs, output, "--landmarks", path), "--landmarks", str(path), fragment)
+    assert_fails(
+        register(inputs, output, "--evaluation-landmarks", path),
+        "--evaluation-landmarks",
+        str(path),
+        fragment,
+    )
     assert not output.exists()
 
 
@@ -771,8 +800,8 @@ def model_file(inputs: Path) -> Path:
 def test_a_model_predicts_and_its_steps_refine(
     inputs: Path, model_file: Path, tmp_path: Path
 ) -> None:
-    options = ["--initial", "geometry", "--points", 100, "--model", model_file]
-    for more, steps in (([], 0), (["--refine-steps", 2, "--refine", "all"], 2)):
+    options = ["--initial-transform", "geometry", "--points", 100, "--model", model_file]
+    for more, steps in (([], 0), (["--refine-steps", 2, "--refine", "code_and_weights"], 2)):
         result = register(inputs, tmp_path, *options, *more)
         assert result.exit_code == 0, result.output
         metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -794,5 +823,5 @@ def test_wrong_model_options_fail_in_plain_words(
         ),
         (["--model", inputs / "none"], "which does not exist"),
     ):
-        result = register(inputs, tmp_path / "output", "--initial", "geometry", *options)
+        result = register(inputs, tmp_path / "output", "--initial-transform", "geometry", *options)
         assert_fails(result, fragment)

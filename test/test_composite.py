@@ -6,7 +6,7 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.composite import composite, flat_transforms, jacobians, transform_points
+from itk_nephi.composite import compose, flatten, jacobians, transform_points
 from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.transform import Deformation, transform_from_deformation
 
@@ -31,8 +31,8 @@ def transforms(domain: ImageDomain, affine: Any, deformation: Deformation) -> di
         "affine": affine,
         "B-spline": spline,
         "NePhi": nephi,
-        "composite": composite([nephi, spline, affine]),
-        "nested": composite([affine, composite([inverse, composite([nephi])]), affine]),
+        "composite": compose([nephi, spline, affine]),
+        "nested": compose([affine, compose([inverse, compose([nephi])]), affine]),
     }
 
 
@@ -66,7 +66,7 @@ def test_points_of_another_dimension_are_refused() -> None:
 def test_parts_come_in_the_order_in_which_they_move_a_point(
     transforms: dict[str, Any], affine: Any
 ) -> None:
-    parts = flat_transforms(transforms["nested"])
+    parts = flatten(transforms["nested"])
     names = [part.GetNameOfClass() for part in parts]
     assert names == ["AffineTransform", "AffineTransform", "NePhiTransform", "AffineTransform"]
     for part in (parts[0], parts[3]):
@@ -93,7 +93,7 @@ def test_jacobians_agree_with_finite_differences(transforms: dict[str, Any], poi
         expected = np.stack(columns, axis=-1) / (2 * step)
         # differences have the step squared and rounding errors over the step as errors; fields are
         # evaluated to about a millionth of their extent of 6 mm
-        kinds = [part.GetNameOfClass() for part in flat_transforms(transform)]
+        kinds = [part.GetNameOfClass() for part in flatten(transform)]
         tolerance = 3e-2 if "NePhiTransform" in kinds else 2e-5
         np.testing.assert_allclose(
             jacobians(transform, points), expected, rtol=1e-4, atol=tolerance, err_msg=name

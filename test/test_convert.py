@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813, as its users write it
 
-from itk_nephi.composite import composite, flat_transforms, transform_points
+from itk_nephi.composite import compose, flatten, transform_points
 from itk_nephi.convert import (
     inverse_displacement_field,
     to_bspline_transform,
@@ -102,7 +102,7 @@ def test_the_exact_inverse_as_a_field_brings_points_back(
 def test_a_bspline_of_an_affine_transform_is_exact_in_every_voxel(
     diffeomorphism: Any, part_of_image: Any
 ) -> None:
-    affine = flat_transforms(diffeomorphism)[1]
+    affine = flatten(diffeomorphism)[1]
     fitted, error = to_bspline_transform(affine, part_of_image, tolerance=1e-3)
     assert error < 1e-4
     corners = all_voxels(part_of_image)[[0, -1]]
@@ -245,8 +245,8 @@ def test_nifti_fields_say_that_they_are_vectors(
 def test_composites_of_what_was_made_are_read_too(
     diffeomorphism: Any, image: Any, domain: ImageDomain, tmp_path: Path
 ) -> None:
-    field, affine = flat_transforms(diffeomorphism)
-    chain = composite([to_displacement_field_transform(field, image), affine])
+    field, affine = flatten(diffeomorphism)
+    chain = compose([to_displacement_field_transform(field, image), affine])
     write_transform(chain, tmp_path / "chain.h5")
     read = sitk.ReadTransform(str(tmp_path / "chain.h5"))
     points = landmarks(domain)

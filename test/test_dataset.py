@@ -68,30 +68,30 @@ def test_table_pairs_are_those_of_the_rows(folder: Path) -> None:
     point = ",".join(str(x) for x in [*DOMAIN.center, *DOMAIN.center])
     (folder / "points.csv").write_text(f"fixed_x,fixed_y,moving_x,moving_y\n{point}\n")
     (folder / "pairs.csv").write_text(
-        "fixed,moving,moving_mask,landmarks,initial\n"
+        "fixed,moving,moving_mask,evaluation_landmarks,initial_transform\n"
         "images/a_1.nrrd,images/c_1.nrrd,masks/c_1.nrrd,points.csv,initial.tfm\n"
         "images/b_1.nrrd,images/a_2.nrrd,,,\n"
     )
-    pairs = TablePairs(table=folder / "pairs.csv", initial="moments")
+    pairs = TablePairs(table=folder / "pairs.csv", initial_transform="moments")
     first, second = pairs[0], pairs[1]
     assert len(pairs) == 2
     assert numbers(first) == (0, 4)
     assert numbers(second) == (2, 1)
-    assert first.initial.GetNameOfClass() == "AffineTransform"
-    assert second.initial.GetNameOfClass() == "TranslationTransform"
+    assert first.initial_transform.GetNameOfClass() == "AffineTransform"
+    assert second.initial_transform.GetNameOfClass() == "TranslationTransform"
     assert first.fixed_mask is None
     assert first.moving_mask is not None
-    assert first.landmarks is not None
-    np.testing.assert_allclose(first.landmarks[1], [DOMAIN.center])
-    assert (second.moving_mask, second.landmarks, second.labels) == (None, None, None)
+    assert first.evaluation_landmarks is not None
+    np.testing.assert_allclose(first.evaluation_landmarks[1], [DOMAIN.center])
+    assert (second.moving_mask, second.evaluation_landmarks, second.labels) == (None, None, None)
 
 
 def test_phantom_pairs_are_those_of_their_seeds() -> None:
     pairs = PhantomPairs(phantom="deformed_shape", count=3, size=24, hollow=True, motion=2, seed=5)
     pair, expected = pairs[2], deformed_shape(2, size=24, hollow=True, motion=2, seed=7)
     np.testing.assert_array_equal(pair.moving, expected.moving)
-    assert pair.landmarks is not None
-    np.testing.assert_array_equal(pair.landmarks[0], expected.fixed_landmarks)
+    assert pair.evaluation_landmarks is not None
+    np.testing.assert_array_equal(pair.evaluation_landmarks[0], expected.fixed_landmarks)
     assert len(pairs) == 3
 
 
@@ -120,5 +120,7 @@ def test_folders_without_what_pairs_need_are_refused(folder: Path) -> None:
         FolderPairs(images=images, count=0)
     with pytest.raises(ValueError, match="expected count of at least 1, got 0"):
         PhantomPairs(phantom="deformed_shape", count=0)
-    with pytest.raises(ValueError, match=r"expected initial to be one of identity, .*, got 'x'"):
-        FolderPairs(images=images, count=1, initial="x")
+    with pytest.raises(
+        ValueError, match=r"expected initial_transform to be one of identity, .*, got 'x'"
+    ):
+        FolderPairs(images=images, count=1, initial_transform="x")

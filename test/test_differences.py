@@ -58,5 +58,10 @@ def test_methods_are_compared_on_the_pairs_where_both_succeeded() -> None:
 
 def test_a_metric_that_a_row_lacks_is_none() -> None:
     assert metric(row("a", None), "landmark error, mean mm") is None
-    assert metric({"inverse_consistency_error_mm": {"mean": 0.5}}, "there and back, mean mm") == 0.5
+    assert (
+        metric(
+            {"inverse_consistency_error_mm": {"mean": 0.5}}, "inverse consistency error, mean mm"
+        )
+        == 0.5
+    )
     assert metric({"landmark_error_mm": {"mean": None}}, "landmark error, mean mm") is None

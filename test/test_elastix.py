@@ -61,7 +61,7 @@ def test_toml_says_the_same(tmp_path: Path) -> None:
 def test_what_has_a_counterpart_is_taken_and_the_rest_listed(tmp_path: Path) -> None:
     translation = translated([write(tmp_path, LINES)])
     assert translation.settings == RegistrationSettings(
-        similarity="mutual_information", smoothing=(2.0, 1.0, 0.5), steps=450, points=3000
+        similarity="mutual_information", smoothing_sigmas=(2.0, 1.0, 0.5), steps=450, points=3000
     )
     assert set(translation.taken) == {
         "NumberOfResolutions", "MaximumNumberOfIterations", "NumberOfSpatialSamples", "Metric"
@@ -95,7 +95,7 @@ def test_metrics_have_counterparts(tmp_path: Path, metric: str, similarity: str)
 def test_elastix_s_pyramids_blur_as_much(tmp_path: Path, name: str) -> None:
     """Their standard deviation is half of the factor, in voxels of each axis."""
     path = write(tmp_path, f"(NumberOfResolutions 2)\n({name} 8 8 1 1 1 1)")
-    assert translated([path]).settings.smoothing == (2.0, 0.5)
+    assert translated([path]).settings.smoothing_sigmas == (2.0, 0.5)
 
 
 def test_few_samples_also_serve_the_regularizer(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_the_initial_transform_stands_for_linear_files(tmp_path: Path) -> None:
     affine = write(tmp_path, '(Transform "AffineTransform")\n(NumberOfResolutions 9)', "affine.txt")
     both = translated([affine, write(tmp_path, LINES)])
     assert both.settings == translated([write(tmp_path, LINES)]).settings
-    assert both.ignored[0] == f"{affine}, for which --initial stands"
+    assert both.ignored[0] == f"{affine}, for which --initial-transform stands"
     with pytest.raises(ValueError, match=r"deformable transform .*affine.txt for AffineTransform"):
         translated([affine])
 
@@ -150,7 +150,7 @@ def test_register_takes_elastix_files_and_options_win(tmp_path: Path) -> None:
     path = write(tmp_path, LINES.replace("250 500 600", "1").replace("3000", "50"))
     result = run(
         "register", image, image, "-o", tmp_path / "result", "--elastix-parameters", path,
-        "--initial", "identity", "--similarity", "ncc",
+        "--initial-transform", "identity", "--similarity", "ncc",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "MaximumNumberOfIterations became steps 1" in result.stderr

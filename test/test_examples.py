@@ -42,7 +42,7 @@ def test_lung_ct_takes_files(tmp_path: Path) -> None:
 
 def test_histology_2d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("histology_2d.py", tmp_path)
-    assert "there and back: " in capsys.readouterr().out
+    assert "inverse consistency error: " in capsys.readouterr().out
     points = np.loadtxt(tmp_path / "points.csv", delimiter=",", skiprows=1)
     (transform,) = itk.transformread(str(tmp_path / "fixed_to_moving.h5"))
     np.testing.assert_allclose(transform.TransformPoint(points[0, :2].tolist()), points[0, 2:])

@@ -253,7 +253,9 @@ def test_the_objective_has_the_gradients_of_torch_in_double_precision(
             dissimilarity=correlation,
             regularizer_points=100,
             voxel=0.1,
-            weights=Weights(smoothness=0.5, diffusion=0.1, bending=0.1, folding=0.1),
+            weights=Weights(
+                gradicon_weight=0.5, diffusion_weight=0.1, bending_weight=0.1, folding_weight=0.1
+            ),
         )
         return [losses["total"].detach(), *torch.autograd.grad(losses["total"], parameters())]
 
@@ -269,12 +271,12 @@ def test_a_registration_ends_as_well_as_with_torch(monkeypatch: pytest.MonkeyPat
     shape = deformed_shape(2, size=24, motion=2, seed=1)
     small = FieldSettings(width=16, frequencies=8, global_code=2, local_channels=4, local_grid=6)
     settings = RegistrationSettings(
-        field=small, smoothing=(1.0,), steps=40, points=500, regularizer_points=100
+        field=small, smoothing_sigmas=(1.0,), steps=40, points=500, regularizer_points=100
     )
     landmarks = shape.fixed_landmarks, shape.moving_landmarks
 
     def mean_error() -> float:
-        found = register(shape.fixed, shape.moving, initial=None, settings=settings)
+        found = register(shape.fixed, shape.moving, initial_transform=None, settings=settings)
         return float(landmark_errors(found.fixed_to_moving, *landmarks).mean())
 
     compiled = mean_error()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from itk_nephi.domain import Array, ImageDomain, image_from_array
-from itk_nephi.initial import initial_transform
+from itk_nephi.initial import compute_initial_transform
 from itk_nephi.phantom import Phantom, lung
 
 
@@ -61,7 +61,7 @@ def test_images_far_apart_are_brought_home(chest: Phantom, truth: str) -> None:
     points = domain.grid_points()[itk.array_from_image(chest.fixed_mask) > 0][::7]
     expected = moved(transform, points)
     assert np.linalg.norm(expected - points, axis=1).min() > 60
-    found = initial_transform("affine", chest.fixed, moving)
+    found = compute_initial_transform("affine", chest.fixed, moving)
     errors = np.linalg.norm(moved(found, points) - expected, axis=1)
     # a quarter and half of a voxel
     assert errors.mean() < 1.5
@@ -77,7 +77,7 @@ def test_masks_say_where_to_look(chest: Phantom) -> None:
     values = itk.array_from_image(moving)
     # what lies outside the mask does not move along
     values[mask == 0] = itk.array_from_image(chest.fixed)[::-1][mask == 0]
-    found = initial_transform(
+    found = compute_initial_transform(
         "affine",
         chest.fixed,
         image_from_array(values, elsewhere),
@@ -90,12 +90,12 @@ def test_masks_say_where_to_look(chest: Phantom) -> None:
 
 
 def test_the_same_images_give_the_same_bits(chest: Phantom) -> None:
-    found = [initial_transform("affine", chest.fixed, chest.moving) for _ in range(3)]
+    found = [compute_initial_transform("affine", chest.fixed, chest.moving) for _ in range(3)]
     assert len({tuple(transform.GetParameters()) for transform in found}) == 1
 
 
 def test_the_identity_moves_nothing(image: Any) -> None:
-    found = initial_transform("identity", image, image)
+    found = compute_initial_transform("identity", image, image)
     assert list(found.GetOffset()) == [0.0] * image.GetImageDimension()
 
 
@@ -105,7 +105,7 @@ def test_geometry_brings_the_centers_together(image: Any, domain: ImageDomain) -
     )
     values = np.arange(np.prod(other.size), dtype=np.float32).reshape(other.size[::-1])
     moving = image_from_array(values, other)
-    found = initial_transform("geometry", image, moving)
+    found = compute_initial_transform("geometry", image, moving)
     np.testing.assert_allclose(moved(found, domain.center[None])[0], other.center, atol=1e-9)
 
 
@@ -118,19 +118,21 @@ def test_moments_bring_the_centroids_together(domain: ImageDomain) -> None:
         images.append(image_from_array(values, domain))
         masks.append(image_from_array((values > 0).astype(np.uint8), domain))
     expected = domain.points_from_index(other_index) - domain.points_from_index(index)
-    found = initial_transform("moments", images[0], images[1])
+    found = compute_initial_transform("moments", images[0], images[1])
     np.testing.assert_allclose(np.array(found.GetOffset()), expected, atol=1e-9)
     # with both masks, the intensities do not count
-    found = initial_transform("moments", images[1], images[0], masks[0], masks[1])
+    found = compute_initial_transform("moments", images[1], images[0], masks[0], masks[1])
     np.testing.assert_allclose(np.array(found.GetOffset()), expected, atol=1e-9)
-    found = initial_transform("moments", images[0], images[1], masks[1])
+    found = compute_initial_transform("moments", images[0], images[1], masks[1])
     np.testing.assert_allclose(np.array(found.GetOffset()), expected, atol=1e-9)
 
 
 def test_an_unknown_kind_is_refused(image: Any) -> None:
-    message = "expected initial to be one of identity, geometry, moments, affine, got 'rigid'"
+    message = (
+        "expected initial_transform to be one of identity, geometry, moments, affine, got 'rigid'"
+    )
     with pytest.raises(ValueError, match=message):
-        initial_transform("rigid", image, image)
+        compute_initial_transform("rigid", image, image)
 
 
 def test_masks_that_no_translation_brings_together_are_refused() -> None:
@@ -140,7 +142,7 @@ def test_masks_that_no_translation_brings_together_are_refused() -> None:
     domain = ImageDomain.of(section.fixed)
     masks = [image_from_array(mask.astype(np.uint8), domain) for mask in (ring, middle)]
     with pytest.raises(ValueError, match="expected images and masks that overlap"):
-        initial_transform("affine", section.fixed, section.fixed, masks[0], masks[1])
+        compute_initial_transform("affine", section.fixed, section.fixed, masks[0], masks[1])
 
 
 def test_a_moving_image_much_smaller_than_the_fixed_one_is_found(chest: Phantom) -> None:
@@ -149,7 +151,7 @@ def test_a_moving_image_much_smaller_than_the_fixed_one_is_found(chest: Phantom)
     start, size = [n // 4 for n in domain.size], [n // 2 for n in domain.size]
     region = itk.ImageRegion[dimension](start, size)
     part = itk.region_of_interest_image_filter(chest.fixed, region_of_interest=region)
-    found = initial_transform("affine", chest.fixed, part)
+    found = compute_initial_transform("affine", chest.fixed, part)
     points = ImageDomain.of(part).grid_points().reshape(-1, dimension)[::7]
     errors = np.linalg.norm(moved(found, points) - points, axis=1)
     assert errors.mean() < 3.0

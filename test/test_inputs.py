@@ -76,7 +76,7 @@ def test_landmarks_that_are_none_are_refused() -> None:
         ((points, points, [1, 2]), "0 or more for each of 3 pairs"),
         ((points, points, [1, 2, -1]), "0 or more for each of 3 pairs"),
         ((points, points, [0, 0, 0]), "not all 0, got"),
-        ((points, np.nan * points), "landmarks to be finite"),
+        ((points, np.nan * points), "guide_landmarks to be finite"),
     ):
         with pytest.raises(ValueError, match=message):
             landmark_pairs(wrong, domain, shift([0, 0]), 1.0, CPU)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from itk_nephi import inverse
-from itk_nephi.composite import composite, flat_transforms, jacobians, transform_points
+from itk_nephi.composite import compose, flatten, jacobians, transform_points
 from itk_nephi.domain import ImageDomain
 from itk_nephi.inverse import inverse_parts, invert_points
 
@@ -23,7 +23,7 @@ def test_the_inverse_of_a_diffeomorphism_is_exact(
     diffeomorphism: Any, domain: ImageDomain, caplog: pytest.LogCaptureFixture
 ) -> None:
     points = points_around(domain)
-    assert np.linalg.det(jacobians(flat_transforms(diffeomorphism)[0], points)).min() > 0.2
+    assert np.linalg.det(jacobians(flatten(diffeomorphism)[0], points)).min() > 0.2
     targets = transform_points(diffeomorphism, points)
     for tolerance, accuracy in ((1e-3, 5e-3), (1e-6, 5e-6)):
         inverted = invert_points(diffeomorphism, targets, tolerance=tolerance)
@@ -38,8 +38,8 @@ def test_the_inverse_of_a_diffeomorphism_is_exact(
 
 
 def test_it_converges_from_afar(diffeomorphism: Any, domain: ImageDomain) -> None:
-    field, affine = flat_transforms(diffeomorphism)
-    strong = composite([field, affine, field, affine, field])
+    field, affine = flatten(diffeomorphism)
+    strong = compose([field, affine, field, affine, field])
     points = points_around(domain)
     far = itk.TranslationTransform[itk.D, domain.dimension].New()
     far.SetOffset([100.0] * domain.dimension)
@@ -64,14 +64,14 @@ def test_a_transform_of_which_itk_knows_no_inverse_is_inverted(dimension: int) -
 
 
 def test_it_starts_from_the_inverses_of_the_parts(diffeomorphism: Any, domain: ImageDomain) -> None:
-    field, affine = flat_transforms(diffeomorphism)
+    field, affine = flatten(diffeomorphism)
     targets = points_around(domain)
     start = invert_points(diffeomorphism, targets, max_iterations=0).points
     expected = transform_points(
         field.GetInverseTransform(), transform_points(affine.GetInverseTransform(), targets)
     )
     np.testing.assert_allclose(start, expected, rtol=0, atol=1e-10)
-    undone = composite(inverse_parts(diffeomorphism))
+    undone = compose(inverse_parts(diffeomorphism))
     np.testing.assert_allclose(transform_points(undone, targets), expected, rtol=0, atol=1e-10)
     start = invert_points(diffeomorphism, targets, guess=affine, max_iterations=0).points
     np.testing.assert_array_equal(start, transform_points(affine, targets))

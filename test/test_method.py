@@ -19,7 +19,7 @@ from itk_nephi.registration import Registration, register
 # moves points by a little, in a moment
 SETTINGS = RegistrationSettings(
     field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
-    smoothing=(2.0, 1.0),
+    smoothing_sigmas=(2.0, 1.0),
     steps=2,
     points=100,
     regularizer_points=20,
@@ -54,7 +54,7 @@ def method(fixed: Any, moving: Any) -> Any:
 
 def registered(fixed: Any, moving: Any, **options: Any) -> Registration:
     """Return what the filter of the fixture should find."""
-    usual = {"settings": SETTINGS, "initial": "geometry", "seed": 5}
+    usual = {"settings": SETTINGS, "initial_transform": "geometry", "seed": 5}
     return register(fixed, moving, **{**usual, **options})
 
 
@@ -151,18 +151,18 @@ def test_every_scalar_image_type_with_an_array_is_wrapped() -> None:
 
 def test_keywords_change_the_settings(fixed: Any, moving: Any) -> None:
     changes = {
-        "smoothing": (1.0,),
+        "smoothing_sigmas": (1.0,),
         "steps": 7,
         "points": 300,
-        "smoothness": 1.5,
-        "inverse_consistency": 0.2,
+        "gradicon_weight": 1.5,
+        "inverse_consistency_weight": 0.2,
     }
     method = itk.NePhiRegistrationMethod.New(fixed, moving, settings=SETTINGS, **changes)
     assert method.GetSettings() == replace(SETTINGS, **changes)
     method.SetSmoothing(3.0, 2.0)
-    assert method.GetSettings().smoothing == (3.0, 2.0)
+    assert method.GetSettings().smoothing_sigmas == (3.0, 2.0)
     method.SetSmoothing([4.0, 3.0, 2.0])
-    assert method.GetSettings().smoothing == (4.0, 3.0, 2.0)
+    assert method.GetSettings().smoothing_sigmas == (4.0, 3.0, 2.0)
     assert set(changes) <= {field.name for field in fields(RegistrationSettings)}
 
 
@@ -175,7 +175,7 @@ def test_what_is_not_set_has_the_defaults_of_register(fixed: Any, moving: Any) -
     assert method.GetSettings() == RegistrationSettings()
     assert method.GetSeed() == defaults["seed"]
     assert method.GetDevice() == defaults["device"]
-    assert method.GetInitialTransformKind() == defaults["initial"]
+    assert method.GetInitialTransformKind() == defaults["initial_transform"]
     assert method.GetInitialTransform() is None
     assert method.GetFixedMask() is None
     assert method.GetMovingMask() is None
@@ -194,21 +194,21 @@ def test_all_python_objects_of_a_filter_share_what_is_set(method: Any) -> None:
 def test_it_starts_from_a_given_transform(
     method: Any, fixed: Any, moving: Any, dimension: int
 ) -> None:
-    initial = itk.TranslationTransform[itk.D, dimension].New()
-    initial.SetOffset([0.5] * dimension)
-    method.SetInitialTransform(initial)
+    initial_transform = itk.TranslationTransform[itk.D, dimension].New()
+    initial_transform.SetOffset([0.5] * dimension)
+    method.SetInitialTransform(initial_transform)
     assert method.GetInitialTransform().GetNameOfClass() == "TranslationTransform"
     method.Update()
-    assert_same(method, registered(fixed, moving, initial=initial))
+    assert_same(method, registered(fixed, moving, initial_transform=initial_transform))
 
-    initial.SetOffset([0.2] * dimension)
-    initial.Modified()
+    initial_transform.SetOffset([0.2] * dimension)
+    initial_transform.Modified()
     method.Update()
-    assert_same(method, registered(fixed, moving, initial=initial))
+    assert_same(method, registered(fixed, moving, initial_transform=initial_transform))
 
     method.SetInitialTransform(None)
     method.Update()
-    assert_same(method, registered(fixed, moving, initial=None))
+    assert_same(method, registered(fixed, moving, initial_transform=None))
 
 
 def test_it_starts_from_the_transform_of_another_filter(
@@ -218,7 +218,7 @@ def test_it_starts_from_the_transform_of_another_filter(
     second.SetInitialTransformInput(method.GetOutput())
     second.Update()
     first = registered(fixed, moving).fixed_to_moving
-    assert_same(second, registered(fixed, moving, initial=first, seed=6))
+    assert_same(second, registered(fixed, moving, initial_transform=first, seed=6))
 
 
 # masks
@@ -358,7 +358,7 @@ def test_filters_after_it_update_it(method: Any, fixed: Any, moving: Any) -> Non
     np.testing.assert_array_equal(resampling.GetOutput(), expected)
     method.SetInitialTransformKind("nonsense")
     with pytest.raises(
-        RuntimeError, match=r"ValueError: expected initial to be one of .* 'nonsense'"
+        RuntimeError, match=r"ValueError: expected initial_transform to be one of .* 'nonsense'"
     ):
         resampling.Update()
     method.SetInitialTransformKind("geometry")
@@ -423,10 +423,10 @@ def test_an_observer_stops_it_half_way_and_gets_a_usable_transform(
     assert events == ["abort", "end"]
     assert len(method.GetHistory()) == 3
     assert method.GetRegistration().interrupted
-    assert_same(method, registered(fixed, moving, report=stop))
+    assert_same(method, registered(fixed, moving, callback=stop))
     points = domain.grid_points().reshape(-1, domain.dimension)
     there = transform_points(method.GetTransform(), points)
-    start = transform_points(registered(fixed, moving).initial, points)
+    start = transform_points(registered(fixed, moving).initial_transform, points)
     assert np.abs(there - start).max() > 0
     back = transform_points(method.GetInverseTransform(), there)
     assert np.abs(back - points).max() < min(domain.spacing)
@@ -525,8 +525,8 @@ def test_wrong_arguments_are_refused_at_once(
     for seed in (-1, 1.5):
         with pytest.raises(ValueError, match=f"expected seed to be a whole number .* got {seed}"):
             method.SetSeed(seed)
-    with pytest.raises(ValueError, match="expected smoothness of 0 or more, got -1"):
-        itk.NePhiRegistrationMethod.New(fixed, moving, smoothness=-1.0)
+    with pytest.raises(ValueError, match="expected gradicon_weight of 0 or more, got -1"):
+        itk.NePhiRegistrationMethod.New(fixed, moving, gradicon_weight=-1.0)
     assert method.GetSettings() == SETTINGS
 
 
@@ -547,7 +547,7 @@ def test_an_empty_spatial_object_is_an_empty_mask(method: Any, dimension: int) -
 
 def test_nothing_is_kept_alive(fixed: Any, moving: Any) -> None:
     mask = ellipse(fixed)
-    settings = replace(SETTINGS, smoothing=(1.0,), steps=1)
+    settings = replace(SETTINGS, smoothing_sigmas=(1.0,), steps=1)
     objects = fixed, moving, mask
 
     def references() -> list[int]:

@@ -190,7 +190,7 @@ def test_a_prediction_is_the_encoders_code_in_the_models_fields(
         warnings.simplefilter("ignore")
         box = settings.box(image)
     before = copy.deepcopy(model.state_dict())
-    found = model.predict(image, other, box=box, initial=identity(dimension))
+    found = model.predict(image, other, box=box, initial_transform=identity(dimension))
     (code,) = model(settings.resample(image, None, box)[0], settings.resample(other, None, box)[0])
     assert torch.equal(found.code.global_code, code.global_code)
     assert torch.equal(found.code.local_code, code.local_code)

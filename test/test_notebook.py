@@ -17,7 +17,7 @@ PHANTOM = deformed_shape(size=32, motion=3)
 @pytest.fixture(scope="module")
 def registration() -> itk_nephi.Registration:
     return itk_nephi.register(
-        PHANTOM.fixed, PHANTOM.moving, settings=SETTINGS, initial="identity", seed=7
+        PHANTOM.fixed, PHANTOM.moving, settings=SETTINGS, initial_transform="identity", seed=7
     )
 
 

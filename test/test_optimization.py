@@ -22,7 +22,7 @@ def settings(**changes: Any) -> RegistrationSettings:
     """Return settings with which a level takes a moment."""
     field = FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4)
     few = RegistrationSettings(
-        field=field, smoothing=(1.0, 0.0), steps=5, points=200, regularizer_points=40
+        field=field, smoothing_sigmas=(1.0, 0.0), steps=5, points=200, regularizer_points=40
     )
     return replace(few, **changes)
 
@@ -30,10 +30,16 @@ def settings(**changes: Any) -> RegistrationSettings:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"smoothing": ()}, r"smoothing to be one number of voxels for each level.* got \(\)"),
-        ({"smoothing": (2.0, -1.0)}, r"smoothing to be .* 0 or more, got \(2.0, -1.0\)"),
-        ({"smoothing": (math.inf,)}, r"smoothing to be .* got \(inf,\)"),
-        ({"smoothing": (math.nan,)}, r"smoothing to be .* got \(nan,\)"),
+        (
+            {"smoothing_sigmas": ()},
+            r"smoothing_sigmas to be one number of voxels for each level.* got \(\)",
+        ),
+        (
+            {"smoothing_sigmas": (2.0, -1.0)},
+            r"smoothing_sigmas to be .* 0 or more, got \(2.0, -1.0\)",
+        ),
+        ({"smoothing_sigmas": (math.inf,)}, r"smoothing_sigmas to be .* got \(inf,\)"),
+        ({"smoothing_sigmas": (math.nan,)}, r"smoothing_sigmas to be .* got \(nan,\)"),
         ({"steps": 0}, "steps of at least 1, got 0"),
         ({"points": -5}, "points of at least 1, got -5"),
         ({"points_per_voxel": 0.0}, "points_per_voxel of more than 0, got 0.0"),
@@ -42,16 +48,16 @@ def settings(**changes: Any) -> RegistrationSettings:
             {"points": 100, "regularizer_points": 101},
             "regularizer_points of at most points, 100, got 101",
         ),
-        ({"smoothness": -0.5}, "smoothness of 0 or more, got -0.5"),
-        ({"smoothness": math.nan}, "smoothness of 0 or more, got nan"),
-        ({"similarity": "nmi"}, "similarity to be one of local_ncc, .* or a function, got 'nmi'"),
+        ({"gradicon_weight": -0.5}, "gradicon_weight of 0 or more, got -0.5"),
+        ({"gradicon_weight": math.nan}, "gradicon_weight of 0 or more, got nan"),
+        ({"similarity": "nmi"}, "similarity to be one of local_ncc, .*, got 'nmi'"),
         ({"local_windows": ()}, r"local_windows to be numbers of voxels, .* got \(\)"),
         ({"local_windows": (2.0, 0.0)}, r"local_windows to be .* more than 0, got \(2.0, 0.0\)"),
-        ({"content_sampling": 1.0}, "content_sampling of 0 or more and below 1, got 1.0"),
+        ({"importance_sampling": 1.0}, "importance_sampling of 0 or more and below 1, got 1.0"),
         ({"landmark_scale": 0.0}, "landmark_scale of more than 0, got 0.0"),
-        ({"folding": -1.0}, "folding of 0 or more, got -1.0"),
-        ({"latent_prior": -1.0}, "latent_prior of 0 or more, got -1.0"),
-        ({"weights_learning_rate": math.inf}, "weights_learning_rate of 0 or more, got inf"),
+        ({"folding_weight": -1.0}, "folding_weight of 0 or more, got -1.0"),
+        ({"latent_prior_weight": -1.0}, "latent_prior_weight of 0 or more, got -1.0"),
+        ({"network_learning_rate": math.inf}, "network_learning_rate of 0 or more, got inf"),
         ({"code_learning_rate": -1.0}, "code_learning_rate of 0 or more, got -1.0"),
     ],
 )
@@ -67,23 +73,23 @@ def shape_pair(seed: int = 1, size: int = 24) -> ImagePair:
         moving=[shape.moving],
         fixed_mask=None,
         moving_mask=None,
-        initial=SpaceMap(np.eye(2), np.zeros(2)),
+        initial_transform=SpaceMap(np.eye(2), np.zeros(2)),
         device=CPU,
     )
 
 
 def optimized(
-    pair: ImagePair, chosen: RegistrationSettings, seed: int = 0, report: Any = None
+    pair: ImagePair, chosen: RegistrationSettings, seed: int = 0, callback: Any = None
 ) -> tuple[Deformation, list[Progress], bool]:
     generator = torch.Generator().manual_seed(seed)
     deformation = Deformation.identity(pair.domain, chosen.field, generator)
-    history, interrupted = optimize([deformation], [pair], chosen, generator, report)
+    history, interrupted = optimize([deformation], [pair], chosen, generator, callback)
     return deformation, history, interrupted
 
 
 def test_every_step_is_recorded_and_reported() -> None:
     reported: list[Progress] = []
-    _, history, interrupted = optimized(shape_pair(), settings(), report=reported.append)
+    _, history, interrupted = optimized(shape_pair(), settings(), callback=reported.append)
     assert reported == history
     assert not interrupted
     assert [progress.level for progress in history] == [1] * 5 + [2] * 5
@@ -93,15 +99,15 @@ def test_every_step_is_recorded_and_reported() -> None:
         losses = progress.losses
         expected = (
             losses["dissimilarity"]
-            + settings().smoothness * losses["gradient_inverse_consistency"]
-            + settings().inverse_consistency * losses["inverse_consistency"]
-            + settings().latent_prior * losses["latent_prior"]
+            + settings().gradicon_weight * losses["gradicon"]
+            + settings().inverse_consistency_weight * losses["inverse_consistency"]
+            + settings().latent_prior_weight * losses["latent_prior"]
         )
         assert losses["total"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_objective_falls() -> None:
-    _, history, _ = optimized(shape_pair(), settings(smoothing=(1.0,), steps=60))
+    _, history, _ = optimized(shape_pair(), settings(smoothing_sigmas=(1.0,), steps=60))
     dissimilarities = [progress.losses["dissimilarity"] for progress in history]
     assert np.mean(dissimilarities[-5:]) < 0.7 * np.mean(dissimilarities[:3])
 
@@ -117,7 +123,7 @@ def test_small_images_are_compared_at_fewer_points(size: int, asked: int, drawn:
         counts.add(len(fixed))
         return (fixed - moving).square().mean()
 
-    optimized(shape_pair(size=size), settings(similarity=compare, points=asked))
+    optimized(shape_pair(size=size), settings(dissimilarity=compare, points=asked))
     assert counts == {drawn}
 
 
@@ -163,7 +169,7 @@ def test_an_interruption_keeps_what_was_reached(signal: type[BaseException]) -> 
         if progress.done == 7:
             raise signal
 
-    deformation, history, interrupted = optimized(shape_pair(), settings(), report=stop)
+    deformation, history, interrupted = optimized(shape_pair(), settings(), callback=stop)
     assert interrupted
     assert len(history) == 7
     assert deformation.field.output.weight.abs().max() > 0
@@ -172,40 +178,41 @@ def test_an_interruption_keeps_what_was_reached(signal: type[BaseException]) -> 
 def test_a_level_that_diverges_starts_again_with_smaller_steps(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    chosen = settings(weights_learning_rate=0.03, steps=12)
+    chosen = settings(network_learning_rate=0.03, steps=12)
     with caplog.at_level(logging.INFO, logger="itk_nephi.optimization"):
         deformation, history, _ = optimized(shape_pair(), chosen)
-    assert "diverged (gradient_inverse_consistency is" in caplog.text
+    assert "diverged (gradicon is" in caplog.text
     assert [progress.done for progress in history] == list(range(1, 25))
-    assert max(progress.losses["gradient_inverse_consistency"] for progress in history) < 1
+    assert max(progress.losses["gradicon"] for progress in history) < 1
     assert all(torch.isfinite(values).all() for values in deformation.parameters())
 
 
 def test_a_field_whose_inverse_consistency_does_not_count_may_leave_it() -> None:
-    free = settings(weights_learning_rate=0.03, steps=12, smoothness=0.0, diffusion=0.1)
+    free = settings(network_learning_rate=0.03, steps=12, gradicon_weight=0.0, diffusion_weight=0.1)
     _, history, _ = optimized(shape_pair(), free)
     assert [progress.done for progress in history] == list(range(1, 25))
-    assert max(progress.losses["gradient_inverse_consistency"] for progress in history) > 1
+    assert max(progress.losses["gradicon"] for progress in history) > 1
 
 
 def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    message = r"diverged at level 1 in spite of smaller steps: gradient_inverse_.* is .*; try"
+    message = r"diverged at level 1 in spite of smaller steps: gradicon is .*; try"
     with (
         caplog.at_level(logging.INFO, logger="itk_nephi.optimization"),
         pytest.raises(RuntimeError, match=message),
     ):
-        optimized(shape_pair(), settings(weights_learning_rate=1e4))
+        optimized(shape_pair(), settings(network_learning_rate=1e4))
     assert caplog.text.count("again with smaller steps") == RETRIES
 
 
 def test_further_terms_are_recorded_only_where_they_count() -> None:
-    usual = {"dissimilarity", "gradient_inverse_consistency", "inverse_consistency"}
+    usual = {"dissimilarity", "gradicon", "inverse_consistency"}
     usual |= {"latent_prior", "total"}
-    for change in ({}, {"diffusion": 0.2}, {"bending": 0.2}, {"folding": 0.2}):
-        _, history, _ = optimized(shape_pair(), settings(steps=1, **change))
-        assert set(history[0].losses) == usual | set(change)
+    for terms in ([], ["diffusion"], ["bending"], ["folding"]):
+        weights = {f"{term}_weight": 0.2 for term in terms}
+        _, history, _ = optimized(shape_pair(), settings(steps=1, **weights))
+        assert set(history[0].losses) == usual | set(terms)
 
 
 def test_diffusion_and_bending_make_it_smoother() -> None:
@@ -218,8 +225,8 @@ def test_diffusion_and_bending_make_it_smoother() -> None:
         return float((jacobian - torch.eye(2)).square().mean())
 
     free = roughness()
-    assert roughness(diffusion=3.0) < 0.5 * free
-    assert roughness(bending=30.0) < 0.5 * free
+    assert roughness(diffusion_weight=3.0) < 0.5 * free
+    assert roughness(bending_weight=30.0) < 0.5 * free
 
 
 def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
@@ -230,7 +237,7 @@ def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
         return (weights[:, None] * (fixed - moving).square()).mean()
 
     pair = shape_pair()
-    optimized(pair, settings(similarity=compare, smoothing=(0.0,), steps=2))
+    optimized(pair, settings(dissimilarity=compare, smoothing_sigmas=(0.0,), steps=2))
     for fixed, moving, weights in seen:
         assert fixed.shape == moving.shape == (200, 1)
         assert weights.shape == (200,)
@@ -244,7 +251,7 @@ def test_a_result_worse_than_the_start_is_warned_of() -> None:
         sign = -1 if moving.requires_grad else 1
         return sign * 10 * (weights[:, None] * (fixed - moving).square()).mean()
 
-    chosen = settings(similarity=opposite, smoothness=0.1, steps=20)
+    chosen = settings(dissimilarity=opposite, gradicon_weight=0.1, steps=20)
     with pytest.warns(
         UserWarning, match=r"dissimilarity [\d.]+ after the initial .*, [\d.]+ after"
     ):

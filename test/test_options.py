@@ -14,11 +14,11 @@ from typer.testing import Result
 
 from itk_nephi import registration
 from itk_nephi.optimization import Progress
-from itk_nephi.options import Preset, preset_settings, registration_settings
+from itk_nephi.options import Preset, registration_settings
 from itk_nephi.phantom import deformed_shape
 from itk_nephi.settings import RegistrationSettings
 
-QUICK = ["--steps", 3, "--points", 100, "--initial", "identity"]
+QUICK = ["--steps", 3, "--points", 100, "--initial-transform", "identity"]
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +36,26 @@ def register(inputs: Path, output: Path, *options: Any) -> Result:
 
 
 def changed_settings(preset: Preset, **changes: Any) -> RegistrationSettings:
-    return registration_settings(preset, smoothing=None, elastix_parameters=None, **changes)
+    return registration_settings(preset, smoothing_sigmas=None, elastix_parameters=None, **changes)
 
 
 def test_single_options_change_a_preset() -> None:
     for preset, expected in (
-        (Preset.fast, RegistrationSettings.fast()),
+        (Preset.fast, RegistrationSettings.preset("fast")),
         (Preset.default, RegistrationSettings()),
-        (Preset.accurate, RegistrationSettings.accurate()),
+        (Preset.accurate, RegistrationSettings.preset("accurate")),
     ):
-        assert preset_settings(preset) == expected == changed_settings(preset, steps=None)
-        changed = changed_settings(preset, steps=7, points=None, smoothness=0.25)
+        assert RegistrationSettings.preset(preset) == expected
+        assert changed_settings(preset, steps=None) == expected
+        changed = changed_settings(preset, steps=7, points=None, gradicon_weight=0.25)
         assert (changed.steps, changed.points) == (7, expected.points)
-        assert changed.smoothness == 0.25
+        assert changed.gradicon_weight == 0.25
     assert changed_settings(Preset.fast, points=100).regularizer_points == 100
 
 
 def test_the_help_tells_what_the_presets_are() -> None:
     text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
-    fast, accurate = RegistrationSettings.fast(), RegistrationSettings.accurate()
+    fast, accurate = RegistrationSettings.preset("fast"), RegistrationSettings.preset("accurate")
     assert f"fast: {fast.steps} steps of each level, {fast.points} points" in text
     assert f"accurate: {accurate.steps} steps, {accurate.points} points" in text
 
@@ -82,11 +83,11 @@ def test_a_checkpoint_lets_the_same_command_go_on(
     path = tmp_path / "state.checkpoint"
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
-        def report(progress: Progress) -> None:
+        def callback(progress: Progress) -> None:
             if progress.done == 3:
                 raise KeyboardInterrupt
 
-        return original(*arguments, **options | {"report": report})
+        return original(*arguments, **options | {"callback": callback})
 
     monkeypatch.setattr(registration, "register", interrupted)
     assert register(inputs, tmp_path / "a", "--checkpoint", path).exit_code == 130

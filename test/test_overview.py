@@ -42,7 +42,7 @@ def translation(offset: list[float]) -> Any:
     return transform
 
 
-def composite(*first_to_last: Any) -> Any:
+def compose(*first_to_last: Any) -> Any:
     transform = itk.CompositeTransform[itk.D, first_to_last[0].GetInputSpaceDimension()].New()
     for part in reversed(first_to_last):
         transform.AddTransform(part)
@@ -64,7 +64,7 @@ def test_the_overview_shows_eight_panels(dimension: int, tmp_path: Path) -> None
     identity = translation([0.0] * dimension)
     mask = image_from_array((np.asarray(fixed) > -25).astype(np.uint8), domain(dimension))
     figure = overview(
-        fixed, fixed, composite(identity, identity), identity, history(), fixed_mask=mask
+        fixed, fixed, compose(identity, identity), identity, history(), fixed_mask=mask
     )
     assert titles(figure) == [
         "fixed image",
@@ -82,11 +82,11 @@ def test_the_overview_shows_eight_panels(dimension: int, tmp_path: Path) -> None
 
 def test_the_moving_image_is_seen_through_each_transform() -> None:
     fixed = picture(2, 0)
-    initial, field = translation([1.0, 0.0]), translation([0.5, 0.0])
-    figure = overview(fixed, fixed, composite(field, initial), initial, [])
+    initial_transform, field = translation([1.0, 0.0]), translation([0.5, 0.0])
+    figure = overview(fixed, fixed, compose(field, initial_transform), initial_transform, [])
     section = _Section.through(fixed, None)
-    before = section.sample(fixed, initial) - section.sample(fixed)
-    after = section.sample(fixed, composite(field, initial)) - section.sample(fixed)
+    before = section.sample(fixed, initial_transform) - section.sample(fixed)
+    after = section.sample(fixed, compose(field, initial_transform)) - section.sample(fixed)
     # less only in the last half voxel, beyond the last center
     assert np.nanmedian(before) == pytest.approx(1, abs=1e-4)
     assert np.nanmedian(after) == pytest.approx(1.5, abs=1e-4)
@@ -96,8 +96,8 @@ def test_the_moving_image_is_seen_through_each_transform() -> None:
 
 def test_the_grid_shows_the_field_without_the_initial_transform() -> None:
     fixed = picture(2, 0)
-    initial, field = translation([30.0, -20.0]), translation([3.0, 4.0])
-    figure = overview(fixed, fixed, composite(field, initial), initial, [])
+    initial_transform, field = translation([30.0, -20.0]), translation([3.0, 4.0])
+    figure = overview(fixed, fixed, compose(field, initial_transform), initial_transform, [])
     lines = figure.axes[6].collections[0]
     np.testing.assert_allclose(lines.get_array(), 5)
     corner = lines.get_segments()[0][0]
@@ -119,7 +119,7 @@ def test_a_section_samples_the_points_it_draws() -> None:
 def test_the_head_is_up_and_the_patients_left_is_on_the_right() -> None:
     image = picture(3, 2)
     section = _Section.through(image, None)
-    figure = overview(image, image, composite(translation([0.0] * 3)), translation([0.0] * 3), [])
+    figure = overview(image, image, compose(translation([0.0] * 3)), translation([0.0] * 3), [])
     bottom, top = figure.axes[0].get_ylim()
     assert bottom < top
     x_of = section.places(section.origin + np.array([[0.0, 0, 0], [5, 0, 0], [0, 0, 5]]))
@@ -129,7 +129,7 @@ def test_the_head_is_up_and_the_patients_left_is_on_the_right() -> None:
 
 def test_the_first_row_of_a_2d_image_is_at_the_top() -> None:
     image = picture(2, 1)
-    figure = overview(image, image, composite(translation([0.0] * 2)), translation([0.0] * 2), [])
+    figure = overview(image, image, compose(translation([0.0] * 2)), translation([0.0] * 2), [])
     bottom, top = figure.axes[0].get_ylim()
     assert bottom > top
 
@@ -174,7 +174,7 @@ def test_folds_are_told() -> None:
         (flip, "folds (yellow): 100.00% of this section"),
         (translation([0.0, 0.0]), "no folds here"),
     ):
-        figure = overview(image, image, composite(transform), translation([0.0, 0.0]), [])
+        figure = overview(image, image, compose(transform), translation([0.0, 0.0]), [])
         assert [text.get_text() for text in figure.axes[7].texts] == [expected]
 
 

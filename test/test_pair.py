@@ -25,7 +25,7 @@ def shifted_pair(
         moving=[image_from_array(values, elsewhere)],
         fixed_mask=None if fixed_mask is None else image_from_array(fixed_mask, domain),
         moving_mask=None if moving_mask is None else image_from_array(moving_mask, elsewhere),
-        initial=SpaceMap(np.eye(domain.dimension), offset),
+        initial_transform=SpaceMap(np.eye(domain.dimension), offset),
         device=CPU,
     )
 
@@ -112,7 +112,7 @@ def test_images_and_masks_that_have_nothing_in_common_are_refused(domain: ImageD
             moving=[image_from_array(values, far)],
             fixed_mask=None,
             moving_mask=None,
-            initial=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
+            initial_transform=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
             device=CPU,
         )
     masks = [mask_of(domain, *[box] * domain.dimension) for box in ((0, 2), (3, 5))]
@@ -161,7 +161,7 @@ def test_content_draws_points_to_the_edges_of_each_image(domain: ImageDomain) ->
         moving=[image_from_array(values, replace(wide, origin=tuple(wide.origin + offset)))],
         fixed_mask=None,
         moving_mask=None,
-        initial=SpaceMap(np.eye(domain.dimension), offset),
+        initial_transform=SpaceMap(np.eye(domain.dimension), offset),
         device=CPU,
     )
     sampled = pair.sample(2000, 0.5, torch.Generator().manual_seed(1))
@@ -188,7 +188,7 @@ def test_several_images_give_as_many_channels(domain: ImageDomain) -> None:
         moving=images,
         fixed_mask=None,
         moving_mask=None,
-        initial=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
+        initial_transform=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
         device=CPU,
     )
     coords, _ = pair.draw(20, torch.Generator().manual_seed(1))
@@ -200,7 +200,7 @@ def test_several_images_give_as_many_channels(domain: ImageDomain) -> None:
             moving=images[1:2],
             fixed_mask=None,
             moving_mask=None,
-            initial=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
+            initial_transform=SpaceMap(np.eye(domain.dimension), np.zeros(domain.dimension)),
             device=CPU,
         )
         torch.testing.assert_close(values[:, 1:2], alone.channels(0.0, smoothed)[0](coords)[0])
@@ -228,7 +228,7 @@ def test_another_domain_changes_the_coords_and_nothing_else(domain: ImageDomain)
                 moving=images[1:],
                 fixed_mask=mask,
                 moving_mask=None,
-                initial=SpaceMap(np.eye(domain.dimension), offset),
+                initial_transform=SpaceMap(np.eye(domain.dimension), offset),
                 device=CPU,
                 domain=given,
             )

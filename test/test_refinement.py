@@ -9,7 +9,7 @@ import torch
 from test_registration import HASTY, parts, same_bits, stored_otherwise
 
 from itk_nephi.checks import checked_image
-from itk_nephi.composite import composite, flat_transforms, transform_points
+from itk_nephi.composite import compose, flatten, transform_points
 from itk_nephi.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.encoder import EncoderSettings
 from itk_nephi.image import SampledImage, SpaceMap
@@ -35,7 +35,7 @@ SETTINGS = ModelSettings(
     size=(24, 24),
     spacing=(1.2, 1.2),
 )
-QUICK = replace(HASTY, points=300, smoothness=0.5)
+QUICK = replace(HASTY, points=300, gradicon_weight=0.5)
 FAR = np.array([700.0, -90.0])
 
 
@@ -60,7 +60,9 @@ def trained(pair: Phantom, steps: int) -> NePhi:
             dissimilarity=Similarity.of("mean_squares", voxel=1.0).dissimilarity,
             regularizer_points=40,
             voxel=box.voxel_size / box.scale,
-            weights=Weights(smoothness=0.01, inverse_consistency=0.001, latent_prior=0.0),
+            weights=Weights(
+                gradicon_weight=0.01, inverse_consistency_weight=0.001, latent_prior_weight=0.0
+            ),
         )
         optimizer.zero_grad()
         torch.autograd.backward(losses["total"])
@@ -85,11 +87,11 @@ def model(pair: Phantom) -> NePhi:
 
 
 def field_of(registration: Registration) -> Any:
-    return flat_transforms(registration.fixed_to_moving)[0]
+    return flatten(registration.fixed_to_moving)[0]
 
 
 def predicted(pair: Phantom, model: Any, **options: Any) -> Registration:
-    options = {"initial": None, "settings": QUICK, **options}
+    options = {"initial_transform": None, "settings": QUICK, **options}
     return register(pair.fixed, pair.moving, model=model, **options)
 
 
@@ -173,16 +175,19 @@ def test_a_prediction_is_the_models_field_before_the_initial_transform(
     pair: Phantom, model: NePhi, tmp_path: Path
 ) -> None:
     save_model(tmp_path / "model", model)
-    found = [predicted(pair, given, initial="geometry") for given in (model, tmp_path / "model")]
+    found = [
+        predicted(pair, given, initial_transform="geometry")
+        for given in (model, tmp_path / "model")
+    ]
     assert same_bits(*found)
     assert parts(found[0].fixed_to_moving) == ["NePhiTransform", "TranslationTransform"]
     assert parts(found[0].moving_to_fixed) == ["TranslationTransform", "NePhiTransform"]
-    offset = np.array(found[0].initial.GetOffset())
+    offset = np.array(found[0].initial_transform.GetOffset())
     expected = model.predict(
         checked_image(pair.fixed, "fixed"),
         checked_image(pair.moving, "moving"),
         box=SETTINGS.box(pair.fixed),
-        initial=SpaceMap(np.eye(2), offset),
+        initial_transform=SpaceMap(np.eye(2), offset),
     )
     deformation = deformation_from_transform(field_of(found[0]))
     assert deformation.domain == expected.domain
@@ -222,16 +227,16 @@ def test_what_is_refined_is_what_was_asked_for(pair: Phantom, model: NePhi) -> N
             # a step of Adam moves a weight by about its step size
             assert 1e-5 < change[0] < 6e-4
         assert registration.settings.field == SETTINGS.field
-        assert registration.settings.smoothing == (QUICK.smoothing[-1],)
+        assert registration.settings.smoothing_sigmas == (QUICK.smoothing_sigmas[-1],)
         assert registration.settings.steps == 4
 
 
 def test_images_that_lie_far_apart_are_brought_together_first(pair: Phantom, model: NePhi) -> None:
-    near = predicted(pair, model, initial="geometry")
+    near = predicted(pair, model, initial_transform="geometry")
     domain = ImageDomain.of(pair.moving)
     away = replace(domain, origin=tuple((np.array(domain.origin) + FAR).tolist()))
     far = image_from_array(itk.array_from_image(pair.moving), away)
-    found = register(pair.fixed, far, initial="geometry", model=model, settings=QUICK)
+    found = register(pair.fixed, far, initial_transform="geometry", model=model, settings=QUICK)
     points = pair.fixed_landmarks
     np.testing.assert_allclose(
         transform_points(found.fixed_to_moving, points) - FAR,
@@ -239,7 +244,7 @@ def test_images_that_lie_far_apart_are_brought_together_first(pair: Phantom, mod
         atol=1e-3,
     )
     with pytest.raises(ValueError, match=r"got none of one in it|that overlap after the initial"):
-        register(pair.fixed, far, initial=None, model=model, settings=QUICK)
+        register(pair.fixed, far, initial_transform=None, model=model, settings=QUICK)
 
 
 def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePhi) -> None:
@@ -250,7 +255,7 @@ def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePh
     turned = register(
         stored_otherwise(pair.fixed),
         stored_otherwise(pair.moving),
-        initial=None,
+        initial_transform=None,
         model=model,
         settings=QUICK,
     )
@@ -268,7 +273,7 @@ def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePh
         )
         for image in (pair.fixed, pair.moving)
     ]
-    fine = register(*images, initial=None, model=model, settings=QUICK)
+    fine = register(*images, initial_transform=None, model=model, settings=QUICK)
     # the blur before a coarser grid is not that of the coarse image
     difference = transform_points(fine.fixed_to_moving, points) - expected
     assert np.linalg.norm(difference, axis=1).mean() < 0.25 * moved
@@ -283,7 +288,7 @@ def test_turned_space_turns_the_prediction(pair: Phantom, model: NePhi) -> None:
     ]
     points = pair.fixed_landmarks
     expected = transform_points(predicted(pair, model).fixed_to_moving, points)
-    found = register(*images, initial=None, model=model, settings=QUICK)
+    found = register(*images, initial_transform=None, model=model, settings=QUICK)
     np.testing.assert_allclose(
         transform_points(found.fixed_to_moving, points @ rotation.T),
         expected @ rotation.T,
@@ -297,7 +302,7 @@ def test_several_images_of_a_subject_share_one_refined_code(pair: Phantom, model
         [image, image_like(image, itk.array_from_image(image) ** 2)]
         for image in (pair.fixed, pair.moving)
     ]
-    twice = register(*both, initial=None, model=model, refine_steps=3, settings=QUICK)
+    twice = register(*both, initial_transform=None, model=model, refine_steps=3, settings=QUICK)
     assert not same_bits(alone, twice)
     start, found = (
         deformation_from_transform(field_of(r)) for r in (predicted(pair, model), twice)
@@ -315,7 +320,7 @@ def test_a_box_that_does_not_cover_the_fixed_image_is_a_warning(
         image_from_array(itk.array_from_image(image), wide) for image in (pair.fixed, pair.moving)
     ]
     with pytest.warns(UserWarning, match=r"box of 28\.8 x 28\.8 mm does not cover fixed, 48 x 48"):
-        register(*images, initial=None, model=model, refine_steps=1, settings=QUICK)
+        register(*images, initial_transform=None, model=model, refine_steps=1, settings=QUICK)
 
 
 def test_a_prediction_that_makes_things_worse_is_a_warning(pair: Phantom) -> None:
@@ -357,14 +362,16 @@ def test_a_model_of_another_dimension_is_refused(model: NePhi) -> None:
 def test_an_earlier_result_comes_first_and_brings_its_own_inverse(
     pair: Phantom, model: NePhi
 ) -> None:
-    coarse = register(pair.fixed, pair.moving, initial="geometry", settings=HASTY)
+    coarse = register(pair.fixed, pair.moving, initial_transform="geometry", settings=HASTY)
     back_by = itk.TranslationTransform[itk.D, 2].New()
     back_by.SetOffset([0.3, -0.2])
     # an inverse that no transform has by itself
-    coarse = replace(coarse, moving_to_fixed=composite([back_by]))
+    coarse = replace(coarse, moving_to_fixed=compose([back_by]))
     points = pair.fixed_landmarks
     for options in ({"model": model}, {}):
-        fine = register(pair.fixed, pair.moving, initial=coarse, settings=QUICK, **options)
+        fine = register(
+            pair.fixed, pair.moving, initial_transform=coarse, settings=QUICK, **options
+        )
         field = field_of(fine)
         assert parts(fine.fixed_to_moving) == ["NePhiTransform", *parts(coarse.fixed_to_moving)]
         assert parts(fine.moving_to_fixed) == [*parts(coarse.moving_to_fixed), "NePhiTransform"]
@@ -382,8 +389,10 @@ def test_an_earlier_result_comes_first_and_brings_its_own_inverse(
 
 
 def test_a_composite_of_fields_is_inverted_by_their_own_inverses(pair: Phantom) -> None:
-    coarse = register(pair.fixed, pair.moving, initial="geometry", settings=HASTY)
-    fine = register(pair.fixed, pair.moving, initial=coarse.fixed_to_moving, settings=HASTY)
+    coarse = register(pair.fixed, pair.moving, initial_transform="geometry", settings=HASTY)
+    fine = register(
+        pair.fixed, pair.moving, initial_transform=coarse.fixed_to_moving, settings=HASTY
+    )
     names = ["TranslationTransform", "NePhiTransform", "NePhiTransform"]
     assert parts(fine.moving_to_fixed) == names
     points = pair.fixed_landmarks

@@ -29,7 +29,7 @@ LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
 
 SMALL = RegistrationSettings(
     field=FieldSettings(width=32, frequencies=16, global_code=4, local_channels=8, local_grid=8),
-    smoothing=(2.0, 1.0),
+    smoothing_sigmas=(2.0, 1.0),
     steps=40,
     points=1500,
     regularizer_points=300,
@@ -37,7 +37,7 @@ SMALL = RegistrationSettings(
 # moves points by a little, in a moment
 HASTY = RegistrationSettings(
     field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
-    smoothing=(1.0,),
+    smoothing_sigmas=(1.0,),
     steps=6,
     points=200,
     regularizer_points=40,
@@ -94,7 +94,7 @@ def test_the_breathing_of_a_section_is_recovered(section: Phantom) -> None:
 
 def test_the_deformation_of_a_solid_is_recovered() -> None:
     solid = deformed_shape(3, size=24, motion=2.4, seed=1)
-    registration = register(solid.fixed, solid.moving, initial=None, settings=SMALL)
+    registration = register(solid.fixed, solid.moving, initial_transform=None, settings=SMALL)
     assert_recovered(registration, solid, mean=0.3)
 
 
@@ -109,7 +109,7 @@ def test_what_lies_outside_the_masks_does_not_matter(section: Phantom) -> None:
         *images,
         fixed_mask=section.fixed_mask,
         moving_mask=section.moving_mask,
-        initial="moments",
+        initial_transform="moments",
         settings=SMALL,
     )
     found = landmark_errors(
@@ -121,8 +121,10 @@ def test_what_lies_outside_the_masks_does_not_matter(section: Phantom) -> None:
 @pytest.mark.parametrize("name", ["fixed_mask", "moving_mask"])
 def test_one_mask_alone_is_enough(section: Phantom, name: str) -> None:
     mask = {name: getattr(section, name)}
-    registration = register(section.fixed, section.moving, initial=None, settings=HASTY, **mask)
-    plain = register(section.fixed, section.moving, initial=None, settings=HASTY)
+    registration = register(
+        section.fixed, section.moving, initial_transform=None, settings=HASTY, **mask
+    )
+    plain = register(section.fixed, section.moving, initial_transform=None, settings=HASTY)
     assert not same_bits(registration, plain)
 
 
@@ -239,37 +241,41 @@ def test_an_initial_composite_is_contained_flat_and_in_order(shape: Phantom) -> 
     turn.SetCenter(domain.center.tolist())
     turn.SetAngle(0.1)
     shift.SetOffset(offset.tolist())
-    inner, initial = (itk.CompositeTransform[itk.D, 2].New() for _ in range(2))
+    inner, initial_transform = (itk.CompositeTransform[itk.D, 2].New() for _ in range(2))
     inner.AddTransform(shift)
-    initial.AddTransform(inner)
-    initial.AddTransform(turn)
+    initial_transform.AddTransform(inner)
+    initial_transform.AddTransform(turn)
 
-    registration = register(shape.fixed, moving, initial=initial, settings=HASTY)
-    assert registration.initial is initial
+    registration = register(
+        shape.fixed, moving, initial_transform=initial_transform, settings=HASTY
+    )
+    assert registration.initial_transform is initial_transform
     forth, back = registration.fixed_to_moving, registration.moving_to_fixed
     assert parts(forth) == ["NePhiTransform", "Euler2DTransform", "TranslationTransform"]
     assert parts(back) == ["TranslationTransform", "Euler2DTransform", "NePhiTransform"]
     points = shape.fixed_landmarks
     by_parts = transform_points(forth.GetBackTransform(), points)
-    by_parts = transform_points(initial, by_parts)
+    by_parts = transform_points(initial_transform, by_parts)
     np.testing.assert_allclose(transform_points(forth, points), by_parts, atol=1e-9)
     assert np.linalg.norm(transform_points(forth, points) - points - offset, axis=1).mean() < 5
 
 
 def test_an_initial_transform_without_a_closed_inverse_is_inverted_too(shape: Phantom) -> None:
-    initial = itk.BSplineTransform[itk.D, 2, 3].New()
-    initial.SetTransformDomainOrigin([-10.0, -10.0])
-    initial.SetTransformDomainPhysicalDimensions([50.0, 50.0])
-    initial.SetTransformDomainMeshSize([4, 4])
-    count = initial.GetNumberOfParameters()
+    initial_transform = itk.BSplineTransform[itk.D, 2, 3].New()
+    initial_transform.SetTransformDomainOrigin([-10.0, -10.0])
+    initial_transform.SetTransformDomainPhysicalDimensions([50.0, 50.0])
+    initial_transform.SetTransformDomainMeshSize([4, 4])
+    count = initial_transform.GetNumberOfParameters()
     values = np.random.default_rng(1).uniform(-2, 2, count).tolist()
-    initial.SetParameters(itk.OptimizerParameters[itk.D](values))
-    registration = register(shape.fixed, shape.moving, initial=initial, settings=HASTY)
+    initial_transform.SetParameters(itk.OptimizerParameters[itk.D](values))
+    registration = register(
+        shape.fixed, shape.moving, initial_transform=initial_transform, settings=HASTY
+    )
     forth, back = registration.fixed_to_moving, registration.moving_to_fixed
     assert parts(forth) == ["NePhiTransform", "BSplineTransform"]
     assert parts(back) == ["DisplacementFieldTransform", "NePhiTransform"]
     points = shape.fixed_landmarks
-    assert landmark_errors(initial, points, points).max() > 0.5
+    assert landmark_errors(initial_transform, points, points).max() > 0.5
     first, last = forth.GetBackTransform(), back.GetFrontTransform()
     opened = inverse_consistency_errors(first, last, points)
     # the same as of the fields alone, up to the sampled inverse
@@ -282,19 +288,24 @@ def test_an_interruption_keeps_what_was_reached(shape: Phantom) -> None:
         if progress.done == 4:
             raise KeyboardInterrupt
 
-    registration = register(shape.fixed, shape.moving, settings=HASTY, report=stop)
+    registration = register(shape.fixed, shape.moving, settings=HASTY, callback=stop)
     assert registration.interrupted
     assert len(registration.history) == 4
     points = shape.fixed_landmarks
     moved = transform_points(registration.fixed_to_moving, points)
-    initially = transform_points(registration.initial, points)
+    initially = transform_points(registration.initial_transform, points)
     assert np.abs(moved - initially).max() > 0.01
 
 
 def test_it_says_how_it_was_found(shape: Phantom) -> None:
     reported: list[Progress] = []
     registration = register(
-        shape.fixed, shape.moving, initial=None, settings=HASTY, seed=5, report=reported.append
+        shape.fixed,
+        shape.moving,
+        initial_transform=None,
+        settings=HASTY,
+        seed=5,
+        callback=reported.append,
     )
     assert registration.history == reported
     assert registration.settings == HASTY
@@ -306,7 +317,7 @@ def test_a_registration_can_be_pickled(shape: Phantom) -> None:
     registration = register(shape.fixed, shape.moving, settings=HASTY)
     again = pickle.loads(pickle.dumps(registration))
     points = shape.fixed_landmarks
-    for name in ("fixed_to_moving", "moving_to_fixed", "initial"):
+    for name in ("fixed_to_moving", "moving_to_fixed", "initial_transform"):
         expected = transform_points(getattr(registration, name), points)
         found = transform_points(getattr(again, name), points)
         np.testing.assert_allclose(found, expected, atol=1e-12)
@@ -345,12 +356,12 @@ def test_another_contrast_is_registered_about_as_well(kind: str) -> None:
             phantom.fixed,
             moving,
             **masks,
-            initial="moments" if masks else None,
+            initial_transform="moments" if masks else None,
             settings=replace(settings, similarity=similarity),
         )
         return tuple(
             landmark_errors(transform, phantom.fixed_landmarks, phantom.moving_landmarks).mean()
-            for transform in (registration.initial, registration.fixed_to_moving)
+            for transform in (registration.initial_transform, registration.fixed_to_moving)
         )
 
     before, normal = error(phantom.moving, "local_ncc")
@@ -370,24 +381,24 @@ def test_landmarks_alone_pull_in_both_directions(shape: Phantom) -> None:
     offset = np.array([150.0, -80.0])
     elsewhere = replace(domain, origin=tuple((domain.origin + offset).tolist()))
     moving = image_from_array(itk.array_from_image(shape.moving), elsewhere)
-    initial = itk.TranslationTransform[itk.D, 2].New()
-    initial.SetOffset(offset.tolist())
+    initial_transform = itk.TranslationTransform[itk.D, 2].New()
+    initial_transform.SetOffset(offset.tolist())
     fixed_points, moving_points = shape.fixed_landmarks, shape.moving_landmarks + offset
     wrong = moving_points.copy()
     wrong[:5] += 6
     settings = replace(
-        SMALL, similarity=nothing, points=300, landmark_weight=1.0, landmark_scale=0.5
+        SMALL, dissimilarity=nothing, points=300, landmark_weight=1.0, landmark_scale=0.5
     )
     registration = register(
         shape.fixed,
         moving,
-        initial=initial,
-        landmarks=(fixed_points, wrong, [0.0] * 5 + [1.0] * (len(wrong) - 5)),
+        initial_transform=initial_transform,
+        guide_landmarks=(fixed_points, wrong, [0.0] * 5 + [1.0] * (len(wrong) - 5)),
         settings=settings,
     )
-    assert "landmarks" in registration.history[0].losses
+    assert "landmark" in registration.history[0].losses
     forth, back = registration.fixed_to_moving, registration.moving_to_fixed
-    before = landmark_errors(initial, fixed_points, moving_points).mean()
+    before = landmark_errors(initial_transform, fixed_points, moving_points).mean()
     assert landmark_errors(forth, fixed_points, moving_points).mean() < 0.35 * before
     assert landmark_errors(back, moving_points, fixed_points).mean() < 0.35 * before
 
@@ -395,9 +406,9 @@ def test_landmarks_alone_pull_in_both_directions(shape: Phantom) -> None:
 def test_landmarks_without_weight_are_not_looked_at(shape: Phantom) -> None:
     settings = replace(HASTY, landmark_weight=0.0)
     points = shape.fixed_landmarks, shape.moving_landmarks
-    registration = register(shape.fixed, shape.moving, landmarks=points, settings=settings)
+    registration = register(shape.fixed, shape.moving, guide_landmarks=points, settings=settings)
     assert same_bits(registration, register(shape.fixed, shape.moving, settings=settings))
-    assert "landmarks" not in registration.history[0].losses
+    assert "landmark" not in registration.history[0].losses
 
 
 def test_a_second_image_helps_where_the_first_tells_nothing(shape: Phantom) -> None:
@@ -410,7 +421,7 @@ def test_a_second_image_helps_where_the_first_tells_nothing(shape: Phantom) -> N
         [noise(1), shape.fixed],
         (noise(2), shape.moving),
         channel_weights=[0.02, 1.0],
-        initial=None,
+        initial_transform=None,
         settings=settings,
     )
     assert_recovered(registration, shape, mean=0.3)
@@ -434,20 +445,22 @@ def test_points_drawn_to_the_content_find_the_same(section: Phantom) -> None:
         section.moving,
         fixed_mask=section.fixed_mask,
         moving_mask=section.moving_mask,
-        settings=replace(SMALL, content_sampling=0.5),
+        settings=replace(SMALL, importance_sampling=0.5),
     )
     assert_recovered(registration, section, mean=2.0)
 
 
 def test_a_warm_start_goes_on_from_an_earlier_result(shape: Phantom) -> None:
     settings = replace(SMALL, points=500, regularizer_points=100)
-    first = register(shape.fixed, shape.moving, initial=None, settings=settings)
-    tiny = {"weights_learning_rate": 1e-6, "code_learning_rate": 1e-6}
-    short = replace(settings, smoothing=(1.0,), steps=1, **tiny)
+    first = register(shape.fixed, shape.moving, initial_transform=None, settings=settings)
+    tiny = {"network_learning_rate": 1e-6, "code_learning_rate": 1e-6}
+    short = replace(settings, smoothing_sigmas=(1.0,), steps=1, **tiny)
     nephi = itk.down_cast(first.fixed_to_moving.GetBackTransform())
-    cold = register(shape.fixed, shape.moving, initial=None, settings=short)
+    cold = register(shape.fixed, shape.moving, initial_transform=None, settings=short)
     for start in (first, nephi):
-        warm = register(shape.fixed, shape.moving, initial=None, settings=short, warm_start=start)
+        warm = register(
+            shape.fixed, shape.moving, initial_transform=None, settings=short, warm_start=start
+        )
         errors = [
             landmark_errors(
                 found.fixed_to_moving, shape.fixed_landmarks, shape.moving_landmarks
@@ -468,7 +481,7 @@ def test_a_warm_start_that_does_not_fit_is_refused(shape: Phantom) -> None:
     with pytest.raises(TypeError, match=r"warm_start to be a Regist.* 2 dimensions, got str"):
         register(shape.fixed, shape.moving, warm_start="first.h5", settings=HASTY)
     with pytest.raises(TypeError, match="got itkAffineTransformD2"):
-        register(shape.fixed, shape.moving, warm_start=first.initial, settings=HASTY)
+        register(shape.fixed, shape.moving, warm_start=first.initial_transform, settings=HASTY)
 
 
 def test_images_in_other_units_are_warned_of(shape: Phantom) -> None:
@@ -483,7 +496,7 @@ def test_images_in_other_units_are_warned_of(shape: Phantom) -> None:
         pytest.warns(UserWarning, match=r"23 x 23 mm and 0.023 x 0.023 mm"),
         pytest.raises(ValueError, match=r"images that overlap .* got 0.00% of the fixed one"),
     ):
-        register(shape.fixed, moving, initial=None, settings=HASTY)
+        register(shape.fixed, moving, initial_transform=None, settings=HASTY)
 
 
 def test_images_of_different_dimension_are_refused(shape: Phantom) -> None:
@@ -520,19 +533,19 @@ def test_images_that_do_not_overlap_are_refused(shape: Phantom) -> None:
     far = replace(ImageDomain.of(shape.moving), origin=(1000.0, 0.0))
     moving = image_from_array(itk.array_from_image(shape.moving), far)
     with pytest.raises(ValueError, match="expected fixed and moving images that overlap"):
-        register(shape.fixed, moving, initial=None)
+        register(shape.fixed, moving, initial_transform=None)
 
 
 def test_an_initial_transform_of_another_kind_is_refused(shape: Phantom) -> None:
-    with pytest.raises(ValueError, match=r"expected initial to be one of .* got 'rigid'"):
-        register(shape.fixed, shape.moving, initial="rigid")
-    for initial, kind in (
+    with pytest.raises(ValueError, match=r"expected initial_transform to be one of .* got 'rigid'"):
+        register(shape.fixed, shape.moving, initial_transform="rigid")
+    for initial_transform, kind in (
         (itk.AffineTransform[itk.D, 3].New(), "itkAffineTransformD3"),
         (itk.AffineTransform[itk.F, 2].New(), "itkAffineTransformF2"),
         ([1.0, 2.0], "list"),
     ):
         with pytest.raises(TypeError, match=f"of double precision in 2 dimensions.* got {kind}"):
-            register(shape.fixed, shape.moving, initial=initial)
+            register(shape.fixed, shape.moving, initial_transform=initial_transform)
 
 
 def test_a_device_that_is_not_there_is_refused(shape: Phantom) -> None:
@@ -574,18 +587,24 @@ def test_a_real_lung_is_registered_to_within_a_voxel_by_all_defaults() -> None:
 
 def test_averages_of_large_images_give_a_map_of_the_images_themselves() -> None:
     phantom = deformed_shape(2, size=64, motion=6, seed=1)
-    settings = replace(SMALL, working_voxels=1200, smoothness=0.5)
+    settings = replace(SMALL, working_voxels=1200, gradicon_weight=0.5)
     masks = {"fixed_mask": phantom.fixed_mask, "moving_mask": phantom.moving_mask}
     for given in ({}, masks):
         registration = register(
-            phantom.fixed, phantom.moving, initial=None, settings=settings, **given
+            phantom.fixed, phantom.moving, initial_transform=None, settings=settings, **given
         )
         before, after = (
             landmark_errors(transform, phantom.fixed_landmarks, phantom.moving_landmarks).mean()
-            for transform in (registration.initial, registration.fixed_to_moving)
+            for transform in (registration.initial_transform, registration.fixed_to_moving)
         )
         assert after < 0.4 * before
     field = deformation_from_transform(registration.fixed_to_moving.GetBackTransform())
     assert field.domain.matches(ImageDomain.of(phantom.fixed).canonical())
     again = replace(settings, working_voxels=5000, steps=1)
-    register(phantom.fixed, phantom.moving, initial=None, warm_start=registration, settings=again)
+    register(
+        phantom.fixed,
+        phantom.moving,
+        initial_transform=None,
+        warm_start=registration,
+        settings=again,
+    )

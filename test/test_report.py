@@ -16,7 +16,7 @@ from itk_nephi.domain import ImageDomain, image_like
 from itk_nephi.metrics import jacobian_determinant_image
 from itk_nephi.optimization import Progress
 from itk_nephi.phantom import lung
-from itk_nephi.report import Outcome, report
+from itk_nephi.report import Outcome, render_report
 from itk_nephi.resampling import resample
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -71,7 +71,7 @@ def phantom_case(dimension: int) -> Case:
         fixed_channels=[],
         moving_channels=[],
         guide_landmarks=None,
-        landmarks=(phantom.fixed_landmarks[:9], phantom.moving_landmarks[:9]),
+        evaluation_landmarks=(phantom.fixed_landmarks[:9], phantom.moving_landmarks[:9]),
         labels=None,
         paths={"fixed": "folder/fixed.nii.gz", "moving": "moving.nii.gz"},
     )
@@ -91,7 +91,7 @@ def page(case: Case, name: str = "found", findings: Any = None, **options: Any) 
     ones = np.ones(case.dimension)
     found = outcome(case, name, translation(*ones), translation(*-0.5 * ones))
     before = outcome(case, "before", translation(*0 * ones))
-    return report(case, [found], before, findings or {}, **options)
+    return render_report(case, [found], before, findings or {}, **options)
 
 
 def viewer(text: str) -> Any:
@@ -168,7 +168,9 @@ def test_the_viewer_starts_in_the_middle_of_the_mask() -> None:
 def test_folds_are_counted_in_each_slice(case: Case) -> None:
     transform = mirror(ImageDomain.of(case.fixed))
     identity = outcome(case, "before", translation(*[0.0] * case.dimension))
-    shown = viewer(report(case, [outcome(case, "folded", transform, transform)], identity, {}))
+    shown = viewer(
+        render_report(case, [outcome(case, "folded", transform, transform)], identity, {})
+    )
     size = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2), "image": (0, 1)}
     domain = ImageDomain.of(case.fixed).canonical()
     for plane in shown["planes"]:
@@ -182,7 +184,11 @@ def test_names_are_shown_as_they_are_whatever_they_hold() -> None:
     awkward = "</script><b onclick='x'>&amp;\"q\".nii"
     renamed = replace(case, paths={"fixed": awkward, "moving": f"a/{awkward}"})
     rows = [{"name": awkward, "error": awkward}]
-    findings = {"inputs": renamed.paths, "settings": {"similarity": awkward}, "initial": awkward}
+    findings = {
+        "inputs": renamed.paths,
+        "settings": {"similarity": awkward},
+        "initial_transform": awkward,
+    }
     text = page(renamed, awkward, findings, comparison={"methods": rows})
     elements = Elements(text)
     assert "b" not in {tag for tag, _ in elements.found}
@@ -202,7 +208,7 @@ def test_the_comparison_has_a_row_for_each_method_and_says_what_failed() -> None
             "landmark_error_mm": {"mean": 1.43, "median": 1.06, "p95": 2.5, "max": 12.0},
             "dice": {"1": 0.9, "2": 0.8},
             "folding_fraction": 0.0,
-            "standard_deviation_of_log_jacobian": 0.21,
+            "log_jacobian_sd": 0.21,
             "inverse_consistency_error_mm": None,
         },
         {"name": "greedy", "error": "expected greedy to be installed"},
@@ -229,9 +235,9 @@ def test_the_page_warns_of_what_should_not_be_overlooked() -> None:
 
 
 def test_transforms_without_inverse_and_pairs_without_anything_else_are_shown() -> None:
-    case = replace(phantom_case(3), fixed_mask=None, landmarks=None)
+    case = replace(phantom_case(3), fixed_mask=None, evaluation_landmarks=None)
     bare = outcome(case, "peer", translation(1.0, 0.0, 0.0))
-    shown = viewer(report(case, [replace(bare, determinants=None)], bare, {}))
+    shown = viewer(render_report(case, [replace(bare, determinants=None)], bare, {}))
     assert not shown["has_volume"]
     assert not shown["has_consistency"]
     assert not shown["has_landmarks"]

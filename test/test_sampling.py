@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.composite import composite
+from itk_nephi.composite import compose
 from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.image import SampledImage
 from itk_nephi.sampling import inverse_transforms, space_map
@@ -42,8 +42,8 @@ def transforms(domain: ImageDomain, affine: Any) -> dict[str, Any]:
         "translation": translation,
         "affine": affine,
         "b-spline": spline,
-        "composite": composite([spline, affine]),
-        "nested": composite([composite([composite([translation, affine]), spline]), translation]),
+        "composite": compose([spline, affine]),
+        "nested": compose([compose([compose([translation, affine]), spline]), translation]),
     }
 
 

@@ -1,4 +1,4 @@
-"""fit(): a latent code that moves with time."""
+"""register_series(): a latent code that moves with time."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from itk_nephi import (
     NePhi,
     RegistrationSettings,
     Series,
-    fit,
     register,
+    register_series,
 )
-from itk_nephi.composite import flat_transforms
+from itk_nephi.composite import flatten
 from itk_nephi.domain import ImageDomain
 from itk_nephi.metrics import landmark_errors
 from itk_nephi.phantom import Phantom, lung
@@ -38,7 +38,7 @@ def settings(**changes: Any) -> RegistrationSettings:
 def fitted(times: Any = TIMES, **options: Any) -> Series:
     chests = [breath(time) for time in times]
     chosen = {"settings": settings(), "fixed_mask": chests[0].fixed_mask} | options
-    return fit(chests[0].fixed, [chest.moving for chest in chests], times, **chosen)
+    return register_series(chests[0].fixed, [chest.moving for chest in chests], times, **chosen)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def series() -> Series:
 
 
 def parameters_of(registration: Any) -> Any:
-    return np.array(flat_transforms(registration.fixed_to_moving)[0].GetParameters())
+    return np.array(flatten(registration.fixed_to_moving)[0].GetParameters())
 
 
 def errors_at(found: Any, depth: float) -> tuple[float, float]:
@@ -68,16 +68,20 @@ def test_the_phantom_breathes_to_several_depths() -> None:
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-@pytest.mark.parametrize("initial", [None, "affine"])
-def test_one_time_is_a_registration_to_the_bit(dimension: int, initial: str | None) -> None:
+@pytest.mark.parametrize("initial_transform", [None, "affine"])
+def test_one_time_is_a_registration_to_the_bit(
+    dimension: int, initial_transform: str | None
+) -> None:
     chest = breath(1.0, dimension)
     options: dict[str, Any] = {
         "fixed_mask": chest.fixed_mask,
-        "initial": initial,
+        "initial_transform": initial_transform,
         "settings": settings(steps=5),
         "seed": 3,
     }
-    found = fit(chest.fixed, [chest.moving], [7.0], masks=[chest.moving_mask], **options).at(7.0)
+    found = register_series(
+        chest.fixed, [chest.moving], [7.0], masks=[chest.moving_mask], **options
+    ).at(7.0)
     expected = register(chest.fixed, chest.moving, moving_mask=chest.moving_mask, **options)
     np.testing.assert_array_equal(parameters_of(found), parameters_of(expected))
     assert found.history == expected.history
@@ -134,7 +138,7 @@ def test_ending_early_keeps_what_was_reached() -> None:
         if progress.done == 4:
             raise StopIteration
 
-    found = fitted(report=stop)
+    found = fitted(callback=stop)
     assert found.interrupted
     assert found.at(0.75).interrupted
     assert len(found.history) == 4
@@ -161,7 +165,11 @@ def test_a_model_predicts_each_time_and_the_code_is_refined(model: NePhi) -> Non
     for time in TIMES:
         chest = breath(time)
         alone = register(
-            chest.fixed, chest.moving, fixed_mask=chest.fixed_mask, initial=None, model=model
+            chest.fixed,
+            chest.moving,
+            fixed_mask=chest.fixed_mask,
+            initial_transform=None,
+            model=model,
         )
         np.testing.assert_allclose(
             parameters_of(predicted.at(time)), parameters_of(alone), atol=1e-6
@@ -200,13 +208,13 @@ def test_wrong_arguments_are_named(options: dict[str, Any], reason: str) -> None
     chests = [breath(time) for time in TIMES]
     arguments = {"times": TIMES, "settings": settings(steps=1)} | options
     with pytest.raises(ValueError, match=reason):
-        fit(chests[0].fixed, [chest.moving for chest in chests], **arguments)
+        register_series(chests[0].fixed, [chest.moving for chest in chests], **arguments)
 
 
 def test_images_and_times_outside_are_named(series: Series) -> None:
     with pytest.raises(ValueError, match=r"images at one or more times, got none"):
-        fit(breath(1.0).fixed, [])
+        register_series(breath(1.0).fixed, [])
     with pytest.raises(ValueError, match=r"2 dimensions like fixed, got 3 of images\[1\]"):
-        fit(breath(1.0).fixed, [breath(1.0).moving, breath(1.0, 3).moving])
+        register_series(breath(1.0).fixed, [breath(1.0).moving, breath(1.0, 3).moving])
     with pytest.raises(ValueError, match=r"a time from 0\.5 to 2, got 2\.5"):
         series.at(2.5)

@@ -19,8 +19,9 @@ FILES = {
     "moving_mask": "masks/moving.nrrd",
     "fixed_labels": "fixed_labels.nii.gz",
     "moving_labels": "moving_labels.nrrd",
-    "landmarks": "landmarks.csv",
-    "initial": "initial.tfm",
+    "evaluation_landmarks": "landmarks.csv",
+    "guide_landmarks": "guide.csv",
+    "initial_transform": "initial.tfm",
 }
 
 
@@ -39,9 +40,10 @@ def folder(image: Any, domain: ImageDomain, tmp_path: Path) -> Path:
         itk.imwrite(image_like(kind, values), str(folder / FILES[f"{space}_mask"]))
         itk.imwrite(image_like(kind, 3 * values), str(folder / FILES[f"{space}_labels"]))
     points = [domain.center, moved.center]
-    write_landmarks(folder / "landmarks.csv", [np.concatenate(points)] * 3)
+    for column in ("evaluation_landmarks", "guide_landmarks"):
+        write_landmarks(folder / FILES[column], [np.concatenate(points)] * 3)
     itk.transformwrite(
-        itk.AffineTransform[itk.D, domain.dimension].New(), str(folder / FILES["initial"])
+        itk.AffineTransform[itk.D, domain.dimension].New(), str(folder / FILES["initial_transform"])
     )
     return folder
 
@@ -72,8 +74,10 @@ def test_a_row_names_files_beside_the_table(folder: Path) -> None:
     assert pair == PairRow(
         row=1,
         name="Müller",
-        **{column: folder / file for column, file in FILES.items() if column != "initial"},
-        initial=str(folder / FILES["initial"]),
+        **{
+            column: folder / file for column, file in FILES.items() if column != "initial_transform"
+        },
+        initial_transform=str(folder / FILES["initial_transform"]),
     )
     assert pair.labels == (folder / FILES["fixed_labels"], folder / FILES["moving_labels"])
     assert pair.files == {column: folder / file for column, file in FILES.items()}
@@ -85,13 +89,19 @@ def test_two_images_are_enough_and_empty_cells_are_no_files(folder: Path) -> Non
         written(
             folder,
             images,
-            images | {"initial": "geometry"},
+            images | {"initial_transform": "geometry"},
             images | {"fixed_mask": FILES["fixed_mask"]},
         )
     )
     assert [pair.name for pair in (bare, kind, masked)] == ["pair-0001", "pair-0002", "pair-0003"]
-    assert bare.initial is bare.labels is bare.landmarks is bare.fixed_mask is None
-    assert (kind.initial, kind.files.keys()) == ("geometry", {"fixed", "moving"})
+    assert (
+        bare.initial_transform
+        is bare.labels
+        is bare.evaluation_landmarks
+        is bare.fixed_mask
+        is None
+    )
+    assert (kind.initial_transform, kind.files.keys()) == ("geometry", {"fixed", "moving"})
     assert masked.fixed_mask == folder / FILES["fixed_mask"]
 
 
@@ -120,7 +130,7 @@ def test_a_quoted_comma_belongs_to_the_file(folder: Path) -> None:
 
 
 def test_all_faults_are_told_together_and_in_order(folder: Path) -> None:
-    lacking = FILES | {"fixed": "no.nrrd", "landmarks": "no.csv"}
+    lacking = FILES | {"fixed": "no.nrrd", "evaluation_landmarks": "no.csv"}
     found = faults(
         written(folder, {"name": "a"} | lacking, {"name": "a"} | FILES, {"name": "b"} | lacking)
     )
@@ -135,7 +145,7 @@ def test_all_faults_are_told_together_and_in_order(folder: Path) -> None:
         found[0]
         == f"row 1 (a): expected fixed to be a file, got {folder / 'no.nrrd'}, which does not exist"
     )
-    assert "landmarks" in found[1]
+    assert "evaluation_landmarks" in found[1]
     assert "'a' as in row 1" in found[2]
 
 
@@ -144,6 +154,8 @@ def test_all_faults_are_told_together_and_in_order(folder: Path) -> None:
     [
         ("fixed_msk", "is it fixed_mask?"),
         ("Fixed Labels", "is it fixed_labels?"),
+        ("landmarks", "is it evaluation_landmarks or guide_landmarks?"),
+        ("initial", "is it initial_transform?"),
         ("age", f"known are {', '.join(COLUMNS)}"),
         ("", "known are"),
     ],
@@ -198,18 +210,18 @@ def test_files_that_are_none_are_refused(folder: Path, column: str) -> None:
     assert str(folder / "bad") in fault
 
 
-@pytest.mark.parametrize("column", ["moving", "fixed_mask", "moving_labels", "initial"])
+@pytest.mark.parametrize("column", ["moving", "fixed_mask", "moving_labels", "initial_transform"])
 def test_other_dimensions_are_refused(folder: Path, dimension: int, column: str) -> None:
     other = 5 - dimension
-    if column == "initial":
+    if column == "initial_transform":
         itk.transformwrite(itk.AffineTransform[itk.D, other].New(), str(folder / "other.tfm"))
     else:
         itk.imwrite(itk.image_from_array(np.ones([4] * other, np.uint8)), str(folder / "other.mha"))
-    file = "other.tfm" if column == "initial" else "other.mha"
+    file = "other.tfm" if column == "initial_transform" else "other.mha"
     found = faults(written(folder, FILES | {column: file}))
     assert any(f"expected {column} " in fault for fault in found)
     assert any(f"{dimension} dimensions" in fault for fault in found) == (
-        column in ("moving", "initial")
+        column in ("moving", "initial_transform")
     )
 
 
@@ -244,7 +256,7 @@ def test_landmarks_lie_in_their_image(folder: Path, domain: ImageDomain, space: 
     )
     write_landmarks(folder / "landmarks.csv", [inside, inside + shift, inside + shift])
     (fault,) = faults(written(folder, FILES))
-    assert f"expected {space} landmarks inside the {space} image" in fault
+    assert f"expected the {space} points of evaluation_landmarks inside the {space} image" in fault
     assert fault.endswith("with 2 of 3 outside, the first in row 2")
 
 
@@ -261,7 +273,7 @@ def test_landmarks_come_in_pairs(folder: Path, dimension: int) -> None:
     path = folder / "landmarks.csv"
     path.write_text(path.read_text() + "\n" + ",".join(["1"] * dimension + [""] * dimension))
     (fault,) = faults(written(folder, FILES))
-    assert "expected as many fixed as moving points in landmarks" in fault
+    assert "expected as many fixed as moving points in evaluation_landmarks" in fault
     assert fault.endswith("with 4 and 3")
 
 

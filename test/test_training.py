@@ -30,7 +30,13 @@ MODEL = ModelSettings(
     spacing=(1.0, 1.0),
 )
 SETTINGS = TrainingSettings(
-    steps=4, batch=2, points=64, regularizer_points=8, smoothness=0.5, warm_up=2, validate_every=2
+    steps=4,
+    batch_size=2,
+    points=64,
+    regularizer_points=8,
+    gradicon_weight=0.5,
+    warm_up=2,
+    validate_every=2,
 )
 PAIRS = PhantomPairs(phantom="triangles_and_circles", count=6, size=24)
 FEW = PhantomPairs(phantom="deformed_shape", count=2, size=24, motion=2.0, seed=50)
@@ -39,17 +45,17 @@ FEW = PhantomPairs(phantom="deformed_shape", count=2, size=24, motion=2.0, seed=
 def losses_of(settings: TrainingSettings, output: Path) -> list[dict[str, float]]:
     """Train a little and return the losses of every step."""
     told: list[TrainingProgress] = []
-    train(PAIRS, FEW, MODEL, settings, output, report=told.append)
+    train(PAIRS, FEW, MODEL, settings, output, callback=told.append)
     assert [progress.done for progress in told] == list(range(1, settings.steps + 1))
     return [progress.losses for progress in told]
 
 
 def stopper(step: int, stop: Callable[[], None]) -> Callable[[TrainingProgress], None]:
-    def report(progress: TrainingProgress) -> None:
+    def callback(progress: TrainingProgress) -> None:
         if progress.done == step:
             stop()
 
-    return report
+    return callback
 
 
 def end() -> None:
@@ -66,7 +72,7 @@ def moving_model() -> NePhi:
 
 
 def test_the_losses_of_a_batch_are_the_average_of_its_pairs() -> None:
-    model, settings = moving_model(), replace(SETTINGS, bending=0.1)
+    model, settings = moving_model(), replace(SETTINGS, bending_weight=0.1)
     samples = Samples(PAIRS, MODEL, Augmentation(), seed=0)
     batch = Sample(
         *(torch.stack(values) for values in zip(*(samples[n] for n in range(3)), strict=True))
@@ -109,16 +115,16 @@ def test_a_model_learns_to_bring_pairs_together(tmp_path: Path) -> None:
     settings = replace(
         SETTINGS,
         steps=40,
-        batch=8,
+        batch_size=8,
         points=150,
         warm_up=5,
         validate_every=20,
-        weights_learning_rate=1e-3,
+        network_learning_rate=1e-3,
         code_learning_rate=3e-3,
     )
     pairs = replace(PAIRS, count=2)
     told: list[TrainingProgress] = []
-    assert not train(pairs, pairs, model, settings, tmp_path, report=told.append)
+    assert not train(pairs, pairs, model, settings, tmp_path, callback=told.append)
     first, last = (told[step].losses["dissimilarity"] for step in (0, -1))
     assert first > 0.4
     assert last < 0.6 * first
@@ -137,9 +143,9 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> Non
     augmentation = Augmentation(affine=0.02)
     arguments = (PAIRS, FEW, MODEL, settings)
     train(*arguments, whole, augmentation=augmentation)
-    assert train(*arguments, parts, augmentation=augmentation, report=stopper(1, end))
+    assert train(*arguments, parts, augmentation=augmentation, callback=stopper(1, end))
     ctrl_c = stopper(3, lambda: signal.raise_signal(signal.SIGINT))
-    assert train(*arguments, parts, augmentation=augmentation, resume=True, report=ctrl_c)
+    assert train(*arguments, parts, augmentation=augmentation, resume=True, callback=ctrl_c)
     assert not train(*arguments, parts, augmentation=augmentation, resume=True)
     for name in (BEST, LAST):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
@@ -158,7 +164,7 @@ def test_an_auto_decoder_learns_codes_of_its_pairs(tmp_path: Path) -> None:
 
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     two = losses_of(replace(SETTINGS, accumulate=2), tmp_path / "two")
-    one = losses_of(replace(SETTINGS, batch=4), tmp_path / "one")
+    one = losses_of(replace(SETTINGS, batch_size=4), tmp_path / "one")
     assert two[0]["dissimilarity"] != two[1]["dissimilarity"]
     for first, second in zip(two, one, strict=True):
         assert first == pytest.approx(second, rel=1e-3, abs=1e-6)
@@ -178,11 +184,11 @@ from pathlib import Path
 import test_training
 from dataclasses import replace
 batch, devices = (int(n) for n in sys.argv[2:])
-settings = replace(test_training.SETTINGS, batch=batch, devices=devices)
+settings = replace(test_training.SETTINGS, batch_size=batch, devices=devices)
 told = []
 test_training.train(
     test_training.PAIRS, test_training.FEW, test_training.MODEL, settings, Path(sys.argv[1]),
-    report=lambda progress: told.append(progress.losses),
+    callback=lambda progress: told.append(progress.losses),
 )
 if told:
     (Path(sys.argv[1]) / "losses.json").write_text(json.dumps(told))
@@ -215,7 +221,7 @@ def test_two_processes_are_one_with_a_doubled_batch(tmp_path: Path) -> None:
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected the checkpoint to be a file, got .*not exist"):
         train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, resume=True)
-    train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, report=stopper(1, end))
+    train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, callback=stopper(1, end))
     with pytest.raises(ValueError, match=r"without checkpoint.pt, or to resume"):
         train(PAIRS, FEW, MODEL, SETTINGS, tmp_path)
     with pytest.raises(
@@ -228,7 +234,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_says_where(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, weights_learning_rate=1e30, warm_up=1)
+    settings = replace(SETTINGS, network_learning_rate=1e30, warm_up=1)
     with pytest.raises(RuntimeError, match=r"the training diverged at step 2, where \w+ is"):
         train(PAIRS, FEW, MODEL, settings, tmp_path)
 
@@ -254,7 +260,7 @@ def test_the_command_trains_and_resumes(tmp_path: Path) -> None:
         f"[pairs]\n{pairs}[validation]\n{pairs}"
         "[model]\nsize = [24, 24]\nspacing = [1, 1]\n[model.field]\nwidth = 8\nlocal_grid = 4\n"
         "[model.encoder]\nfilters = [4, 4]\n"
-        "[training]\nsteps = 2\nbatch = 1\npoints = 20\nregularizer_points = 2\n"
+        "[training]\nsteps = 2\nbatch_size = 1\npoints = 20\nregularizer_points = 2\n"
     )
     arguments = ["train", tmp_path / "config.toml", "-o", tmp_path / "out"]
     result = run(*arguments)

@@ -6,7 +6,7 @@ import pytest
 
 from itk_nephi.dataset import FolderPairs, PhantomPairs, TablePairs
 from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.training_settings import Recipe, TrainingSettings
+from itk_nephi.training_settings import TrainingConfig, TrainingSettings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -27,18 +27,18 @@ motion = 1
 """
 
 
-def read(tmp_path: Path, text: str, folder: Path | None = None) -> Recipe:
+def read(tmp_path: Path, text: str, folder: Path | None = None) -> TrainingConfig:
     path = tmp_path / "config.toml"
     path.write_text(text)
-    return Recipe.read(path, folder)
+    return TrainingConfig.read(path, folder)
 
 
 def test_the_config_of_triangles_and_circles_is_read() -> None:
-    recipe = Recipe.read(CONFIGS / "triangles-circles.toml")
-    assert isinstance(recipe.pairs, PhantomPairs)
-    assert recipe.pairs.phantom == "triangles_and_circles"
-    assert recipe.model.size == (64, 64)
-    assert recipe.model.encoder is not None
+    config = TrainingConfig.read(CONFIGS / "triangles-circles.toml")
+    assert isinstance(config.pairs, PhantomPairs)
+    assert config.pairs.phantom == "triangles_and_circles"
+    assert config.model.size == (64, 64)
+    assert config.model.encoder is not None
 
 
 def test_the_config_of_the_hippocampus_takes_its_data_from_a_folder(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_the_config_of_the_hippocampus_takes_its_data_from_a_folder(tmp_path: Pa
         (tmp_path / kind).mkdir()
         for number in range(160):
             itk.imwrite(image, str(tmp_path / kind / f"subject_{number:03}.nrrd"))
-    recipe = Recipe.read(CONFIGS / "hippocampus.toml", tmp_path)
-    assert isinstance(recipe.pairs, FolderPairs)
-    assert recipe.pairs.images == tmp_path / "images"
-    assert recipe.pairs[0].labels is None
-    assert recipe.validation[0].labels is not None
+    config = TrainingConfig.read(CONFIGS / "hippocampus.toml", tmp_path)
+    assert isinstance(config.pairs, FolderPairs)
+    assert config.pairs.images == tmp_path / "images"
+    assert config.pairs[0].labels is None
+    assert config.validation[0].labels is not None
 
 
 def test_sections_become_settings_of_the_right_types(tmp_path: Path) -> None:
@@ -69,16 +69,17 @@ def test_sections_become_settings_of_the_right_types(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("fixed,moving\nimage.nrrd,image.nrrd\n")
     pairs = '[pairs]\ntable = "pairs.csv"\n'
     text = pairs + SMALL[: SMALL.index("[pairs]")] + SMALL[SMALL.index("[validation]") :]
-    recipe = read(
+    config = read(
         tmp_path,
         text
-        + "[training]\nsmoothness = 2\n[augmentation]\nflips = [0, 1]\n[model.field]\nwidth = 7",
+        + "[training]\ngradicon_weight = 2\n[augmentation]\nflips = [0, 1]\n"
+        + "[model.field]\nwidth = 7",
     )
-    assert recipe.pairs == TablePairs(table=tmp_path / "pairs.csv")
-    assert recipe.training == TrainingSettings(smoothness=2.0)
-    assert recipe.augmentation.flips == (0, 1)
-    assert recipe.model.field.width == 7
-    assert recipe.model.spacing == (1.0, 1.5)
+    assert config.pairs == TablePairs(table=tmp_path / "pairs.csv")
+    assert config.training == TrainingSettings(gradicon_weight=2.0)
+    assert config.augmentation.flips == (0, 1)
+    assert config.model.field.width == 7
+    assert config.model.spacing == (1.0, 1.5)
     assert read(tmp_path, SMALL + "[model.encoder]\npooled = 3").model.encoder is not None
     without = SMALL.replace("[model]", "[model]\nencoder = false")
     assert read(tmp_path, without).model.encoder is None
@@ -88,7 +89,7 @@ def test_sections_become_settings_of_the_right_types(tmp_path: Path) -> None:
     ("changed", "message"),
     [
         (SMALL + "[trainig]\n", "got an unknown key trainig; is it training?"),
-        (SMALL + "[training]\nbatc = 3", "got an unknown key training.batc; is it batch?"),
+        (SMALL + "[training]\nbatch = 3", "got an unknown key training.batch; is it batch_size?"),
         (SMALL.replace("count = 2", "color = 2"), "unknown key pairs.color; known are"),
         (SMALL.replace("[model]", "[model.field]\nwidht = 3\n[model]"), "is it width?"),
         (SMALL.replace("size = [16, 16]", ""), "expected model.size, got none"),
@@ -128,7 +129,7 @@ def test_learning_rates_rise_and_fall() -> None:
     ("changes", "message"),
     [
         ({"warm_up": 0}, "expected warm_up of at least 1, got 0"),
-        ({"smoothness": -1.0}, "expected smoothness of 0 or more, got -1.0"),
+        ({"gradicon_weight": -1.0}, "expected gradicon_weight of 0 or more, got -1.0"),
         ({"points": 50}, "expected regularizer_points of at most points, 50, got 100"),
         ({"similarity": "x"}, "expected similarity to be one of"),
     ],

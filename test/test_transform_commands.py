@@ -10,7 +10,7 @@ import pytest
 from command_line import assert_fails, run
 from typer.testing import Result
 
-from itk_nephi.composite import composite, flat_transforms, transform_points
+from itk_nephi.composite import compose, flatten, transform_points
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.metrics import jacobian_determinant_image
 
@@ -111,7 +111,7 @@ def test_the_parts_are_inverted_in_reverse_order(
     output = tmp_path / "inverse.h5"
     result = succeeded(run("invert", inputs / "fixed_to_moving.h5", "-o", output))
     assert f"maps from moving space to fixed space: {output}" in result.stderr
-    field, affine = (part.GetInverseTransform() for part in flat_transforms(diffeomorphism))
+    field, affine = (part.GetInverseTransform() for part in flatten(diffeomorphism))
     expected = transform_points(field, transform_points(affine, points))
     np.testing.assert_allclose(
         transform_points(read_transform(output), points), expected, rtol=0, atol=1e-6
@@ -167,7 +167,7 @@ def test_points_that_did_not_converge_are_counted(tmp_path: Path) -> None:
 def test_invert_refuses_what_it_cannot(inputs: Path, dimension: int, tmp_path: Path) -> None:
     transform, reference = inputs / "fixed_to_moving.h5", inputs / "fixed.nrrd"
     bspline = itk.BSplineTransform[itk.D, dimension, 3].New()
-    chain = composite([bspline, itk.AffineTransform[itk.D, dimension].New()])
+    chain = compose([bspline, itk.AffineTransform[itk.D, dimension].New()])
     itk.transformwrite(chain, str(inputs / "chain.h5"))
     output = tmp_path / "new" / "inverse.h5"
     for arguments, fragment in (

@@ -23,16 +23,16 @@ def translation(*offset: float) -> itk.Transform:
 def test_a_pair_of_the_same_image_scores_by_how_far_it_is_shifted() -> None:
     pair = PAIRS[0]
     assert pair.labels is not None
-    assert pair.landmarks is not None
+    assert pair.evaluation_landmarks is not None
     same = TrainingPair(
         name="",
         fixed=pair.fixed,
         moving=pair.fixed,
         labels=(pair.labels[0], pair.labels[0]),
-        landmarks=(pair.landmarks[0], pair.landmarks[0]),
-        initial=translation(0, 0),
+        evaluation_landmarks=(pair.evaluation_landmarks[0], pair.evaluation_landmarks[0]),
+        initial_transform=translation(0, 0),
     )
-    assert judge(same, same.initial) == Scores(
+    assert judge(same, same.initial_transform) == Scores(
         ncc=pytest.approx(1), folding=0, dice=1, landmark_error=0
     )
     shifted = judge(same, translation(3, 4))
@@ -49,12 +49,15 @@ def test_a_model_that_moves_nothing_scores_as_the_initial_transform() -> None:
         field=FieldSettings(width=4, frequencies=2, local_grid=3), size=(24, 24), spacing=(1.0, 1.0)
     )
     model = NePhi(settings, torch.Generator())
-    expected = Scores.mean(judge(PAIRS[n], PAIRS[n].initial) for n in range(3))
+    expected = Scores.mean(judge(PAIRS[n], PAIRS[n].initial_transform) for n in range(3))
     found = validate(model, (PAIRS[n] for n in range(3)), torch.device("cpu"))
     assert found.dice == expected.dice
     assert found.landmark_error == pytest.approx(expected.landmark_error)
     moved = TrainingPair(
-        name="", fixed=PAIRS[0].fixed, moving=PAIRS[0].moving, initial=translation(3.0, -1.0)
+        name="",
+        fixed=PAIRS[0].fixed,
+        moving=PAIRS[0].moving,
+        initial_transform=translation(3.0, -1.0),
     )
     transform = predicted_transform(model, moved, torch.device("cpu"))
     np.testing.assert_allclose(transform.TransformPoint([5.0, 6.0]), [8.0, 5.0], atol=1e-5)

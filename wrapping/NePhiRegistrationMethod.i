@@ -161,16 +161,16 @@ public:
         """Return where the moving image is compared."""
         return _down_cast(self._GetMovingMask())
 
-    def SetInitialTransform(self, initial: "itk.Transform | str | None") -> None:
+    def SetInitialTransform(self, transform: "itk.Transform | str | None") -> None:
         """Set where to start, fixed to moving: a transform, or affine (the default), moments, geometry, identity.
 
         None is the identity. A transform that another filter makes is given to SetInitialTransformInput.
         """
-        if initial is None or isinstance(initial, str):
-            self.SetInitialTransformKind(initial or "identity")
-            initial = None
+        if transform is None or isinstance(transform, str):
+            self.SetInitialTransformKind(transform or "identity")
+            transform = None
         kind = itk.itkTransformBasePython.TransformName
-        self._SetInitialTransform(_required(initial, kind, "initial_transform", "an " #TransformName ", a name"))
+        self._SetInitialTransform(_required(transform, kind, "initial_transform", "an " #TransformName ", a name"))
 
     def GetInitialTransform(self) -> "itk.Transform | None":
         """Return the transform to start from, if one is set."""
@@ -204,9 +204,9 @@ public:
         from dataclasses import replace
         self.SetSettings(replace(self.GetSettings(), **settings))
 
-    def SetSmoothing(self, *smoothing: float) -> None:
-        """Set the standard deviation of the smoothing at each level, voxels, coarse to fine."""
-        self._change(smoothing=tuple(numpy.ravel(smoothing).tolist()))
+    def SetSmoothingSigmas(self, *sigmas: float) -> None:
+        """Set the standard deviations of the smoothing, voxels, one a level, coarse to fine."""
+        self._change(smoothing_sigmas=tuple(numpy.ravel(sigmas).tolist()))
 
     def SetSteps(self, steps: int) -> None:
         """Set the optimizer steps of each level."""
@@ -216,13 +216,13 @@ public:
         """Set how many random points of each direction and step the images are compared at."""
         self._change(points=points)
 
-    def SetSmoothness(self, smoothness: float) -> None:
-        """Set the weight of the gradient inverse consistency; larger is smoother."""
-        self._change(smoothness=smoothness)
+    def SetGradiconWeight(self, weight: float) -> None:
+        """Set the weight of GradICON; larger is smoother."""
+        self._change(gradicon_weight=weight)
 
-    def SetInverseConsistency(self, inverse_consistency: float) -> None:
+    def SetInverseConsistencyWeight(self, weight: float) -> None:
         """Set the weight of the inverse consistency."""
-        self._change(inverse_consistency=inverse_consistency)
+        self._change(inverse_consistency_weight=weight)
 
     def GetTransform(self) -> "itk.CompositeTransform | None":
         """Return the map from fixed to moving space, which resamples the moving image; None before Update()."""
@@ -389,11 +389,11 @@ def nephi_registration_method(
     moving_mask: "itk.Image | itk.SpatialObject | numpy.ndarray | None" = ...,
     initial_transform: "itk.Transform | str | None" = ...,
     settings: "itk_nephi.RegistrationSettings" = ...,
-    smoothing: "tuple[float, ...]" = ...,
+    smoothing_sigmas: "tuple[float, ...]" = ...,
     steps: int = ...,
     points: int = ...,
-    smoothness: float = ...,
-    inverse_consistency: float = ...,
+    gradicon_weight: float = ...,
+    inverse_consistency_weight: float = ...,
     device: str = ...,
     seed: int = ...,
     auto_progress: "bool | int" = ...,
@@ -411,7 +411,7 @@ def nephi_registration_method(
         From fixed to moving space: where to start; affine by default. None is the identity.
     settings : itk_nephi.RegistrationSettings, optional
         How to register.
-    smoothing, steps, points, smoothness, inverse_consistency : optional
+    smoothing_sigmas, steps, points, gradicon_weight, inverse_consistency_weight : optional
         What to change of the settings; see itk_nephi.RegistrationSettings.
     device : str
         "cpu", "cuda", or what else torch calls a device.
