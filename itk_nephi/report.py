@@ -17,7 +17,7 @@ from itk_nephi.case import Case
 from itk_nephi.composite import transform_points
 from itk_nephi.domain import Array, ImageDomain
 from itk_nephi.plane import Plane
-from itk_nephi.results import statistics
+from itk_nephi.statistics import statistics
 
 if TYPE_CHECKING:
     from itk_nephi.optimization import Progress
