@@ -10,12 +10,12 @@ from typing import Any
 import itk
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from itk_nephi import metrics, plots, slices
 from itk_nephi.case import Case
 from itk_nephi.composite import transform_points
 from itk_nephi.domain import Array, ImageDomain
+from itk_nephi.pages import render
 from itk_nephi.palette import DISTANCE, VOLUME
 from itk_nephi.plane import Plane
 from itk_nephi.statistics import statistics
@@ -88,15 +88,8 @@ def report(
             for name, transform in transforms.items()
         }
     rows = (comparison or {}).get("methods", [])
-    environment = Environment(
-        loader=PackageLoader("itk_nephi", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         fixed_name=Path(case.paths["fixed"]).name,
         moving_name=Path(case.paths["moving"]).name,
         name=first.name,
@@ -255,7 +248,3 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
             listed = isinstance(value, (list, tuple))
             result[prefix + name] = ", ".join(map(str, value)) if listed else str(value)
     return result
-
-
-def _number(value: Any, decimals: int = 2) -> str:
-    return "-" if value is None or value != value else f"{value:,.{decimals}f}"
