@@ -144,7 +144,7 @@ def _show(axes: Axes, plane: Plane, picture: npt.NDArray[Any], title: str) -> No
     axes.set(title=title, xticks=[], yticks=[])
     light: dict[str, Any] = {
         "color": "w",
-        "path_effects": [withStroke(linewidth=2.5, foreground="k")],
+        "path_effects": [withStroke(linewidth=3, foreground="k")],
     }
     for edge, (x, y, horizontal, vertical) in EDGES.items():
         axes.text(
@@ -158,7 +158,7 @@ def _show(axes: Axes, plane: Plane, picture: npt.NDArray[Any], title: str) -> No
         )
     start = 0.03 * width
     end = start + plane.scale_bar / plane.extent[0] * width
-    axes.plot([start, end], [0.96 * height] * 2, linewidth=2.5, solid_capstyle="butt", **light)
+    axes.plot([start, end], [0.96 * height] * 2, linewidth=1.5, solid_capstyle="butt", **light)
     axes.text(start, 0.95 * height, f"{plane.scale_bar:g} mm", fontsize=8, va="bottom", **light)
 
 
@@ -184,7 +184,7 @@ def _draw_log_jacobian(axes: Axes, plane: Plane, determinants: Array) -> None:
     picture = slices.volume_picture(plane, determinants, limit)
     _show(axes, plane, picture, "logarithm of the Jacobian determinant")
     folded = np.mean(~(determinants > 0))
-    note = f"folds (striped): {folded:.2%} of this slice" if folded else "no folds here"
+    note = f"folds (striped): {folded:.2%}" if folded else "no folds in this slice"
     box = {"facecolor": "w", "linewidth": 0}
     axes.text(0.97, 0.03, note, ha="right", fontsize=8, bbox=box, transform=axes.transAxes)
     colors = ScalarMappable(Normalize(-limit, limit), VOLUME)

@@ -209,8 +209,8 @@ def test_folds_are_told() -> None:
     flip = itk.AffineTransform[itk.D, 2].New()
     flip.SetMatrix(itk.matrix_from_array(np.diag([-1.0, 1.0])))
     for transform, expected in (
-        (flip, "folds (striped): 100.00% of this slice"),
-        (translation([0.0, 0.0]), "no folds here"),
+        (flip, "folds (striped): 100.00%"),
+        (translation([0.0, 0.0]), "no folds in this slice"),
     ):
         figure = overview(image, image, composite(transform), translation([0.0, 0.0]), [])
         assert texts(figure, 7)[-1] == expected
