@@ -24,10 +24,10 @@ from itk_nephi.results import (
     measured_inside,
     measured_voxels,
     sha256,
-    statistics,
     without_nan,
 )
 from itk_nephi.run import run_in_process
+from itk_nephi.statistics import statistics
 
 
 def run_method(name: str, case: Case, folder: Path, **options: Any) -> dict[str, Any]:

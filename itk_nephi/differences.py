@@ -7,10 +7,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-RESAMPLES = 10_000
-"""How often to draw the pairs anew."""
+from itk_nephi.statistics import bootstrap_interval
 
 METRICS = {
     "landmark error, mean mm": ("landmark_error_mm", "mean"),
@@ -36,31 +34,6 @@ def metric(row: dict[str, Any], name: str) -> float | None:
     for key in METRICS[name]:
         value = None if value is None else value.get(key)
     return value if value is None else float(value)
-
-
-def bootstrap_interval(
-    values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a mean.
-
-    Parameters
-    ----------
-    values : array, shape (N,)
-        One value for each pair.
-    level : float
-        How probable it is, in (0, 1), that the interval covers the mean.
-    seed : int
-        Of the draws.
-
-    References
-    ----------
-    Efron, Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
-    """
-    array = np.asarray(values, dtype=float)
-    rng = np.random.default_rng(seed)
-    means = [rng.choice(array, len(array)).mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def paired_differences(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from itk_nephi import metrics, plots, slices
-from itk_nephi.composite import flatten, jacobians
+from itk_nephi.composite import flatten, jacobians, transform_points
 from itk_nephi.domain import ImageDomain
+from itk_nephi.pages import render
 from itk_nephi.plane import Plane
-from itk_nephi.transform import deformation_from_transform
-
-if TYPE_CHECKING:
-    from itk_nephi.registration import Registration
+from itk_nephi.statistics import statistics
 
 POINTS = 5_000
+
+
+class Registration(Protocol):
+    """What is shown of :class:`itk_nephi.Registration`, which needs torch."""
+
+    @property
+    def fixed_to_moving(self) -> Any:
+        """An ``itk.NePhiTransform``, followed by the initial transform."""
+
+    @property
+    def moving_to_fixed(self) -> Any:
+        """Its approximate inverse."""
+
+    @property
+    def initial_transform(self) -> Any:
+        """The initial transform, fixed to moving."""
+
+    @property
+    def history(self) -> Sequence[plots.Progress]:
+        """The losses of each step."""
+
+    @property
+    def settings(self) -> Any:
+        """With the name of the ``similarity``."""
+
+    @property
+    def seed(self) -> int:
+        """Of all random numbers."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was ended early."""
 
 
 def registration_html(registration: Registration) -> str:
@@ -25,55 +55,38 @@ def registration_html(registration: Registration) -> str:
     The figures are measured at random points of the fixed image's box, always the same ones.
     """
     field = flatten(registration.fixed_to_moving)[0]
-    domain = deformation_from_transform(field).domain
+    domain = _domain(field)
     last = np.array(domain.size) - 1
     random = np.random.default_rng(0)
     points = domain.points_from_index(random.uniform(0, last, (POINTS, domain.dimension)))
-    folding = metrics.folding_fraction(np.linalg.det(jacobians(field, points)))
-    off = metrics.inverse_consistency_errors(
+    moved = np.linalg.norm(transform_points(field, points) - points, axis=1)
+    consistency = metrics.inverse_consistency_errors(
         registration.fixed_to_moving, registration.moving_to_fixed, points
     )
-    moved = np.linalg.norm(field.TransformPoints(points) - points, axis=1)
-    rows = {
-        "steps": len(registration.history),
-        "moves points, beyond the initial transform, by": (
-            f"{moved.mean():.2f} mm on average, at most {moved.max():.2f} mm"
-        ),
-        "inverse consistency error": (
-            f"{off.mean():.2f} mm on average, {np.percentile(off, 95):.2f} mm at the 95th "
-            "percentile"
-        ),
-        "folding": f"{folding:.2%} of the fixed image" if folding else "none",
-        "similarity": registration.settings.dissimilarity or registration.settings.similarity,
-        "seed": registration.seed,
-    }
-    warnings = ["interrupted: the transforms are what was reached"] * registration.interrupted
-    warnings += ["the transform folds"] * (folding > 0)
-    notes = "".join(f"<p><strong>&#9888; {warning}</strong></p>" for warning in warnings)
-    cells = "".join(
-        f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>"
-        for name, value in rows.items()
+    plane = Plane.coronal(domain.canonical())
+    index = plane.indices[plane.start()]
+    grid = slices.Grid(plane, registration.fixed_to_moving, registration.initial_transform, [index])
+    return render(
+        "notebook.html",
+        registration=registration,
+        moved=statistics(moved, ("mean", "max")),
+        consistency=statistics(consistency, ("mean", "p95")),
+        folding=metrics.folding_fraction(np.linalg.det(jacobians(field, points))),
+        plane=plane,
+        grid=list(zip(slices.shades(), grid.paths(0, grid.largest), strict=True)),
+        loss_plot=plots.losses(registration.history) if registration.history else None,
     )
-    curves = ""
-    if registration.history:
-        curves = f'<img src="{plots.losses(registration.history)}" width="440" alt="losses">'
-    return f"{notes}<table>{cells}</table>{_grid(registration, domain)}{curves}"
 
 
-def _grid(registration: Registration, domain: ImageDomain) -> str:
-    """Draw the deformed grid in the middle, coronally if it is in 3D."""
-    plane = Plane(domain.canonical(), 1 if domain.dimension == 3 else None)
-    middle = plane.indices[len(plane.indices) // 2]
-    grid = slices.Grid(
-        plane, registration.fixed_to_moving, registration.initial_transform, [middle]
-    )
-    width, height = (10 * n for n in plane.size)
-    lines = "".join(
-        f'<path d="{path}" stroke="{color}"/>'
-        for path, color in zip(grid.paths(0, grid.largest), slices.shades(), strict=True)
-    )
-    return (
-        f'<svg viewBox="0 0 {width} {height}" height="200" fill="none" '
-        f'stroke-width="{height / 150:.0f}" style="background: #222; margin-right: 1em" role="img" '
-        f'aria-label="deformed grid">{lines}</svg>'
+def _domain(field: Any) -> ImageDomain:
+    """Return the domain of an ``itk.NePhiTransform``, which its fixed parameters hold."""
+    dimension = field.GetInputSpaceDimension()
+    numbers = np.array(field.GetFixedParameters())[6 + dimension :]
+    size, spacing, origin = numbers[: 3 * dimension].reshape(3, dimension).tolist()
+    direction = numbers[3 * dimension :][: dimension**2].reshape(dimension, dimension).tolist()
+    return ImageDomain(
+        size=tuple(int(n) for n in size),
+        spacing=tuple(spacing),
+        origin=tuple(origin),
+        direction=tuple(tuple(row) for row in direction),
     )

@@ -18,6 +18,8 @@ NAMES = {None: "image", 0: "sagittal", 1: "coronal", 2: "axial"}
 LETTERS = ("RL", "AP", "IS")
 OBLIQUE = np.sin(np.radians(20))
 """From which component on a direction gets a second letter."""
+SCALE_BARS = [length * 10.0**power for power in range(-3, 4) for length in (1, 2, 5)]
+"""Lengths of scale bars, mm."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Plane:
     def all_of(cls, domain: ImageDomain) -> list[Plane]:
         """Return the axial, coronal and sagittal plane of a canonical domain, or the one of 2D."""
         return [cls(domain, across) for across in ((2, 1, 0) if domain.dimension == 3 else (None,))]
+
+    @classmethod
+    def coronal(cls, domain: ImageDomain) -> Plane:
+        """Return the coronal plane of a canonical domain, or the one of 2D."""
+        return cls(domain, 1 if domain.dimension == 3 else None)
 
     @property
     def name(self) -> str:
@@ -88,6 +95,11 @@ class Plane:
         return [int(index) for index in np.rint(shown)]
 
     @property
+    def scale_bar(self) -> float:
+        """The length of a scale bar, mm, at most a third of the width."""
+        return max(length for length in SCALE_BARS if length <= self.extent[0] / 3)
+
+    @property
     def letters(self) -> dict[str, str]:
         """What lies at each edge: R, L, A, P, I or S; two letters, larger first, if in between."""
         if self.across is None:
@@ -97,6 +109,23 @@ class Plane:
             second = -second
         directions = {"left": -first, "right": first, "top": -second, "bottom": second}
         return {edge: _letters(direction) for edge, direction in directions.items()}
+
+    def start(self, mask: npt.NDArray[Any] | None = None) -> int:
+        """Say which of the slices is closest to the middle of the grid, or of a mask if any.
+
+        Parameters
+        ----------
+        mask : array, shape (k, j, i), optional
+            In canonical order; not zero inside.
+        """
+        if self.across is None:
+            return 0
+        middle = (self.domain.size[self.across] - 1) / 2
+        if mask is not None and mask.any():
+            others = {0, 1, 2} - {2 - self.across}
+            counts = np.count_nonzero(mask, axis=tuple(others))
+            middle = float(np.average(np.arange(len(counts)), weights=counts))
+        return int(np.abs(np.array(self.indices) - middle).argmin())
 
     def position(self, index: int) -> str:
         """Say how far a slice is from the first one; nothing in 2D."""
@@ -110,6 +139,20 @@ class Plane:
         if self.across is not None:
             values = np.take(values, index, axis=self.domain.dimension - 1 - self.across)
         return values[::-1] if self.upwards else values
+
+    def even_points(self, index: int, shape: tuple[int, ...]) -> Array:
+        """Return physical points, mm, shape (rows * columns, D), in the middles of even cells.
+
+        Parameters
+        ----------
+        index : int
+            Of the slice.
+        shape : tuple of int
+            Rows and columns of cells; those of :meth:`cut` give the voxels' centers.
+        """
+        rows, columns = np.indices(shape) + 0.5
+        places = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+        return self.points(index, places * (np.array(self.size) / shape[::-1]))
 
     def points(self, index: int, places: Array) -> Array:
         """Return the physical points, mm, shape (N, D), of places in a slice, shape (N, 2)."""

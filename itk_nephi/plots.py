@@ -1,11 +1,11 @@
-"""Plots of the report, as addresses of SVG files: told apart by marker and line, not by color."""
+"""Plots of losses and errors, some as addresses of SVG files: markers and lines tell them apart."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from itertools import cycle, pairwise
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
@@ -13,15 +13,40 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from itk_nephi.domain import Array
-from itk_nephi.overview import draw_losses
+from itk_nephi.palette import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY_BLUE,
+    VERMILION,
+)
 from itk_nephi.slices import data_uri
 
-if TYPE_CHECKING:
-    from itk_nephi.optimization import Progress
-
-# Okabe and Ito's colors, told apart by all eyes
-COLORS = ("#999999", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
+COLORS = (GRAY, ORANGE, BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, BLACK)
+CURVES = {
+    "total": BLACK,
+    "dissimilarity": BLUE,
+    "gradicon": VERMILION,
+    "inverse_consistency": PURPLE,
+    "latent_prior": GREEN,
+}
 MARKERS = "^soDvPX*"
+STYLES = ("-", "--", "-.", ":")
+
+
+class Progress(Protocol):
+    """What is plotted of :class:`itk_nephi.Progress`, which needs torch."""
+
+    @property
+    def level(self) -> int:
+        """The resolution level, from 1."""
+
+    @property
+    def losses(self) -> Mapping[str, float]:
+        """The terms of the objective, and their sum; dimensionless."""
 
 
 def losses(history: Sequence[Progress]) -> str:
@@ -33,6 +58,25 @@ def losses(history: Sequence[Progress]) -> str:
     axes.tick_params(labelsize=10)
     axes.legend(fontsize=10, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return _address(figure)
+
+
+def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
+    """Draw the terms of the objective, with a line where a level ends."""
+    axes.set_title("losses (dimensionless)")
+    axes.set_xlabel("step", fontsize=8)
+    axes.tick_params(labelsize=7)
+    steps = np.arange(1, len(history) + 1)
+    for name, style in zip(history[0].losses if history else (), cycle(STYLES), strict=False):
+        values = [progress.losses[name] for progress in history]
+        label, color = name.replace("_", " "), CURVES.get(name)
+        axes.plot(steps, values, style, label=label, color=color, lw=1.1)
+    for number, (one, other) in enumerate(pairwise(history), start=1):
+        if one.level != other.level:
+            axes.axvline(number + 0.5, color="0.6", lw=0.8, ls="--")
+    if history:
+        axes.set_yscale("log")
+        axes.legend(fontsize=8, loc="best")
+        axes.grid(alpha=0.3)
 
 
 def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
@@ -74,9 +118,9 @@ def draw_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     heights = np.arange(len(done))
     for statistic, marker, color in (
-        ("median", "D", COLORS[4]),
-        ("mean", "o", COLORS[2]),
-        ("p95", "^", COLORS[3]),
+        ("median", "D", GREEN),
+        ("mean", "o", BLUE),
+        ("p95", "^", VERMILION),
     ):
         values = [(row.get("landmark_error_mm") or {}).get(statistic, np.nan) for row in done]
         label = {"p95": "95th percentile"}.get(statistic, statistic)

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import itk
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from itk_nephi import metrics, plots, slices
 from itk_nephi.case import Case
 from itk_nephi.composite import transform_points
 from itk_nephi.domain import Array, ImageDomain
+from itk_nephi.pages import render
+from itk_nephi.palette import DISTANCE, VOLUME
 from itk_nephi.plane import Plane
-from itk_nephi.results import statistics
-
-if TYPE_CHECKING:
-    from itk_nephi.optimization import Progress
-
-SCALE_BARS = [length * 10.0**power for power in range(-3, 4) for length in (1, 2, 5)]
+from itk_nephi.statistics import statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +52,7 @@ def render_report(
     before: Outcome,
     findings: dict[str, Any],
     *,
-    history: Sequence[Progress] = (),
+    history: Sequence[plots.Progress] = (),
     comparison: dict[str, Any] | None = None,
 ) -> str:
     """Return a page that shows how a registration went.
@@ -92,15 +88,8 @@ def render_report(
             for name, transform in transforms.items()
         }
     rows = (comparison or {}).get("methods", [])
-    environment = Environment(
-        loader=PackageLoader("itk_nephi", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         fixed_name=Path(case.paths["fixed"]).name,
         moving_name=Path(case.paths["moving"]).name,
         name=first.name,
@@ -124,36 +113,32 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
     domain = ImageDomain.of(case.fixed).canonical()
     planes = Plane.all_of(domain)
     mask = None if case.fixed_mask is None else slices.ordered(case.fixed_mask) != 0
-    middle = (np.array(domain.size) - 1) / 2
-    if mask is not None and mask.any():
-        axes = range(domain.dimension)
-        counts = [mask.sum(axis=tuple({*axes} - {axis})) for axis in reversed(axes)]
-        middle = np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
     pixels = sum(len(plane.indices) * plane.size[0] * plane.size[1] for plane in planes)
     maps = [_Maps(plane, pixels, case, shown) for plane in planes]
     grids = [slices.Grid(plane, first.fixed_to_moving, before.fixed_to_moving) for plane in planes]
     farthest = max(grid.largest for grid in grids)
     consistency = _limit([m.consistency for m in maps if m.consistency is not None])
     determinants = None if first.determinants is None else slices.ordered(first.determinants)
-    volume = 0.0 if determinants is None else _log_limit(determinants)
+    volume = 0.0 if determinants is None else slices.volume_limit(determinants)
 
     images = [slices.ordered(image) for image in (case.fixed, *(one.warped for one in shown))]
-    draws = [slices.brightness(images[0])] + [slices.brightness(images[-1])] * len(shown)
+    windows = [slices.window(images[0])] + [slices.window(images[-1])] * len(shown)
     pictures: list[slices.Bytes] = []
     result: list[dict[str, Any]] = []
     for plane, map_, grid in zip(planes, maps, grids, strict=True):
         entries = []
         for number, index in enumerate(plane.indices):
-            for image, draw, outside in zip(images, draws, [None, *map_.outside], strict=True):
-                gray = slices.picture(plane, plane.cut(image, index), draw)
+            for image, window, outside in zip(images, windows, [None, *map_.outside], strict=True):
+                gray = slices.picture(plane, plane.cut(image, index), window)
                 pictures.append(gray if outside is None else slices.shaded(gray, outside[number]))
+            outline = [] if mask is None else slices.outline(plane, plane.cut(mask, index))
             entry: dict[str, Any] = {
                 "position": plane.position(index),
                 "grid": grid.paths(number, farthest),
                 "volume": None,
                 "consistency": None,
                 "folds": 0,
-                "outline": "" if mask is None else slices.outline(plane, plane.cut(mask, index)),
+                "outline": "".join(map(slices.path, outline)),
                 "landmarks": map_.landmarks(index),
             }
             if determinants is not None:
@@ -161,10 +146,20 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
                 entry["folds"] = int((~(cut > 0)).sum())
                 pictures.append(slices.volume_picture(plane, cut, volume))
             if map_.consistency is not None:
-                colors = slices.colored(map_.consistency[number] / consistency, "cividis")
+                colors = slices.colored(map_.consistency[number] / consistency, DISTANCE)
                 entry["consistency"] = slices.exact(colors)
             entries.append(entry)
-        result.append(_described(plane, entries, middle))
+        result.append(
+            {
+                "name": plane.name,
+                "extent": plane.extent,
+                "size": plane.size,
+                "letters": plane.letters,
+                "bar": plane.scale_bar,
+                "start": plane.start(mask),
+                "slices": entries,
+            }
+        )
     addresses = iter(slices.encoded(pictures))
     for described in result:
         for entry in described["slices"]:
@@ -184,7 +179,7 @@ def _viewer(case: Case, outcomes: Sequence[Outcome], before: Outcome) -> dict[st
         "has_outline": mask is not None,
         "has_landmarks": case.evaluation_landmarks is not None
         and first.moving_to_fixed is not None,
-        "bars": {name: slices.color_bar(name) for name in ("PuOr_r", "cividis")},
+        "bars": {"volume": slices.color_bar(VOLUME), "distance": slices.color_bar(DISTANCE)},
     }
 
 
@@ -217,30 +212,6 @@ class _Maps:
             indices = np.array(plane.indices)
             near = indices[np.abs(place[:, None] - indices).argmin(axis=1)] == index
         return slices.marks(plane.places(self._fixed[near]), plane.places(self._back[near]))
-
-
-def _described(
-    plane: Plane, entries: list[dict[str, Any]], middle: npt.NDArray[Any]
-) -> dict[str, Any]:
-    start = 0
-    if plane.across is not None:
-        start = int(np.abs(np.array(plane.indices) - middle[plane.across]).argmin())
-    bar = max(length for length in SCALE_BARS if length <= plane.extent[0] / 3)
-    return {
-        "name": plane.name,
-        "extent": plane.extent,
-        "size": plane.size,
-        "letters": plane.letters,
-        "bar": bar,
-        "start": start,
-        "slices": entries,
-    }
-
-
-def _log_limit(determinants: npt.NDArray[Any]) -> float:
-    some = determinants.reshape(-1)[:: max(1, determinants.size // 500_000)]
-    log = np.log(some[some > 0])
-    return max(float(np.percentile(np.abs(log), 99.5)), 0.05) if log.size else 0.05
 
 
 def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
@@ -278,7 +249,3 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
             listed = isinstance(value, (list, tuple))
             result[prefix + name] = ", ".join(map(str, value)) if listed else str(value)
     return result
-
-
-def _number(value: Any, decimals: int = 2) -> str:
-    return "-" if value is None or value != value else f"{value:,.{decimals}f}"

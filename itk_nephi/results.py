@@ -9,7 +9,7 @@ import math
 import platform
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -22,9 +22,10 @@ import numpy.typing as npt
 from itk_nephi import metrics
 from itk_nephi.case import Case
 from itk_nephi.composite import transform_points
-from itk_nephi.domain import Array, ImageDomain
+from itk_nephi.domain import ImageDomain
 from itk_nephi.files import write_image
 from itk_nephi.resampling import resample
+from itk_nephi.statistics import statistics
 
 if TYPE_CHECKING:
     from itk_nephi.registration import Registration
@@ -243,19 +244,6 @@ def measured_voxels(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int_]:
     if len(voxels) > SAMPLES:
         voxels = np.sort(np.random.default_rng(0).choice(voxels, SAMPLES, replace=False))
     return voxels
-
-
-def statistics(
-    errors: Array, names: Sequence[str] = ("mean", "median", "p95", "max")
-) -> dict[str, float]:
-    """Return statistics of errors, by name."""
-    values = {
-        "mean": errors.mean(),
-        "median": np.median(errors),
-        "p95": np.percentile(errors, 95),
-        "max": errors.max(),
-    }
-    return {name: float(values[name]) for name in names}
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The slices of a report: pictures, maps in color, and the lines drawn on top of them."""
+"""Slices of images: pictures, maps in color, and the lines drawn on top of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 from contourpy import contour_generator
 from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from itk_nephi.composite import jacobians, transform_points
 from itk_nephi.domain import Array, ImageDomain, canonical_order
+from itk_nephi.palette import BLACK, DISTANCE, VOLUME, YELLOW
 from itk_nephi.plane import Plane
 
 Bytes = npt.NDArray[np.uint8]
-Draw = Callable[[Array], Array]
+Window = Callable[[Array], Array]
 
 BUDGET = 8_000_000
 """Bytes of all pictures together, about; their quality is lowered until they fit."""
@@ -29,7 +31,9 @@ POINTS = 200_000
 LINES = 24
 """How many lines the deformed grid has along the longest side."""
 SHADES = 6
-FOLD = np.array([[0, 0, 0], [240, 228, 66]], np.uint8)
+SOME = 500_000
+"""How many voxels, about, are looked at to find a range."""
+FOLD = np.rint(255 * np.array([to_rgb(BLACK), to_rgb(YELLOW)])).astype(np.uint8)
 OUTSIDE = np.array([120, 160], np.uint8)
 
 
@@ -38,16 +42,24 @@ def ordered(image: Any) -> npt.NDArray[Any]:
     return canonical_order(np.asarray(image), ImageDomain.of(image))
 
 
-def brightness(values: npt.NDArray[Any]) -> Draw:
-    """Return what maps all but the most extreme intensities to [0, 255]."""
-    some = values.reshape(-1)[:: max(1, values.size // 500_000)]
-    low, high = np.percentile(some, (0.5, 99.5))
-    return lambda picture: np.clip((picture - low) / (max(high - low, 1e-12)), 0, 1) * 255
+def window(values: npt.NDArray[Any]) -> Window:
+    """Return what maps all but the most extreme of finite intensities to [0, 1]."""
+    some = _some(values)
+    some = some[np.isfinite(some)]
+    low, high = np.percentile(some, (0.5, 99.5)) if some.size else (0.0, 1.0)
+    return lambda shown: np.clip((shown - low) / max(high - low, 1e-12), 0, 1)
 
 
-def picture(plane: Plane, values: Array, draw: Draw) -> Bytes:
+def volume_limit(determinants: npt.NDArray[Any]) -> float:
+    """Return what nearly all logarithms of Jacobian determinants are below, up to their sign."""
+    some = _some(determinants)
+    log = np.log(some[some > 0])
+    return max(float(np.percentile(np.abs(log), 99.5)), 0.05) if log.size else 0.05
+
+
+def picture(plane: Plane, values: npt.NDArray[Any], window: Window) -> Bytes:
     """Return one slice in gray, shape (rows, columns)."""
-    return draw(resized(values, plane.size)).astype(np.uint8)
+    return (window(resized(values, plane.size)) * 255).astype(np.uint8)
 
 
 def resized(values: npt.NDArray[Any], size: tuple[int, int]) -> Array:
@@ -66,7 +78,7 @@ def volume_picture(plane: Plane, determinants: Array, limit: float) -> Bytes:
     """Return a slice of the logarithm of Jacobian determinants, purple to orange, folds striped."""
     folds = ~(determinants > 0)
     log = resized(np.log(np.where(folds, 1.0, determinants)), plane.size)
-    colors = colored(log / (2 * limit) + 0.5, "PuOr_r")
+    colors = colored(log / (2 * limit) + 0.5, VOLUME)
     if folds.any():
         seen = np.pad(resized(folds, plane.size) > 0, 1)
         near = [np.roll(seen, shift, (0, 1)) for shift in np.ndindex(3, 3)]
@@ -114,14 +126,11 @@ class Sampling:
         step = max(1.0, np.sqrt(pixels / POINTS))
         self.plane = plane
         self.shape = tuple(max(2, round(n / step)) for n in plane.size[::-1])
-        rows, columns = np.indices(self.shape) + 0.5
-        self._places = np.stack([columns, rows], axis=-1).reshape(-1, 2)
-        self._places *= np.array(plane.size) / self.shape[::-1]
 
     def points(self) -> Array:
         """Return all points, mm, shape (slices * rows * columns, D)."""
         return np.concatenate(
-            [self.plane.points(index, self._places) for index in self.plane.indices]
+            [self.plane.even_points(index, self.shape) for index in self.plane.indices]
         )
 
     def slices(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -129,14 +138,14 @@ class Sampling:
         return values.reshape(-1, *self.shape)
 
 
-def outline(plane: Plane, mask: npt.NDArray[Any]) -> str:
-    """Return the boundary of a slice of a mask as an SVG path."""
+def outline(plane: Plane, mask: npt.NDArray[Any]) -> list[Array]:
+    """Return the boundary of a slice of a mask: lines of places, shape (N, 2)."""
     rows, columns = mask.shape
     horizontal, vertical = plane.size
     across = (np.arange(-1, columns + 1) + 0.5) * horizontal / columns
     down = (np.arange(-1, rows + 1) + 0.5) * vertical / rows
     contour = contour_generator(across, down, np.pad(mask != 0, 1).astype(float))
-    return "".join(path(np.asarray(line)) for line in contour.lines(0.5))
+    return [np.asarray(line) for line in contour.lines(0.5)]
 
 
 def path(line: Array) -> str:
@@ -160,6 +169,11 @@ class Grid:
         The transform, and the initial one.
     indices : sequence of int, optional
         Which slices, if not all that the plane shows.
+
+    Attributes
+    ----------
+    largest : float
+        What nearly all displacements are below, mm.
     """
 
     def __init__(
@@ -186,19 +200,33 @@ class Grid:
         ]
         shape = (len(indices), len(lines), -1)
         self._places = plane.places(points + displacement).reshape(*shape, 2)
-        self._distances = np.linalg.norm(displacement, axis=1).reshape(shape)
+        distances = np.linalg.norm(displacement, axis=1)
+        self.largest = float(np.percentile(distances, 99))
+        distances = distances.reshape(shape)
+        self._distances = (distances[..., 1:] + distances[..., :-1]) / 2
 
-    @property
-    def largest(self) -> float:
-        """What nearly all displacements are below, mm."""
-        return float(np.percentile(self._distances, 99))
+    def lines(self, number: int) -> tuple[Array, Array]:
+        """Return the lines of a slice, and by how much their pieces are moved.
+
+        Parameters
+        ----------
+        number : int
+            Of the slice, from 0.
+
+        Returns
+        -------
+        places : array, shape (L, N, 2)
+            The points of each line.
+        distances : array, shape (L, N - 1)
+            The displacement in the middle of each piece, mm.
+        """
+        return self._places[number], self._distances[number]
 
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
         shades = [""] * SHADES
-        for line, distances in zip(self._places[number], self._distances[number], strict=True):
-            middle = (distances[1:] + distances[:-1]) / 2
-            bins = np.minimum((middle / (largest or 1) * SHADES).astype(int), SHADES - 1)
+        for line, distances in zip(*self.lines(number), strict=True):
+            bins = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1)
             edges = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(bins)]
             for start, end in pairwise(edges):
                 shades[bins[start]] += path(line[start : end + 1])
@@ -221,8 +249,12 @@ def color_bar(name: str) -> str:
 
 def shades() -> list[str]:
     """Return the colors of the displacements in a grid, light enough for a dark image."""
-    rgb: Iterable[Bytes] = colored(np.linspace(0.4, 1, SHADES), "cividis")
+    rgb: Iterable[Bytes] = colored(np.linspace(0.5, 1, SHADES), DISTANCE)
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
+
+
+def _some(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values.reshape(-1)[:: max(1, values.size // SOME)]
 
 
 def _stripes(shape: Sequence[int], width: int) -> npt.NDArray[np.int_]:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from itk_nephi import slices
 from itk_nephi.domain import ImageDomain, image_from_array
 from itk_nephi.optimization import Progress
-from itk_nephi.overview import _Section, overview
+from itk_nephi.overview import overview
+from itk_nephi.plane import Plane
+from itk_nephi.resampling import resample
 
 SIZES = {2: (13, 9), 3: (13, 8, 11)}
 SPACINGS = {2: (0.8, 1.7), 3: (0.8, 2.9, 1.7)}
@@ -54,6 +57,23 @@ def history() -> list[Progress]:
     return [Progress(1 + n // 3, 2, n + 1, 6, losses) for n in range(6)]
 
 
+def coronal(dimension: int) -> Plane:
+    return Plane.coronal(domain(dimension).canonical())
+
+
+def shown(figure: Figure, panel: int) -> Any:
+    """The picture in a panel, its first row at the top."""
+    (image,) = figure.axes[panel].images
+    width, height = coronal(2 if "x" in texts(figure, panel) else 3).size
+    assert image.get_extent() == [0, width, height, 0]
+    assert figure.axes[panel].get_ylim() == (height, 0)
+    return np.asarray(image.get_array(), float)
+
+
+def texts(figure: Figure, panel: int) -> list[str]:
+    return [text.get_text() for text in figure.axes[panel].texts]
+
+
 def titles(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes if axes.get_title()]
 
@@ -80,71 +100,87 @@ def test_the_overview_shows_eight_panels(dimension: int, tmp_path: Path) -> None
     assert (tmp_path / "overview.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_moving_image_is_seen_through_each_transform() -> None:
-    fixed = picture(2, 0)
-    initial_transform, field = translation([1.0, 0.0]), translation([0.5, 0.0])
-    figure = overview(fixed, fixed, compose(field, initial_transform), initial_transform, [])
-    section = _Section.through(fixed, None)
-    before = section.sample(fixed, initial_transform) - section.sample(fixed)
-    after = section.sample(fixed, compose(field, initial_transform)) - section.sample(fixed)
-    # less only in the last half voxel, beyond the last center
-    assert np.nanmedian(before) == pytest.approx(1, abs=1e-4)
-    assert np.nanmedian(after) == pytest.approx(1.5, abs=1e-4)
-    shown = figure.axes[1].images[0].get_array()
-    np.testing.assert_array_equal(np.ma.getmaskarray(shown), np.isnan(before))
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_the_moving_image_is_seen_as_itk_resamples_it(dimension: int) -> None:
+    fixed = picture(dimension, 0)
+    initial, field = (translation([x] * dimension) for x in (1.0, 0.5))
+    transforms = initial, compose(field, initial)
+    figure = overview(fixed, fixed, transforms[1], initial, [])
+    plane = coronal(dimension)
+    index = plane.indices[plane.start()]
+    before, after = (
+        plane.cut(slices.ordered(resample(fixed, [one], fixed, outside=np.nan)), index)
+        for one in transforms
+    )
+    for panel, values in ((1, before), (2, after)):
+        outside = np.isnan(values)
+        assert 0 < outside.mean() < 0.5
+        gray = slices.picture(plane, np.where(outside, 0, values), slices.window(after))
+        expected = slices.shaded(gray, outside)
+        np.testing.assert_allclose(shown(figure, panel), expected, atol=1)
+    assert np.abs(shown(figure, 1) - shown(figure, 2)).max() > 10
 
 
 def test_the_grid_shows_the_field_without_the_initial_transform() -> None:
     fixed = picture(2, 0)
-    initial_transform, field = translation([30.0, -20.0]), translation([3.0, 4.0])
-    figure = overview(fixed, fixed, compose(field, initial_transform), initial_transform, [])
-    lines = figure.axes[6].collections[0]
-    np.testing.assert_allclose(lines.get_array(), 5)
-    corner = lines.get_segments()[0][0]
-    expected = np.array([3.0, 4.0]) @ np.array(domain(2).direction)
-    np.testing.assert_allclose(corner, expected, atol=1e-9)
-
-
-def test_a_section_samples_the_points_it_draws() -> None:
-    for dimension in (2, 3):
-        for along in range(dimension):
-            image = picture(dimension, along)
-            section = _Section.through(image, None)
-            sampled = section.sample(image).ravel()
-            seen = np.isfinite(sampled)
-            assert seen.mean() > 0.9
-            np.testing.assert_allclose(sampled[seen], section.voxels()[seen, along], atol=1e-3)
+    initial, field = translation([30.0, -20.0]), translation([3.0, 4.0])
+    still, moved = (
+        overview(fixed, fixed, compose(*parts, initial), initial, []).axes[6].collections[0]
+        for parts in ((), (field,))
+    )
+    np.testing.assert_allclose(still.get_array(), 0, atol=1e-9)
+    np.testing.assert_allclose(moved.get_array(), 5)
+    plane = coronal(2)
+    origin = plane.domain.points_from_index(np.zeros((1, 2)))
+    expected = plane.places(origin + np.array([3.0, 4.0])) - plane.places(origin)
+    difference = np.array(moved.get_segments()) - np.array(still.get_segments())
+    np.testing.assert_allclose(difference, np.broadcast_to(expected, difference.shape), atol=1e-9)
 
 
 def test_the_head_is_up_and_the_patients_left_is_on_the_right() -> None:
-    image = picture(3, 2)
-    section = _Section.through(image, None)
-    figure = overview(image, image, compose(translation([0.0] * 3)), translation([0.0] * 3), [])
-    bottom, top = figure.axes[0].get_ylim()
-    assert bottom < top
-    x_of = section.places(section.origin + np.array([[0.0, 0, 0], [5, 0, 0], [0, 0, 5]]))
-    assert x_of[1, 0] > x_of[0, 0]
-    assert x_of[2, 1] > x_of[0, 1]
+    identity = translation([0.0] * 3)
+    for along, brighter in ((0, np.s_[:, -1]), (2, np.s_[0])):
+        image = picture(3, along)
+        figure = overview(image, image, compose(identity), identity, [])
+        assert (shown(figure, 0)[brighter] > 250).all()
+    assert texts(figure, 0)[:4] == ["R", "L", "S", "I"]
 
 
 def test_the_first_row_of_a_2d_image_is_at_the_top() -> None:
     image = picture(2, 1)
     figure = overview(image, image, compose(translation([0.0] * 2)), translation([0.0] * 2), [])
-    bottom, top = figure.axes[0].get_ylim()
-    assert bottom > top
+    gray = shown(figure, 0)
+    assert (gray[0] < gray[-1]).all()
 
 
-def test_the_section_goes_through_the_middle_of_the_mask() -> None:
+def test_the_slice_goes_through_the_middle_of_the_mask_and_outlines_it() -> None:
     image = picture(3, 1)
     inside = np.zeros(np.asarray(image).shape, np.uint8)
     inside[2:5, 6, 3:9] = 1
     mask = image_from_array(inside, domain(3))
-    section = _Section.through(image, mask)
-    index = domain(3).index_from_points(section.voxels())
-    np.testing.assert_allclose(index[:, 1], 6, atol=1e-9)
+    identity = translation([0.0] * 3)
+    figure = overview(image, image, compose(identity), identity, [], fixed_mask=mask)
+    assert figure.get_suptitle().startswith(f"coronal, {6 * 2.9:.1f} mm from A")
+    width, height = coronal(3).size
+    for panel in (0, 1, 2, 7):
+        (line,) = figure.axes[panel].collections[0].get_segments()
+        np.testing.assert_allclose(line[:, 0].min(), 3 * width / 13, atol=0.5)
+        np.testing.assert_allclose(line[:, 0].max(), 9 * width / 13, atol=0.5)
+        np.testing.assert_allclose(line[:, 1].min(), 6 * height / 11, atol=1)
+        np.testing.assert_allclose(line[:, 1].max(), 9 * height / 11, atol=1)
 
 
-def test_images_stored_in_another_order_give_the_same_section() -> None:
+def test_the_scale_bar_is_as_long_as_it_says() -> None:
+    image, identity = picture(2, 0), translation([0.0] * 2)
+    figure = overview(image, image, compose(identity), identity, [])
+    plane = coronal(2)
+    for panel in (0, 1, 2, 4, 5, 6, 7):
+        start, end = figure.axes[panel].lines[0].get_xdata()
+        length = float(texts(figure, panel)[4].removesuffix(" mm"))
+        assert (end - start) * plane.extent[0] / plane.size[0] == pytest.approx(length)
+
+
+def test_images_stored_in_another_order_give_the_same_picture() -> None:
     image = picture(3, 0)
     grid = domain(3)
     order, last = [2, 0, 1], np.array(grid.size) - 1
@@ -161,9 +197,11 @@ def test_images_stored_in_another_order_give_the_same_section() -> None:
             direction=tuple(tuple(row) for row in direction.tolist()),
         ),
     )
-    one, two = _Section.through(image, None), _Section.through(other, None)
-    np.testing.assert_allclose(one.voxels(), two.voxels(), atol=1e-9)
-    np.testing.assert_allclose(one.sample(image), two.sample(other), atol=1e-4)
+    identity = translation([0.0] * 3)
+    one, two = (overview(each, each, compose(identity), identity, []) for each in (image, other))
+    for panel in (0, 1, 2, 4, 5, 6, 7):
+        np.testing.assert_allclose(shown(one, panel), shown(two, panel), atol=1)
+    assert np.ptp(shown(one, 0)) > 200
 
 
 def test_folds_are_told() -> None:
@@ -171,11 +209,14 @@ def test_folds_are_told() -> None:
     flip = itk.AffineTransform[itk.D, 2].New()
     flip.SetMatrix(itk.matrix_from_array(np.diag([-1.0, 1.0])))
     for transform, expected in (
-        (flip, "folds (yellow): 100.00% of this section"),
-        (translation([0.0, 0.0]), "no folds here"),
+        (flip, "folds (striped): 100.00%"),
+        (translation([0.0, 0.0]), "no folds in this slice"),
     ):
         figure = overview(image, image, compose(transform), translation([0.0, 0.0]), [])
-        assert [text.get_text() for text in figure.axes[7].texts] == [expected]
+        assert texts(figure, 7)[-1] == expected
+        for color in slices.FOLD:
+            seen = (shown(figure, 7) == color).all(axis=-1).any()
+            assert seen == expected.startswith("folds")
 
 
 def test_pyplot_is_not_needed() -> None:

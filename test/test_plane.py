@@ -48,11 +48,26 @@ def test_a_slice_shows_the_values_at_the_points_of_its_pixels(domain: ImageDomai
         for plane in Plane.all_of(domain.canonical()):
             for index in plane.indices:
                 cut = plane.cut(values, index)
-                rows, columns = np.indices(cut.shape) + 0.5
-                scale = np.array(plane.size) / cut.shape[::-1]
-                places = np.stack([columns, rows], axis=-1).reshape(-1, 2) * scale
-                points = plane.points(index, places)
+                points = plane.even_points(index, cut.shape)
                 np.testing.assert_allclose(cut.ravel(), points[:, along], atol=1e-9)
+
+
+def test_the_slice_to_start_with_is_in_the_middle_of_the_mask_or_of_the_grid() -> None:
+    mask = np.zeros((7, 6, 5))
+    mask[5:, 1, 0:2] = 0.2
+    planes = Plane.all_of(upright((5, 6, 7), (1.0, 2.0, 3.0)))
+    assert [plane.start(mask) for plane in planes] == [5, 1, 0]
+    for nothing in (None, np.zeros((7, 6, 5))):
+        assert [plane.start(nothing) for plane in planes] == [3, 2, 2]
+    long = Plane(upright((5, 6, 400), (1.0, 1.0, 1.0)), 2)
+    assert abs(long.indices[long.start()] - 199.5) < 400 / SLICES
+    assert Plane.coronal(upright((5, 6), (1.0, 1.0))).start(np.eye(6, 5)) == 0
+
+
+def test_the_scale_bar_is_round_and_no_longer_than_a_third_of_the_width() -> None:
+    for size, expected in ((60, 20.0), (59, 10.0), (16, 5.0), (2, 0.5)):
+        plane = Plane.coronal(upright((size, 6, 7), (1.0, 1.0, 1.0)))
+        assert plane.scale_bar == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("size", [(512, 512, 300), (40, 900, 3), (3000, 200)])

@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import itk
@@ -242,8 +241,3 @@ def test_transforms_without_inverse_and_pairs_without_anything_else_are_shown() 
     assert not shown["has_consistency"]
     assert not shown["has_landmarks"]
     assert all(entry["consistency"] is None for entry in shown["planes"][0]["slices"])
-
-
-def test_the_templates_belong_to_the_package() -> None:
-    templates = Path(__file__).parents[1] / "itk_nephi" / "templates"
-    assert {path.name for path in templates.iterdir()} == {"report.html", "report.css", "report.js"}

@@ -51,7 +51,7 @@ def parameters_of(registration: Any) -> Any:
 
 
 def errors_at(found: Any, depth: float) -> tuple[float, float]:
-    """Return mean landmark errors, mm, there and back, of a registration with a depth of breath."""
+    """Return mean landmark errors, mm, of both maps of a registration with a depth of breath."""
     chest = breath(depth)
     points = chest.fixed_landmarks, chest.moving_landmarks
     return (

@@ -45,17 +45,32 @@ def test_what_lies_right_front_and_head_is_seen_there(stored: str) -> None:
     right_front_head = (offset[..., 0] < 0) & (offset[..., 1] < 0) & (offset[..., 2] > 0)
     image = image_from_array(right_front_head.astype(np.float32), domain)
     values = slices.ordered(image)
-    draw = slices.brightness(values)
+    window = slices.window(values)
     for plane in Plane.all_of(domain.canonical()):
         head, feet = 19, 0
         seen, empty = {"axial": (head, feet), "coronal": (feet, head), "sagittal": (feet, head)}[
             plane.name
         ]
-        picture = slices.picture(plane, plane.cut(values, seen), draw)
+        picture = slices.picture(plane, plane.cut(values, seen), window)
         expected = np.zeros((20, 20))
         expected[:10, :10] = 255
         np.testing.assert_array_equal(picture, expected)
-        assert not slices.picture(plane, plane.cut(values, empty), draw).any()
+        assert not slices.picture(plane, plane.cut(values, empty), window).any()
+
+
+def test_a_window_leaves_out_the_most_extreme_intensities_and_what_is_not_finite() -> None:
+    values = np.append(np.arange(1001.0), [np.nan, np.inf])
+    shown = slices.window(values)(np.array([-1e6, 5.0, 500.0, 995.0, 1e6]))
+    np.testing.assert_allclose(shown, [0, 0, 0.5, 1, 1])
+    for degenerate in (np.full(5, 3.0), np.full(5, np.nan)):
+        assert 0 <= slices.window(degenerate)(np.array(3.0)) <= 1
+
+
+def test_the_range_of_volume_change_holds_nearly_all_of_it_and_no_folds() -> None:
+    log = np.linspace(-1, 0.5, 1000)
+    determinants = np.append(np.exp(log), [-5.0, 0.0])
+    assert slices.volume_limit(determinants) == pytest.approx(0.995, abs=0.01)
+    assert slices.volume_limit(np.ones(9)) == slices.volume_limit(-np.ones(9)) == 0.05
 
 
 def test_folds_are_striped_black_and_yellow_and_nothing_else_is(domain: ImageDomain) -> None:
@@ -109,13 +124,14 @@ def test_the_outline_runs_along_the_edges_of_the_mask(domain: ImageDomain) -> No
     plane = Plane.all_of(domain.canonical())[0]
     mask = np.zeros((8, 10))
     mask[2:5, 3:9] = 1
-    path = slices.outline(plane, mask)
-    steps = numbers(path)
-    places = np.cumsum(steps, axis=0) / 10
+    (places,) = slices.outline(plane, mask)
     width, height = plane.size
     np.testing.assert_allclose(places.min(axis=0), [3 * width / 10, 2 * height / 8], atol=0.2)
     np.testing.assert_allclose(places.max(axis=0), [9 * width / 10, 5 * height / 8], atol=0.2)
-    assert slices.outline(plane, np.zeros((8, 10))) == ""
+    np.testing.assert_allclose(
+        np.cumsum(numbers(slices.path(places)), axis=0) / 10, places, atol=0.1
+    )
+    assert slices.outline(plane, np.zeros((8, 10))) == []
 
 
 def test_the_grid_is_moved_by_what_the_transform_does_beyond_the_initial_one(

@@ -33,7 +33,7 @@ function drawPath(svg, path, color, width) {
   if (!path) return;
   const element = document.createElementNS("http://www.w3.org/2000/svg", "path");
   element.setAttribute("d", path);
-  element.setAttribute("stroke", color);
+  element.style.stroke = color;
   element.setAttribute("stroke-width", width);
   svg.append(element);
 }
@@ -55,10 +55,10 @@ function show(figure) {
 
   svg.replaceChildren();
   if (mode === "grid") slice.grid.forEach((path, shade) => drawPath(svg, path, viewer.shades[shade], 1.4));
-  if (controls.elements.outline?.checked) drawPath(svg, slice.outline, "#56b4e9", 1.5);
+  if (controls.elements.outline?.checked) drawPath(svg, slice.outline, "var(--outline)", 1.5);
   if (controls.elements.landmarks?.checked) {
-    drawPath(svg, slice.landmarks, "#000", 4);
-    drawPath(svg, slice.landmarks, "#f0e442", 2);
+    drawPath(svg, slice.landmarks, "var(--black)", 4);
+    drawPath(svg, slice.landmarks, "var(--yellow)", 2);
   }
 }
 
