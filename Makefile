@@ -24,7 +24,7 @@ test: setup
 
 # The report in headless Chromium, which is fetched from npm first (130 MB, no system libraries).
 browser-test: setup build/chromium/chromium
-	PYTHONPATH=. $(VENV)/python -m pytest test/browser.py
+	PYTHONPATH=. $(VENV)/python -m pytest test/visualization/test_browser.py
 
 build/chromium/chromium:
 	PYTHON=$(PYTHON) scripts/fetch_chromium.sh build/chromium
@@ -33,7 +33,7 @@ lint: setup
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
-	$(VENV)/clang-format --dry-run --Werror include/* src/* test/*.cpp test/*.h
+	$(VENV)/clang-format --dry-run --Werror include/* src/* test/cpp/*.cpp test/cpp/*.h
 
 wheel:
 	$(PYTHON) -m pip wheel --no-deps --wheel-dir $(WHEEL_DIR) .

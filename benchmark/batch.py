@@ -26,18 +26,19 @@ import psutil
 from tables import table, write_to_readme
 from trials import DATA, say
 
-from itk_nephi import RegistrationSettings, register, results
-from itk_nephi.batch import RECORD
-from itk_nephi.case import Case
-from itk_nephi.composite import flatten
-from itk_nephi.files import read_transform
-from itk_nephi.table import PairRow, read_pairs
+from itk_nephi import RegistrationSettings, register
+from itk_nephi.io.pair_files import Case
+from itk_nephi.io.pair_table import PairPaths, read_pair_table
+from itk_nephi.io.transforms import read_transform
+from itk_nephi.spatial.transforms import flatten
+from itk_nephi.workflows import outputs
+from itk_nephi.workflows.batch import RECORD
 
 STEPS = 20
 OPTIONS = ("--preset", "fast", "--steps", str(STEPS), "--initial-transform", "geometry")
 
 
-def write_table(count: int, path: Path) -> list[PairRow]:
+def write_table(count: int, path: Path) -> list[PairPaths]:
     """Write a table of pairs of different subjects, and return what it says."""
     folder = DATA / "hippocampus"
     names = sorted(image.name for image in (folder / "images").glob("*.nii.gz"))
@@ -47,7 +48,7 @@ def write_table(count: int, path: Path) -> list[PairRow]:
         files = [folder / kind / names[one] for kind in ("images", "labels") for one in pair]
         lines.append(",".join([f"pair-{number:02}", *map(str, files)]))
     path.write_text("\n".join(lines) + "\n")
-    return read_pairs(path)
+    return read_pair_table(path)
 
 
 def contents(output: Path) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def worker_killed(pairs: Path, output: Path, count: int) -> str:
     return f"one of {len(workers)} workers killed"
 
 
-def loop(pairs: list[PairRow], output: Path) -> str:
+def loop(pairs: list[PairPaths], output: Path) -> str:
     """Register the pairs one after the other, in this process."""
     settings = replace(RegistrationSettings.preset("fast"), steps=STEPS)
     for pair in pairs:
@@ -162,7 +163,7 @@ def loop(pairs: list[PairRow], output: Path) -> str:
         seconds = {"read": 0.0, "register": time.perf_counter() - start}
         folder = output / pair.name
         folder.mkdir(parents=True)
-        results.write(
+        outputs.write(
             folder, case, found, seconds=seconds, device="cpu", initial_transform="geometry"
         )
     return ""
@@ -178,7 +179,7 @@ def main() -> None:
     arguments = parser.parse_args()
     output, count = arguments.output.resolve(), arguments.pairs
     if arguments.loop:
-        loop(read_pairs(output / "pairs.csv"), output / "loop")
+        loop(read_pair_table(output / "pairs.csv"), output / "loop")
         return
     output.mkdir(parents=True)
     path = output / "pairs.csv"

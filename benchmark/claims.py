@@ -15,13 +15,13 @@ from tables import table
 from trials import once
 
 from itk_nephi import register
-from itk_nephi.dataset import FolderPairs, PhantomPairs, TrainingPair
-from itk_nephi.demonstration import MODEL
-from itk_nephi.model_file import load_model
-from itk_nephi.nephi import NePhi
-from itk_nephi.training import BEST, CHECKPOINT, train
-from itk_nephi.training_settings import TrainingConfig
-from itk_nephi.validation import Scores, judge
+from itk_nephi.models.nephi import NePhi
+from itk_nephi.models.serialization import load_model
+from itk_nephi.training.config import TrainingConfig
+from itk_nephi.training.datasets import FolderPairs, PhantomPairs, TrainingPair
+from itk_nephi.training.training import BEST, CHECKPOINT, train
+from itk_nephi.training.validation import Scores, judge
+from itk_nephi.workflows.demonstration import MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
 HIPPOCAMPUS = ROOT.parent / "shared" / "data" / "hippocampus"

@@ -25,9 +25,9 @@ from instance import write_landmarks
 from tables import picture_to_docs, table, write_to_readme
 from trials import LUNG, LUNG_PAIR, say
 
-from itk_nephi.differences import metric
-from itk_nephi.phantom import lung
-from itk_nephi.plots import draw_methods
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.visualization.plots import draw_methods
+from itk_nephi.workflows.comparison_table import metric
 
 SHOWN = {
     "landmark error, mean mm": "landmark error, mm",

@@ -14,17 +14,17 @@ from trials import LUNG, LUNG_PAIR
 from voxel_field import register_voxels
 
 from itk_nephi import RegistrationSettings, register
-from itk_nephi.composite import jacobians
-from itk_nephi.dataset import TrainingPair
-from itk_nephi.domain import ImageDomain
-from itk_nephi.metrics import (
+from itk_nephi.evaluation.metrics import (
     inverse_consistency_errors,
     jacobian_determinant_image,
     landmark_errors,
     log_jacobian_sd,
 )
-from itk_nephi.phantom import lung
-from itk_nephi.validation import judge
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.transforms import jacobians
+from itk_nephi.training.datasets import TrainingPair
+from itk_nephi.training.validation import judge
 
 
 def scratch_settings(

@@ -37,10 +37,10 @@ from tables import ROOT, picture_to_docs, table, write_to_readme
 from trials import subfolder
 
 from itk_nephi import RegistrationSettings, register
-from itk_nephi.composite import jacobians
-from itk_nephi.dataset import PhantomPairs
-from itk_nephi.domain import ImageDomain
-from itk_nephi.metrics import inverse_consistency_errors
+from itk_nephi.evaluation.metrics import inverse_consistency_errors
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.transforms import jacobians
+from itk_nephi.training.datasets import PhantomPairs
 
 FROM_SCRATCH = "from scratch, fast"
 

@@ -51,9 +51,9 @@ from trials import (
     spread,
 )
 
-from itk_nephi.case import landmark_columns
-from itk_nephi.domain import ImageDomain, image_from_array, image_like
-from itk_nephi.phantom import ImagePair, Phantom, lung, triangles_and_circles
+from itk_nephi.io.pair_files import landmark_columns
+from itk_nephi.phantoms.pairs import ImagePair, Phantom, lung, triangles_and_circles
+from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
 
 PRESETS = ("fast", "default", "accurate")
 

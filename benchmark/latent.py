@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from itk_nephi.dataset import TrainingPair
-from itk_nephi.domain import Array, ImageDomain
-from itk_nephi.metrics import folding_fraction, jacobian_determinant_image
-from itk_nephi.model import LatentCode
-from itk_nephi.nephi import NePhi
-from itk_nephi.sampling import space_map
-from itk_nephi.transform import Deformation, transform_from_deformation
+from itk_nephi.evaluation.metrics import folding_fraction, jacobian_determinant_image
+from itk_nephi.fields.deformation import Deformation, transform_from_deformation
+from itk_nephi.fields.latent_code import LatentCode
+from itk_nephi.fields.sampled_transforms import sample_transform
+from itk_nephi.models.nephi import NePhi
+from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.training.datasets import TrainingPair
 
 COUNT = 6
 
@@ -74,7 +74,10 @@ def draw_latent_space(
 def _predicted(model: NePhi, pair: TrainingPair) -> Deformation:
     box = model.settings.box(pair.fixed)
     return model.predict(
-        pair.fixed, pair.moving, box=box, initial_transform=space_map(pair.initial_transform, box)
+        pair.fixed,
+        pair.moving,
+        box=box,
+        initial_transform=sample_transform(pair.initial_transform, box),
     )
 
 

@@ -21,9 +21,9 @@ import itk
 import numpy as np
 from tables import table, write_to_readme
 
-from itk_nephi.composite import transform_points
-from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.inverse import invert_points
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.inversion import invert_points
+from itk_nephi.spatial.transforms import transform_points
 
 LUNG = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung"
 

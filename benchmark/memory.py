@@ -29,22 +29,23 @@ from tables import picture_to_docs, table, write_to_readme
 from trials import once, say, subfolder
 from voxel_field import VoxelField
 
-from itk_nephi.dataset import TrainingPair
-from itk_nephi.domain import ImageDomain
-from itk_nephi.encoder import EncoderSettings
-from itk_nephi.initial import compute_initial_transform
-from itk_nephi.inputs import checked_images
-from itk_nephi.model import FieldSettings, LatentCode
-from itk_nephi.nephi import ModelSettings
-from itk_nephi.optimization import optimize
-from itk_nephi.pair import ImagePair
-from itk_nephi.phantom import lung
-from itk_nephi.registration import register
-from itk_nephi.sampling import space_map
-from itk_nephi.settings import RegistrationSettings
-from itk_nephi.training import train
-from itk_nephi.training_settings import TrainingSettings
-from itk_nephi.transform import Deformation
+from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.latent_code import LatentCode
+from itk_nephi.fields.sampled_transforms import sample_transform
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.models.encoder import EncoderSettings
+from itk_nephi.models.nephi import ModelSettings
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.registration.inputs import checked_images
+from itk_nephi.registration.instance_optimization import optimize
+from itk_nephi.registration.pairwise import register
+from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.initialization import compute_initial_transform
+from itk_nephi.training.datasets import TrainingPair
+from itk_nephi.training.settings import TrainingSettings
+from itk_nephi.training.training import train
 
 SIDES = (64, 128, 256, 512)
 PRESETS = ("fast", "default")
@@ -84,12 +85,12 @@ def optimize_voxels(
     fixed, moving = checked_images([fixed], "fixed"), checked_images([moving], "moving")
     domain = ImageDomain.of(fixed[0])
     initial_transform = compute_initial_transform("affine", fixed[0], moving[0])
-    pair = ImagePair(
+    pair = PairSampler(
         fixed=fixed,
         moving=moving,
         fixed_mask=None,
         moving_mask=None,
-        initial_transform=space_map(initial_transform, domain),
+        initial_transform=sample_transform(initial_transform, domain),
         device=device,
     )
     generator = torch.Generator().manual_seed(0)

@@ -19,10 +19,10 @@ from typing import Any
 import itk
 import numpy as np
 
-from itk_nephi.case import landmark_columns
-from itk_nephi.convert import to_displacement_field
-from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.metrics import dice, landmark_errors
+from itk_nephi.evaluation.metrics import dice, landmark_errors
+from itk_nephi.io.pair_files import landmark_columns
+from itk_nephi.spatial.conversion import to_displacement_field
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
 
 SLAB = 16
 """How many planes of a displacement field are differentiated together."""
@@ -34,7 +34,7 @@ Images = dict[str, Any]
 
 def preload() -> None:
     """Import what all methods need, so that processes forked from this one have it already."""
-    importlib.import_module("itk_nephi.registration")
+    importlib.import_module("itk_nephi.registration.pairwise")
     itk.force_load()  # else the first use of each class would be timed, for half a minute in all
 
 

@@ -20,8 +20,8 @@ from instance import write_landmarks
 from tables import table, write_to_readme
 from trials import subfolder
 
-from itk_nephi.domain import ImageDomain, image_like
-from itk_nephi.phantom import lung
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.domain import ImageDomain, image_like
 
 SIZE = (512, 512, 300)
 NOISE = 30.0

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from itk_nephi import registration
-from itk_nephi.optimization import Progress, optimize
-from itk_nephi.pair import ImagePair
-from itk_nephi.settings import RegistrationSettings
-from itk_nephi.transform import Deformation
+from itk_nephi.fields.deformation import Deformation
+from itk_nephi.registration import pairwise
+from itk_nephi.registration.instance_optimization import optimize
+from itk_nephi.registration.result import Progress
+from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.settings import RegistrationSettings
 
 FINER = 4
 """How many linear cells stand for a cell of the B-spline's grid, along each axis."""
@@ -31,13 +32,13 @@ Optimize = Callable[..., tuple[list[Progress], bool]]
 @contextmanager
 def represented_by(name: str) -> Iterator[None]:
     """Let :func:`itk_nephi.register` optimize one of ``REPRESENTATIONS``."""
-    with mock.patch.object(registration, "optimize", REPRESENTATIONS[name]):
+    with mock.patch.object(pairwise, "optimize", REPRESENTATIONS[name]):
         yield
 
 
 def level_by_level(
     deformations: Sequence[Deformation],
-    pairs: Sequence[ImagePair],
+    pairs: Sequence[PairSampler],
     settings: RegistrationSettings,
     *arguments: Any,
     before: Callable[[int], None],

@@ -23,9 +23,9 @@ from tables import table, write_to_readme
 from trials import once, subfolder
 
 from itk_nephi import RegistrationSettings, register, register_series
-from itk_nephi.composite import transform_points
-from itk_nephi.metrics import folding_fraction, jacobian_determinant_image
-from itk_nephi.phantom import Phantom, lung
+from itk_nephi.evaluation.metrics import folding_fraction, jacobian_determinant_image
+from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.spatial.transforms import transform_points
 
 TIMES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Of the images: the share of the breath."""

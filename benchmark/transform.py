@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from tables import table, write_to_readme
 
-from itk_nephi.convert import to_bspline_transform
-from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.model import FieldSettings
-from itk_nephi.transform import Deformation, transform_from_deformation
+from itk_nephi.fields.deformation import Deformation, transform_from_deformation
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.spatial.conversion import to_bspline_transform
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
 
 NETWORKS = {"default": FieldSettings(), "paper": FieldSettings.paper()}
 SIDE = 175

@@ -19,7 +19,7 @@ import numpy as np
 from method import preload, work
 from tables import picture_to_docs, write_to_readme
 
-from itk_nephi.statistics import bootstrap_interval
+from itk_nephi.evaluation.statistics import bootstrap_interval
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real images, which do not belong to the repository."""

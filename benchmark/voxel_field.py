@@ -10,15 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from itk_nephi import RegistrationSettings
-from itk_nephi.convert import displacement_field_transform, vector_image
-from itk_nephi.dataset import TrainingPair
-from itk_nephi.domain import ImageDomain
-from itk_nephi.encoder import PairCode
-from itk_nephi.interpolation import sample_grid_with_derivatives
-from itk_nephi.loss import objective
-from itk_nephi.model import Code
-from itk_nephi.pair import ImagePair
-from itk_nephi.sampling import space_map
+from itk_nephi.fields.interpolation import sample_grid_with_derivatives
+from itk_nephi.fields.latent_code import Code, PairCode
+from itk_nephi.fields.sampled_transforms import sample_transform
+from itk_nephi.losses.objective import objective_terms
+from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.training.datasets import TrainingPair
 
 
 class VoxelField(nn.Module):
@@ -29,7 +28,7 @@ class VoxelField(nn.Module):
     Parameters
     ----------
     domain : ImageDomain
-        Gives the voxels, and the coords as for :class:`itk_nephi.model.DeformationField`.
+        Gives the voxels, and the coords as for :class:`itk_nephi.fields.DeformationField`.
     """
 
     bounds: Tensor
@@ -56,12 +55,12 @@ def register_voxels(
     pair: TrainingPair, settings: RegistrationSettings, learning_rate: float, seed: int
 ) -> Any:
     """Return the transform of a pair, without initial transform, with the steps of ``settings``."""
-    images = ImagePair(
+    images = PairSampler(
         fixed=[pair.fixed],
         moving=[pair.moving],
         fixed_mask=None,
         moving_mask=None,
-        initial_transform=space_map(pair.initial_transform, ImageDomain.of(pair.fixed)),
+        initial_transform=sample_transform(pair.initial_transform, ImageDomain.of(pair.fixed)),
         device=torch.device("cpu"),
     )
     domain = images.domain
@@ -76,7 +75,7 @@ def register_voxels(
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
         for _ in range(settings.steps):
-            losses = objective(
+            losses = objective_terms(
                 field,  # type: ignore[arg-type]
                 inverse_field,  # type: ignore[arg-type]
                 code,

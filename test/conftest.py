@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.composite import compose
-from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.model import FieldSettings
-from itk_nephi.threads import torch_threads
-from itk_nephi.transform import Deformation, transform_from_deformation
+from itk_nephi.fields.deformation import Deformation, transform_from_deformation
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.threads import torch_threads
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.transforms import compose
 
 
 @pytest.fixture(autouse=True)

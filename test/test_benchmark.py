@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from itk_nephi import FieldSettings, RegistrationSettings, register
-from itk_nephi.composite import flatten, jacobians
-from itk_nephi.domain import ImageDomain, image_from_array
-from itk_nephi.metrics import landmark_errors
-from itk_nephi.model import LatentCode
-from itk_nephi.phantom import deformed_shape
+from itk_nephi.evaluation.metrics import landmark_errors
+from itk_nephi.fields.latent_code import LatentCode
+from itk_nephi.phantoms.pairs import deformed_shape
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.transforms import flatten, jacobians
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmark"))
 

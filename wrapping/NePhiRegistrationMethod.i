@@ -282,7 +282,7 @@ public:
 
     def _generate(self):
         try:
-            from itk_nephi.method import generate
+            from itk_nephi.registration.itk_filter import generate
             generate(self)
         except BaseException as error:
             state = self._State()
@@ -435,7 +435,7 @@ def nephi_registration_method(
         If the optimization diverges in spite of smaller steps.
     """
     given = {name: value for name, value in locals().items() if value is not ...}
-    from itk_nephi.method import registered
+    from itk_nephi.registration.itk_filter import registered
     return registered(**given)
 
 

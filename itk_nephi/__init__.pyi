@@ -1,0 +1,31 @@
+__version__: str
+
+__all__ = [
+    "EncoderSettings",
+    "FieldSettings",
+    "ImagePair",
+    "ModelSettings",
+    "NePhi",
+    "Progress",
+    "Registration",
+    "RegistrationSettings",
+    "Series",
+    "TrainingSettings",
+    "load_model",
+    "register",
+    "register_series",
+    "save_model",
+    "train",
+]
+
+from .fields.settings import FieldSettings
+from .models.encoder import EncoderSettings
+from .models.nephi import ModelSettings, NePhi
+from .models.serialization import load_model, save_model
+from .phantoms.pairs import ImagePair
+from .registration.pairwise import register
+from .registration.result import Progress, Registration
+from .registration.series import Series, register_series
+from .registration.settings import RegistrationSettings
+from .training.settings import TrainingSettings
+from .training.training import train

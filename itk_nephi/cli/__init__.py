@@ -1,0 +1,1 @@
+"""The ``itk-nephi`` command: each subcommand parses, calls one function and prints."""

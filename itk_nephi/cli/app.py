@@ -1,0 +1,90 @@
+"""The `itk-nephi` command: each subcommand calls functions of this package.
+
+torch and matplotlib are imported by the commands that need them, so that the others start at once
+and work where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from itk_nephi.cli import batch, compare, demo, info, register, train, transform
+from itk_nephi.io.errors import plain_words
+from itk_nephi.io.pair_table import TableError
+
+ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
+"""What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
+
+
+class _Commands(TyperGroup):
+    """Ends a failed command with one sentence and exit status 2, an interrupted one with 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            typer.echo("itk-nephi: interrupted, nothing written", err=True)
+            raise typer.Exit(130) from None
+        except ERRORS as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            words = str(error) if isinstance(error, TableError) else plain_words(error)
+            typer.echo(f"itk-nephi: error: {words}", err=True)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Register images with neural deformation fields (NePhi); the results are ITK transforms.",
+)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and every log line.")
+    ] = False,
+) -> None:
+    logging.basicConfig(format="itk-nephi: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("itk_nephi").setLevel(logging.DEBUG if debug else logging.WARNING)
+    warnings.formatwarning = lambda message, *_, **__: f"itk-nephi: warning: {message}\n"
+
+
+for command in (
+    register.register,
+    transform.transform_image,
+    transform.transform_points,
+    transform.transform_mesh,
+    transform.convert,
+    transform.invert,
+    transform.jacobian,
+    batch.batch,
+    train.train,
+    compare.compare,
+    info.info,
+    demo.demo,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    # torch's threads would otherwise wait for each other in busy loops, which costs a quiet machine
+    # nothing and a busy one, where a thread waits for its turn, most of the time
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    app(prog_name="itk-nephi")

@@ -1,0 +1,109 @@
+"""``itk-nephi batch``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from itk_nephi.cli import options
+from itk_nephi.cli.progress import pair_progress
+from itk_nephi.io.pair_table import read_pair_table
+from itk_nephi.spatial.initialization import KINDS
+
+if TYPE_CHECKING:
+    from itk_nephi.workflows.batch import PairOutcome
+
+
+def batch(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE",
+            help="CSV with columns fixed, moving, and if you like name, fixed_mask, moving_mask, "
+            "fixed_labels, moving_labels, evaluation_landmarks, guide_landmarks, "
+            "initial_transform; files relative to its folder.",
+        ),
+    ],
+    output: options.Folder,
+    jobs: Annotated[
+        int, typer.Option(help="Pairs at a time, each in a process of its own if several.")
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(help="Threads of each pair; another number changes the last bits.")
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Compute on the workers of this Dask scheduler.", metavar="ADDRESS"),
+    ] = None,
+    initial_transform: Annotated[
+        str, typer.Option(help="identity, geometry, moments or affine, where TABLE names none.")
+    ] = "affine",
+    preset: options.PresetOption = options.Preset.default,
+    similarity: options.Similarity = None,
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
+    points: options.Points = None,
+    gradicon_weight: options.GradiconWeight = None,
+    smoothing_sigmas: options.SmoothingSigmas = None,
+    working_voxels: options.WorkingVoxels = None,
+    elastix_parameters: options.ElastixParameters = None,
+) -> None:
+    """Register many pairs, each into a folder of its own, and write a summary.
+
+    The whole table is checked first. A run that was killed goes on where it
+    was when started again: folders appear when they are complete, and are
+    done anew if settings, files or versions have changed. Failed pairs are
+    rows of summary.csv and summary.html with the reason, and tried again by
+    the next run.
+    """
+    if initial_transform not in KINDS:
+        raise ValueError(
+            f"expected --initial-transform to be one of {', '.join(KINDS)}, got "
+            f"{initial_transform!r}"
+        )
+    pairs = read_pair_table(table)
+    from itk_nephi.workflows.batch import BatchSettings, run_batch
+    from itk_nephi.workflows.batch_summary import write_summary
+
+    settings = BatchSettings(
+        registration=options.registration_settings(
+            preset,
+            similarity=similarity,
+            steps=steps,
+            points=points,
+            gradicon_weight=gradicon_weight,
+            smoothing_sigmas=smoothing_sigmas,
+            working_voxels=working_voxels,
+            elastix_parameters=elastix_parameters,
+        ),
+        initial_transform=initial_transform,
+        device=device,
+        seed=seed,
+        threads=threads,
+    )
+    cores = len(os.sched_getaffinity(0))
+    if dask is None and jobs * threads < min(len(pairs), cores):
+        typer.echo(
+            f"--jobs computes several pairs at a time on this machine's {cores} cores", err=True
+        )
+    tell = pair_progress(len(pairs))
+    outcomes: list[PairOutcome] = []
+    try:
+        for outcome in run_batch(pairs, output, settings, jobs=jobs, dask=dask):
+            outcomes.append(outcome)
+            tell(outcome)
+    except KeyboardInterrupt:
+        typer.echo("itk-nephi: interrupted: the same command goes on from here", err=True)
+    if outcomes:
+        write_summary(output, outcomes)
+    failed = sum(bool(outcome.reason) for outcome in outcomes)
+    done = len(outcomes) - failed
+    typer.echo(f"{done} of {len(pairs)} pairs done, {failed} failed: {output / 'summary.html'}")
+    if len(outcomes) < len(pairs):
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,154 @@
+"""``itk-nephi compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from itk_nephi.io.errors import require_file
+from itk_nephi.io.pair_files import Case
+from itk_nephi.io.pair_table import PairPaths, pair_faults, read_pair_table
+from itk_nephi.io.staging import staged
+
+
+def compare(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")],
+    fixed: Annotated[Path | None, typer.Argument(metavar="FIXED", help="Fixed image.")] = None,
+    moving: Annotated[Path | None, typer.Argument(metavar="MOVING", help="Moving image.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of several pairs instead, with columns fixed, moving, and any of name, "
+            "fixed_mask, moving_mask, fixed_labels, moving_labels, evaluation_landmarks, "
+            "initial_transform."
+        ),
+    ] = None,
+    fixed_mask: Annotated[Path | None, typer.Option(help="Not zero where to compare.")] = None,
+    moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
+    evaluation_landmarks: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm."),
+    ] = None,
+    labels: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Label images of fixed and moving.", metavar="FIXED MOVING"),
+    ] = None,
+    initial_transform: Annotated[
+        str,
+        typer.Option(
+            help="Where all but `elastix` start: identity, geometry, moments, affine, or a file."
+        ),
+    ] = "affine",
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="nephi, nephi-fast, nephi-accurate, elastix, elastix-bspline, demons, ants, "
+            "greedy, fireants (default nephi and those that are installed).",
+            metavar="NAME,NAME,...",
+            show_default=False,
+        ),
+    ] = None,
+    elastix_parameters: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Parameter file for `elastix`; repeat for the next stage (default its affine and "
+            "B-spline).",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="For all methods that take one (default each one's own).", min=0),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="For each method (default all cores).", min=1)
+    ] = None,
+) -> None:
+    """Run registration methods on a pair, or several, and judge them by the same code.
+
+    One after the other, each in a process of its own. OUTPUT/METHOD holds
+    fixed_to_moving.h5, warped.nii.gz and log.txt, and moving_to_fixed.h5
+    where the method finds it; comparison.json, .csv, .md and report.html hold errors,
+    folding, time and memory. A method that fails is a row with the reason.
+
+    Time is that of the registration with its initial transform, without
+    reading and writing. `elastix` starts on its own, with its default affine
+    registration, as its users run it; `elastix-bspline` is its B-spline from
+    the same initial transform as the others. Masks go to all but demons.
+    """
+    from itk_nephi.workflows import comparison
+    from itk_nephi.workflows.methods import default_methods
+
+    names = default_methods() if methods is None else _checked_methods(methods)
+    for path in elastix_parameters or []:
+        require_file(path, "--elastix-parameters")
+    settings: dict[str, Any] = {
+        "elastix_parameters": elastix_parameters or [],
+        "seed": seed,
+        "threads": threads,
+        "callback": lambda line: typer.echo(line, err=True),
+    }
+    if table is None:
+        if fixed is None or moving is None:
+            raise ValueError("expected FIXED and MOVING, or --table, got neither")
+        pair = PairPaths(
+            row=1,
+            name="pair",
+            fixed=fixed,
+            moving=moving,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            fixed_labels=labels and labels[0],
+            moving_labels=labels and labels[1],
+            evaluation_landmarks=evaluation_landmarks,
+            initial_transform=initial_transform,
+        )
+        if faults := pair_faults(pair):
+            raise ValueError("; ".join(faults))
+        with staged(output, "--output"):
+            found = comparison.compare_pair(
+                _reader(pair)(), output, names, initial_transform=initial_transform, **settings
+            )
+        rows = found["methods"]
+    else:
+        single = (fixed, moving, fixed_mask, moving_mask, evaluation_landmarks, labels)
+        if any(value is not None for value in single):
+            raise ValueError("expected the images of all pairs in --table, got some beside it")
+        pairs = read_pair_table(table, "--table")
+        cases = [
+            (pair.name, _reader(pair), pair.initial_transform or initial_transform)
+            for pair in pairs
+        ]
+        with staged(output, "--output"):
+            found = comparison.compare_pairs(cases, output, names, **settings)
+        rows = [row for pair in found["pairs"] for row in pair["methods"]]
+    typer.echo((output / "comparison.md").read_text(encoding="utf-8"))
+    if all(row["error"] for row in rows):
+        raise RuntimeError(f"every method failed; {output / 'comparison.md'} says why")
+
+
+def _checked_methods(text: str) -> list[str]:
+    from itk_nephi.workflows.methods import METHODS
+
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in METHODS]
+    if unknown or len(set(names)) < len(names):
+        raise ValueError(
+            f"expected --methods to be some of {', '.join(METHODS)}, each once, got {text!r}"
+        )
+    return names
+
+
+def _reader(pair: PairPaths) -> Callable[[], Case]:
+    return lambda: Case.read(
+        pair.fixed,
+        pair.moving,
+        pair.fixed_mask,
+        pair.moving_mask,
+        pair.evaluation_landmarks,
+        pair.labels,
+    )

@@ -1,0 +1,55 @@
+"""``itk-nephi train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from itk_nephi.cli.progress import shown_training
+
+
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file; see configs/ for examples.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the paths in CONFIG are relative to (default its own folder).",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")] = "cpu",
+) -> None:
+    """Train a model that predicts the deformation of image pairs.
+
+    Files: best.safetensors and last.safetensors, models for
+    `register --model`; checkpoint.pt, to resume from; and what TensorBoard
+    shows. Ctrl-C finishes the step and leaves a checkpoint.
+    """
+    from itk_nephi.training import training
+    from itk_nephi.training.config import TrainingConfig
+
+    wanted = TrainingConfig.read(config, data)
+    with shown_training() as callback:
+        stopped = training.train(
+            wanted.pairs,
+            wanted.validation,
+            wanted.model,
+            wanted.training,
+            output,
+            augmentation=wanted.augmentation,
+            resume=resume,
+            device=device,
+            callback=callback,
+        )
+    if stopped:
+        typer.echo(f"itk-nephi: interrupted; --resume goes on from {output}", err=True)
+        raise typer.Exit(130)
+    typer.echo(f"wrote {output / training.BEST}", err=True)

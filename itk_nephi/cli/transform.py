@@ -1,0 +1,300 @@
+"""The commands that apply, convert and invert transforms."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from itk_nephi.evaluation import metrics
+from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
+from itk_nephi.io.staging import staged
+from itk_nephi.io.tables import Table
+from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.spatial import transforms
+from itk_nephi.spatial.conversion import (
+    displacement_field_transform,
+    inverse_displacement_field,
+    to_bspline_transform,
+    to_displacement_field,
+)
+from itk_nephi.spatial.inversion import InvertedPoints, inverse_parts, invert_points
+from itk_nephi.spatial.resampling import resample
+
+SPACES = {
+    "fixed_to_moving": ("fixed space", "moving space"),
+    "moving_to_fixed": ("moving space", "fixed space"),
+}
+"""What the names of our own files say."""
+
+TOLERANCE = 0.5
+"""Largest error of a B-spline where the user names none, mm."""
+
+
+class Interpolation(StrEnum):
+    """How values between voxels are found."""
+
+    linear = "linear"
+    nearest = "nearest"
+    bspline = "bspline"
+
+
+def transform_image(
+    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="Image to resample.")],
+    transforms: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TRANSFORM...",
+            help="Transform files; a point of the reference goes through them in this order.",
+        ),
+    ],
+    reference: Annotated[Path, typer.Option(help="Image that gives the output grid.")],
+    output: File,
+    interpolation: Annotated[
+        Interpolation, typer.Option(help="nearest for labels.")
+    ] = Interpolation.linear,
+    outside: Annotated[float, typer.Option(help="Value outside the moving image.")] = 0.0,
+) -> None:
+    """Resample an image onto the grid of another, through one or more transforms.
+
+    For the results of `register` that is fixed_to_moving.h5, with the fixed
+    image as reference. The pixel type stays that of the moving image.
+    """
+    with staged(output.parent, "--output") as stage:
+        image = read_image(moving, "MOVING")
+        grid = read_image(reference, "--reference")
+        dimension = image.GetImageDimension()
+        chain = [read_transform(path, "TRANSFORM", dimension) for path in transforms]
+        if grid.GetImageDimension() != dimension:
+            raise ValueError(
+                f"expected --reference in {dimension} dimensions like MOVING, "
+                f"got {grid.GetImageDimension()}"
+            )
+        resampled = resample(image, chain, grid, interpolation=interpolation, outside=outside)
+        write_image(resampled, stage / output.name)
+    typer.echo(f"wrote {output}", err=True)
+
+
+class Kind(StrEnum):
+    """What to convert a transform to."""
+
+    displacement_field = "displacement-field"
+    displacement_field_transform = "displacement-field-transform"
+    b_spline = "b-spline"
+
+
+Transform = Annotated[Path, typer.Argument(metavar="TRANSFORM", help="Transform file.")]
+
+File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
+
+
+def transform_points(
+    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x, y (and z), in mm.")],
+    transform: Transform,
+    output: File,
+    exact_inverse: Annotated[
+        bool,
+        typer.Option("--exact-inverse", help="Find the points that TRANSFORM maps to these."),
+    ] = False,
+) -> None:
+    """Map the points of a CSV file through a transform.
+
+    Points are physical, in mm, as in ITK: x to the patient's left, y to the
+    back, z to the head. Other columns are kept. A transform that resamples
+    moving images maps fixed points to moving points; to map points the
+    other way take moving_to_fixed.h5, or --exact-inverse.
+    """
+    with staged(output.parent, "--output") as stage:
+        mapping = read_transform(transform, "TRANSFORM")
+        dimension = mapping.GetInputSpaceDimension()
+        points = Table.read(table, "CSV")
+        columns = ["x", "y", "z"][:dimension]
+        if dimension == 2 and "z" in points.header:
+            raise ValueError(
+                f"expected CSV in 2 dimensions like TRANSFORM, got {table} with a column z"
+            )
+        given = points.points(columns)
+        if exact_inverse:
+            inverted = invert_points(mapping, given)
+            moved = inverted.points
+            typer.echo(_exactness(inverted), err=True)
+        else:
+            moved = transforms.transform_points(mapping, given)
+        points.write(stage / output.name, columns, moved)
+    spaces = _spaces(transform, inverse=exact_inverse)
+    typer.echo(f"mapped {len(moved)} points from {spaces}: {output}", err=True)
+
+
+def transform_mesh(
+    mesh: Annotated[Path, typer.Argument(metavar="MESH", help="VTK, OBJ, OFF, GIFTI, ... file.")],
+    transform: Transform,
+    output: File,
+) -> None:
+    """Map the points of a mesh through a transform; cells and scalar values are kept.
+
+    Points are physical, in mm, as in ITK (LPS): x to the patient's left, y to
+    the back, z to the head. Normals and other vectors are left out. A
+    transform that resamples moving images maps fixed points to moving
+    points; to map a mesh the other way take moving_to_fixed.h5.
+    """
+    with staged(output.parent, "--output") as stage:
+        mapping = read_transform(transform, "TRANSFORM")
+        moved = read_mesh(mesh, "MESH")
+        move_mesh(moved, mapping)
+        write_mesh(moved, stage / output.name)
+    count = moved.GetNumberOfPoints()
+    typer.echo(f"mapped {count} points from {_spaces(transform)}: {output}", err=True)
+
+
+def convert(
+    transform: Transform,
+    output: File,
+    reference: Annotated[
+        Path, typer.Option(help="Image whose grid to sample, in the space TRANSFORM maps from.")
+    ],
+    to: Annotated[
+        Kind | None,
+        typer.Option(help="What to write (default: what the suffix of OUTPUT can hold)."),
+    ] = None,
+    spacing: Annotated[
+        float | None, typer.Option(help="Largest distance of B-spline control points, mm.")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Refine the B-spline to this largest error, mm (default {TOLERANCE:g}).",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a transform as a displacement field or a B-spline, for other programs.
+
+    Image suffixes (.nii.gz, .nrrd, .mha) hold a displacement field: mm, ITK's
+    axes (LPS). Transform suffixes (.h5, .tfm) hold a displacement field
+    transform or, with --to b-spline, a B-spline transform. Neither moves
+    points outside the reference image.
+    """
+    with staged(output.parent, "--output") as stage:
+        if to is None:
+            is_transform = output.name.lower().endswith(TRANSFORM_SUFFIXES)
+            to = Kind.displacement_field_transform if is_transform else Kind.displacement_field
+        if to != Kind.b_spline and (spacing, tolerance) != (None, None):
+            raise ValueError(f"expected --to b-spline with --spacing or --tolerance, got {to}")
+        mapping, grid = _transform_and_grid(transform, reference)
+        target = stage / output.name
+        said = f"sampled at {np.asarray(grid).size:,} voxels"
+        if to == Kind.b_spline:
+            if spacing is None and tolerance is None:
+                tolerance = TOLERANCE
+            fitted, error = to_bspline_transform(
+                mapping, grid, spacing=spacing, tolerance=tolerance
+            )
+            write_transform(fitted, target)
+            points = [int(cells) + 3 for cells in fitted.GetTransformDomainMeshSize()]
+            said = (
+                f"B-spline of {' x '.join(map(str, points))} control points, "
+                f"largest error {error:.2g} mm at the voxels of {reference}"
+            )
+        elif to == Kind.displacement_field:
+            write_image(to_displacement_field(mapping, grid), target)
+        else:
+            field = to_displacement_field(mapping, grid)
+            write_transform(displacement_field_transform(field), target)
+    typer.echo(f"{said}; maps from {_spaces(transform)}: {output}", err=True)
+
+
+def invert(
+    transform: Transform,
+    output: File,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Invert at every voxel of --reference.")
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Image whose grid to sample, in the space TRANSFORM maps to."),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Largest residual of --exact, mm.")] = 1e-3,
+) -> None:
+    """Write the inverse of a transform.
+
+    Without --exact, that of each of its parts in reverse order; the inverse
+    of a neural field is approximate. With --exact, a displacement field
+    (transform, or image if OUTPUT has the suffix of one) on the grid of the
+    reference; it moves no points outside.
+    """
+    with staged(output.parent, "--output") as stage:
+        if exact != (reference is not None):
+            raise ValueError("expected --exact and --reference together, got one of them")
+        if reference is None:
+            inverse = _inverse_of_parts(transform)
+            write_transform(inverse, stage / output.name)
+            said = "inverted each part"
+        else:
+            mapping, grid = _transform_and_grid(transform, reference)
+            field, inverted = inverse_displacement_field(mapping, grid, tolerance=tolerance)
+            if output.name.lower().endswith(TRANSFORM_SUFFIXES):
+                write_transform(displacement_field_transform(field), stage / output.name)
+            else:
+                write_image(field, stage / output.name)
+            said = _exactness(inverted)
+    typer.echo(f"{said}; maps from {_spaces(transform, inverse=True)}: {output}", err=True)
+
+
+def jacobian(
+    transform: Transform,
+    output: File,
+    reference: Annotated[
+        Path, typer.Option(help="Image that gives the grid, in the space TRANSFORM maps from.")
+    ],
+) -> None:
+    """Write an image of how a transform changes volume: its Jacobian determinant.
+
+    1 keeps the volume, below 1 compresses, 0 and below folds.
+    """
+    with staged(output.parent, "--output") as stage:
+        mapping, grid = _transform_and_grid(transform, reference)
+        determinants = metrics.jacobian_determinant_image(mapping, grid)
+        write_image(determinants, stage / output.name)
+    values = np.asarray(determinants)
+    folding = metrics.folding_fraction(values)
+    typer.echo(
+        f"Jacobian determinant from {values.min():.3g} to {values.max():.3g}, folding "
+        f"{f'{folding:.4%} of the voxels' if folding else 'none'}: {output}",
+        err=True,
+    )
+
+
+def _transform_and_grid(transform: Path, reference: Path) -> tuple[Any, Any]:
+    grid = read_image(reference, "--reference")
+    return read_transform(transform, "TRANSFORM", grid.GetImageDimension()), grid
+
+
+def _inverse_of_parts(transform: Path) -> Any:
+    mapping = read_transform(transform, "TRANSFORM")
+    parts, inverses = transforms.flatten(mapping), inverse_parts(mapping)
+    for part, inverse in zip(reversed(parts), inverses, strict=True):
+        if inverse is None:
+            raise ValueError(
+                "expected TRANSFORM with parts that all have an inverse, or --exact, "
+                f"got {transform} with a {part.GetNameOfClass()}"
+            )
+    return inverses[0] if len(inverses) == 1 else transforms.compose(inverses)
+
+
+def _exactness(inverted: InvertedPoints) -> str:
+    count = np.count_nonzero(~inverted.converged)
+    return (
+        f"inverted {len(inverted.points):,} points, {count or 'all'} "
+        f"{'did not converge' if count else 'converged'}, "
+        f"largest residual {inverted.residuals.max():.2g} mm"
+    )
+
+
+def _spaces(transform: Path, *, inverse: bool = False) -> str:
+    """Say which spaces a transform, or its inverse, maps between."""
+    known = SPACES.get(transform.stem, ("TRANSFORM's input space", "TRANSFORM's output space"))
+    return " to ".join(reversed(known) if inverse else known)

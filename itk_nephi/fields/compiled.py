@@ -1,0 +1,190 @@
+"""Deformation fields on the CPU, forward and backward, compiled: what optimizes them fast."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import itk
+import torch
+from torch import Tensor
+
+from itk_nephi.fields.threads import torch_threads
+
+_threads: int | None = None
+"""How many threads the compiled code takes; as many as torch if None."""
+
+
+@cache
+def compiled_module() -> ctypes.CDLL | None:
+    """Return the compiled module, or None where it is missing or older than this file."""
+    # naming a class of the module loads it
+    if not hasattr(itk, "NePhiTransform"):
+        return None
+    module = ctypes.CDLL(sys.modules["itk._NePhiPython"].__file__)
+    return module if hasattr(module, "itkNePhiFieldForward3") else None
+
+
+@contextmanager
+def threads_for_fields(device: torch.device) -> Iterator[None]:
+    """Leave the threads to the compiled code while a field is optimized on a CPU.
+
+    Torch's operators are small beside it: to wake a second thread takes them longer than their
+    work, and its threads would be in the way of those of the compiled code.
+    """
+    global _threads
+    if device.type != "cpu" or compiled_module() is None:
+        yield
+        return
+    _threads = torch.get_num_threads()
+    try:
+        with torch_threads(1):
+            yield
+    finally:
+        _threads = None
+
+
+def can_fuse(*tensors: Tensor) -> bool:
+    """Whether there is compiled code for these tensors: in single precision, on the CPU."""
+    return all(map(_is_plain, tensors)) and compiled_module() is not None
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+
+
+def evaluate_field(
+    coords: Tensor,
+    bounds: Tensor,
+    frequencies: Tensor,
+    codes: tuple[Tensor, Tensor],
+    weights: Sequence[Tensor],
+    *,
+    derivatives: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Move coords, as :class:`itk_nephi.fields.neural_field.DeformationField` does.
+
+    All tensors are float32, on the CPU. Gradients reach coords, codes and weights, once.
+
+    Parameters
+    ----------
+    coords : Tensor, shape (N, D)
+        Coords of the domain.
+    bounds : Tensor, shape (D,)
+        The domain's largest coords.
+    frequencies : Tensor, shape (D, F)
+        Of the embedding.
+    codes : pair of Tensor, shapes (G,) and (k, j, i, C)
+        The global and the local latent code.
+    weights : sequence of Tensor
+        A weight and a bias for each layer: synthesis, output, modulation.
+    derivatives : bool
+        Whether the Jacobian is wanted.
+
+    Returns
+    -------
+    moved : Tensor, shape (N, D)
+        Coords of the domain.
+    jacobian : Tensor, shape (N, D, D), or None
+        ``jacobian[n, i, j]`` is the derivative of ``moved[n, i]`` by ``coords[n, j]``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    """
+    _require_shapes(coords, bounds, frequencies, codes, weights)
+    result: tuple[Tensor, Tensor | None] = _Moved.apply(  # type: ignore[no-untyped-call]
+        derivatives, coords, bounds, frequencies, *codes, *weights
+    )
+    return result
+
+
+class _Moved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, derivatives: bool, *tensors: Tensor) -> tuple[Tensor, Tensor | None]:
+        tensors = tuple(tensor.contiguous() for tensor in tensors)
+        coords = tensors[0]
+        moved = torch.empty_like(coords)
+        jacobian = coords.new_empty(*coords.shape, coords.shape[1]) if derivatives else None
+        _call("Forward", tensors, moved, jacobian)
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        return moved, jacobian
+
+    @staticmethod
+    def backward(ctx: Any, by_moved: Tensor | None, by_jacobian: Tensor | None) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "expected to differentiate a field in single precision on the CPU once, got "
+                "create_graph=True, which double precision allows"
+            )
+        tensors = ctx.saved_tensors
+        by_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[1] else None
+        by_parameters = [torch.empty_like(tensor) for tensor in tensors[3:]]
+        given = [None if by is None else by.contiguous() for by in (by_moved, by_jacobian)]
+        _call("Backward", tensors, *given, by_parameters, by_coords)
+        return None, by_coords, None, None, *by_parameters
+
+
+def _call(way: str, tensors: tuple[Tensor, ...], *others: Any) -> None:
+    coords, bounds, frequencies, global_code, local_code, *weights = tensors
+    sizes = [len(weights[0]), len(weights) // 4 - 1, frequencies.shape[1], len(global_code)]
+    sizes += local_code.shape[::-1]
+    function = getattr(compiled_module(), f"itkNePhiField{way}{coords.shape[1]}")
+    succeeded = function(
+        (ctypes.c_int64 * len(sizes))(*sizes),
+        _memory(bounds),
+        _memory(frequencies),
+        _memory(tensors[3:]),
+        ctypes.c_int64(_threads or torch.get_num_threads()),
+        ctypes.c_int64(len(coords)),
+        _memory(coords),
+        *(_memory(other) for other in others),
+    )
+    if not succeeded:
+        raise MemoryError(f"expected memory for {len(coords)} points, got too little")
+
+
+def _memory(tensors: Any) -> Any:
+    """Return where the numbers of a tensor are, or of several; None is nowhere."""
+    if tensors is None:
+        return None
+    if isinstance(tensors, Tensor):
+        return ctypes.c_void_p(tensors.data_ptr())
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _require_shapes(
+    coords: Tensor,
+    bounds: Tensor,
+    frequencies: Tensor,
+    codes: tuple[Tensor, Tensor],
+    weights: Sequence[Tensor],
+) -> None:
+    for tensor in (coords, bounds, frequencies, *codes, *weights):
+        if not _is_plain(tensor):
+            raise ValueError(
+                f"expected tensors of float32 on the CPU, got {tensor.dtype} on {tensor.device}"
+            )
+    dimension, width, depth = len(bounds), len(weights[0]), len(weights) // 4 - 1
+    global_code, local_code = codes
+    grid, channels = local_code.shape[:-1], local_code.shape[-1]
+    if len(grid) != dimension:
+        grid = local_code.shape[:1] * dimension
+    embedded = 2 * frequencies.shape[1]
+    hidden = depth * [(width, width), (width,)]
+    expected = [(width, embedded), (width,), *hidden, (dimension, width), (dimension,)]
+    expected += [(width, len(global_code) + channels + embedded), (width,), *hidden]
+    for name, shape, found in (
+        ("coords of shape", (len(coords), dimension), coords.shape),
+        ("frequencies of shape", (dimension, embedded // 2), frequencies.shape),
+        ("local code of shape", (*grid, channels), local_code.shape),
+        ("weights of shapes", tuple(expected), tuple(tuple(w.shape) for w in weights)),
+    ):
+        if tuple(found) != shape:
+            raise ValueError(f"expected {name} {shape}, got {tuple(found)}")

@@ -1,0 +1,184 @@
+"""A field and its domain to an ``itk.NePhiTransform``, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from itk_nephi.fields.latent_code import InterpolatedCode, LatentCode
+from itk_nephi.fields.neural_field import DeformationField
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.spatial.domain import Array, ImageDomain
+
+FILE_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """Everything that defines a deformation of a domain and its approximate inverse.
+
+    Parameters
+    ----------
+    domain : ImageDomain
+        Where both fields live.
+    settings : FieldSettings
+        Their sizes.
+    field, inverse_field : DeformationField
+        The field, and the one that undoes it.
+    code : LatentCode or CodeBetween
+        What both are conditioned by.
+    """
+
+    domain: ImageDomain
+    settings: FieldSettings
+    field: DeformationField
+    inverse_field: DeformationField
+    code: LatentCode | InterpolatedCode
+
+    @classmethod
+    def identity(
+        cls, domain: ImageDomain, settings: FieldSettings, generator: torch.Generator
+    ) -> Deformation:
+        """Return a deformation with random hidden weights and code that moves nothing yet."""
+        return cls(
+            domain=domain,
+            settings=settings,
+            field=DeformationField(settings, domain.bounds, generator),
+            inverse_field=DeformationField(settings, domain.bounds, generator),
+            code=LatentCode(settings, domain.bounds, generator),
+        )
+
+    def to(self, device: torch.device) -> None:
+        """Move the fields and the code to a device."""
+        for module in (self.field, self.inverse_field, self.code):
+            module.to(device)
+
+    def weights(self) -> list[nn.Parameter]:
+        """Return the weights of both fields, in the order of the transform's parameters."""
+        return [*self.field.parameters(), *self.inverse_field.parameters()]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the weights and what the latent code is made of."""
+        return [*self.weights(), *self.code.parameters()]
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return all tensors that define the fields and the code."""
+        return [module.state_dict() for module in (self.field, self.inverse_field, self.code)]
+
+    def load_state(self, state: list[dict[str, Any]]) -> None:
+        """Become what another deformation of the same domain and sizes was."""
+        for module, values in zip((self.field, self.inverse_field, self.code), state, strict=True):
+            module.load_state_dict(values)
+
+
+def weights_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
+    """Return the weights of deformations, each once where they share their fields."""
+    return list(dict.fromkeys(w for each in deformations for w in each.weights()))
+
+
+def codes_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
+    """Return what the codes of deformations are made of, each once where they share it."""
+    return list(dict.fromkeys(p for each in deformations for p in each.code.parameters()))
+
+
+def transform_from_deformation(deformation: Deformation) -> Any:
+    """Make an ``itk.NePhiTransform[itk.D, D]`` that maps points as a deformation moves coords."""
+    domain, settings = deformation.domain, deformation.settings
+    local_grid = deformation.code.local_code.shape[-2::-1]
+    fixed_parameters = np.concatenate(
+        [
+            [
+                FILE_FORMAT_VERSION,
+                settings.width,
+                settings.depth,
+                settings.frequencies,
+                settings.global_code,
+                settings.local_channels,
+            ],
+            local_grid,
+            domain.size,
+            domain.spacing,
+            domain.origin,
+            np.ravel(domain.direction),
+            _flat([deformation.field.embedding]),
+            _flat([deformation.inverse_field.embedding]),
+        ]
+    )
+    transform = itk.NePhiTransform[itk.D, domain.dimension].New()
+    transform.SetFixedParameters(itk.OptimizerParameters[itk.D](fixed_parameters.tolist()))
+    code = [deformation.code.global_code, deformation.code.local_code]
+    parameters = _flat([*deformation.weights(), *code]).tolist()
+    transform.SetParameters(itk.OptimizerParameters[itk.D](parameters))
+    return transform
+
+
+def deformation_from_transform(transform: Any) -> Deformation:
+    """Make a deformation that moves coords as an ``itk.NePhiTransform`` maps points.
+
+    Parameters
+    ----------
+    transform : itk.NePhiTransform
+        In 2 or 3 dimensions, of either precision.
+
+    Raises
+    ------
+    ValueError
+        If its local code's grid is not the one that this package gives the domain.
+    """
+    dimension = transform.GetInputSpaceDimension()
+    fixed = _Reader(np.array(transform.GetFixedParameters(), dtype=np.float64))
+    fixed.take(1)
+    width, depth, frequencies, global_code, local_channels = (int(n) for n in fixed.take(5))
+    local_grid = tuple(int(n) for n in fixed.take(dimension))
+    domain = ImageDomain(
+        size=tuple(int(n) for n in fixed.take(dimension)),
+        spacing=tuple(float(x) for x in fixed.take(dimension)),
+        origin=tuple(float(x) for x in fixed.take(dimension)),
+        direction=tuple(tuple(float(x) for x in fixed.take(dimension)) for _ in range(dimension)),
+    )
+    settings = FieldSettings(
+        width=width,
+        depth=depth,
+        frequencies=frequencies,
+        global_code=global_code,
+        local_channels=local_channels,
+        local_grid=max(local_grid),
+    )
+    if settings.local_grid_size(domain.bounds) != local_grid:
+        raise ValueError(
+            f"expected a local code on a grid of {settings.local_grid_size(domain.bounds)} "
+            f"vertices, got {local_grid}"
+        )
+    deformation = Deformation.identity(domain, settings, torch.Generator())
+    parameters = _Reader(np.array(transform.GetParameters(), dtype=np.float64))
+    with torch.no_grad():
+        for embedding in (deformation.field.embedding, deformation.inverse_field.embedding):
+            fixed.fill(embedding)
+        for parameter in deformation.parameters():
+            parameters.fill(parameter)
+    return deformation
+
+
+class _Reader:
+    """Takes numbers from an array, from the first to the last."""
+
+    def __init__(self, values: Array) -> None:
+        self._values = values
+        self._position = 0
+
+    def take(self, count: int) -> Array:
+        self._position += count
+        return self._values[self._position - count : self._position]
+
+    def fill(self, tensor: Tensor) -> None:
+        tensor.copy_(torch.from_numpy(self.take(tensor.numel())).view(tensor.shape))
+
+
+def _flat(tensors: list[Any]) -> Array:
+    return torch.cat([t.detach().cpu().flatten() for t in tensors]).double().numpy()

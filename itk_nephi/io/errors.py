@@ -1,0 +1,58 @@
+"""Errors of ITK and its libraries in plain words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def plain_words(error: BaseException) -> str:
+    """Return an exception's message as one line, without what ITK's C++ adds to it."""
+    message = re.sub(r"^\S+:\d+:\s*", "", str(error).strip())
+    message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
+    message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
+    return " ".join(message.split()).rstrip(".") or type(error).__name__
+
+
+def spelling_hint(name: str, known: Collection[str]) -> str:
+    """Ask whether an unknown name is one that it is part of or else spelled like, or tell all."""
+    near = [other for other in known if f"_{name}_" in f"_{other}_"]
+    near = near or get_close_matches(name, known, n=1)
+    return f"is it {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+
+
+def require_file(path: Path, argument: str) -> None:
+    """Raise a ValueError unless there is such a file; ``argument`` is what the message calls it."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "which does not exist"
+        raise ValueError(f"expected {argument} to be a file, got {path}, {found}")
+
+
+@contextmanager
+def plain_errors(expectation: str) -> Iterator[None]:
+    """Turn what ITK throws into one ValueError, and what its libraries print into log lines."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        level = logging.DEBUG
+        try:
+            yield
+            level = logging.WARNING
+        except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+            raise ValueError(f"{expectation}: {plain_words(error)}") from error
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            printed.seek(0)
+            if text := printed.read().decode(errors="replace").strip():
+                logger.log(level, "%s", text)

@@ -1,0 +1,153 @@
+"""Images: read with clear messages on what is wrong, and written."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import itk
+
+from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.spatial.domain import ImageDomain
+
+logger = logging.getLogger(__name__)
+
+_PIXEL_TYPES = {
+    "unsigned_char": itk.UC,
+    "char": itk.SS,
+    "unsigned_short": itk.US,
+    "short": itk.SS,
+    "unsigned_int": itk.UI,
+    "int": itk.SI,
+    "float": itk.F,
+}
+"""Component types read as they are (or one size up); all others become double."""
+
+_COLORS = ("rgb", "rgba")
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says before its voxels are read; ``direction`` has a row per axis."""
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[tuple[float, ...], ...]
+    pixel: str
+    component: str
+    components: int
+
+    @property
+    def domain(self) -> ImageDomain:
+        """The voxel grid in physical space."""
+        directions = zip(*self.direction, strict=True)
+        return ImageDomain(self.size, self.spacing, self.origin, tuple(directions))
+
+
+def read_image_header(path: Path, argument: str) -> ImageHeader:
+    """Read what an image file says of its voxels.
+
+    Raises
+    ------
+    ValueError
+        If ITK cannot read the file; ``argument`` is what the message calls it.
+    """
+    require_file(path, argument)
+    with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
+        reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+        if reader is None:
+            raise ValueError("a damaged file, or no image")
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        axes = range(reader.GetNumberOfDimensions())
+        size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
+        if not size or min(size) < 1:
+            raise ValueError(f"damaged: its header says a size of {size}")
+        expected, found = int(reader.GetImageSizeInBytes()), _bytes_found(path)
+        if found is not None and found < expected:
+            raise ValueError(f"truncated: {expected} bytes of voxels expected, {found} found")
+        return ImageHeader(
+            size=size,
+            spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
+            origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
+            direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
+            pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
+            component=reader.GetComponentTypeAsString(reader.GetComponentType()),
+            components=int(reader.GetNumberOfComponents()),
+        )
+
+
+def read_scalar_header(path: Path, argument: str) -> ImageHeader:
+    """Read what the file of a scalar or color image in 2 or 3 dimensions says of its voxels.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such an image; ``argument`` is what the message calls it.
+    """
+    header = read_image_header(path, argument)
+    got = f"got {path} of size {' x '.join(map(str, header.size))}"
+    if len(header.size) not in (2, 3):
+        raise ValueError(f"expected {argument} to be an image in 2 or 3 dimensions, {got}")
+    if min(header.size) < 2:
+        raise ValueError(
+            f"expected {argument} to have at least two voxels on every axis, {got}; "
+            "save a single slice as a 2D image"
+        )
+    if header.components != 1 and header.pixel not in _COLORS:
+        raise ValueError(
+            f"expected {argument} to have one value a voxel (or RGB), "
+            f"got {path} with {header.components}"
+        )
+    return header
+
+
+def read_image(path: Path, argument: str) -> Any:
+    """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; color becomes luminance.
+
+    Parameters
+    ----------
+    path : Path
+        In any format that ITK reads.
+    argument : str
+        What messages call it.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is not such an image.
+    """
+    header = read_scalar_header(path, argument)
+    if header.pixel in _COLORS:
+        logger.warning("%s: color converted to luminance", path)
+    with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
+        return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
+
+
+def write_image(image: Any, path: Path) -> None:
+    """Write an image in the format that the suffix names, compressed where the format can."""
+    with plain_errors(f"expected to write an image to {path}"):
+        itk.imwrite(image, str(path), compression=True)
+
+
+def _bytes_found(path: Path) -> int | None:
+    """Return a file's bytes, decompressed, for formats whose end ITK does not notice."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".gipl")):
+        return path.stat().st_size
+    if not name.endswith((".nii.gz", ".gipl.gz")):
+        return None
+    count = 0
+    try:
+        with gzip.open(path) as file:
+            while block := file.read(2**20):
+                count += len(block)
+    except gzip.BadGzipFile:
+        return path.stat().st_size
+    except (EOFError, OSError) as error:
+        raise ValueError(f"truncated or damaged: {error}") from error
+    return count

@@ -1,0 +1,309 @@
+"""Tables of image pairs: read, and checked before anything long starts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from itk_nephi.io.errors import require_file, spelling_hint
+from itk_nephi.io.images import read_image, read_scalar_header
+from itk_nephi.io.pair_files import landmark_columns
+from itk_nephi.io.tables import Table, read_csv
+from itk_nephi.io.transforms import read_transform
+from itk_nephi.spatial.domain import ImageDomain, described
+from itk_nephi.spatial.initialization import KINDS
+
+REQUIRED = ("fixed", "moving")
+
+LABELS = ("fixed_labels", "moving_labels")
+
+LANDMARKS = ("evaluation_landmarks", "guide_landmarks")
+
+ON_GRID_OF = {
+    "fixed_mask": "fixed",
+    "moving_mask": "moving",
+    "fixed_labels": "fixed",
+    "moving_labels": "moving",
+}
+"""The columns of images that lie on the grid of another column's image."""
+
+IMAGES = (*REQUIRED, *ON_GRID_OF)
+
+
+class TableError(ValueError):
+    """Everything that is wrong with a table, a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairPaths:
+    """A row of a table of image pairs.
+
+    Parameters
+    ----------
+    row : int
+        Its number in the table; the first below the header is 1.
+    name : str
+        What its results are called; unique, and fit to be a folder's name.
+    fixed, moving : Path
+        The images.
+    fixed_mask, moving_mask : Path, optional
+        Their masks.
+    fixed_labels, moving_labels : Path, optional
+        Their label images; both or none.
+    evaluation_landmarks, guide_landmarks : Path, optional
+        CSV files with columns fixed_x, fixed_y, ... moving_x, ... in mm: to judge the result, and
+        to steer the registrations of a batch.
+    initial_transform : str, optional
+        A kind, see :func:`itk_nephi.spatial.initialization.compute_initial_transform`, or a file.
+    """
+
+    row: int
+    name: str
+    fixed: Path
+    moving: Path
+    fixed_mask: Path | None = None
+    moving_mask: Path | None = None
+    fixed_labels: Path | None = None
+    moving_labels: Path | None = None
+    evaluation_landmarks: Path | None = None
+    guide_landmarks: Path | None = None
+    initial_transform: str | None = None
+
+    @property
+    def labels(self) -> tuple[Path, Path] | None:
+        """Both label images, if there are any."""
+        if self.fixed_labels is None or self.moving_labels is None:
+            return None
+        return self.fixed_labels, self.moving_labels
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All files of this row, by column."""
+        paths = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.initial_transform is not None and self.initial_transform not in KINDS:
+            paths["initial_transform"] = Path(self.initial_transform)
+        return {name: path for name, path in paths.items() if isinstance(path, Path)}
+
+
+COLUMNS = tuple(field.name for field in fields(PairPaths) if field.name != "row")
+
+
+def read_pair_table(path: Path, argument: str = "TABLE") -> list[PairPaths]:
+    """Read a table of image pairs and check all that can be checked without registering.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file, separated by commas, semicolons or tabs, with the columns fixed and moving, and
+        any others of ``COLUMNS``. Files are relative to the table's folder. An empty cell says that
+        a pair has no such file; without a column name, pairs are called pair-0001, pair-0002, ...
+    argument : str
+        What messages call the table.
+
+    Returns
+    -------
+    list of PairRow
+        At least one, with unique names and absolute paths.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or it is no CSV file.
+    TableError
+        If anything is wrong with the table or what it names; the message has a line for each fault,
+        with its row. Of images only the headers are read, of label images the voxels too.
+    """
+    header, *rows = read_csv(path, argument)
+    problems = _column_problems(header)
+    if not rows:
+        problems.append("expected at least one row below the header, got none")
+    pairs = []
+    if not problems:
+        for number, cells in enumerate(rows, start=1):
+            if len(cells) != len(header):
+                problems.append(f"row {number}: expected {len(header)} cells, got {len(cells)}")
+                continue
+            entries = {
+                name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()
+            }
+            needed = [name for name in (*REQUIRED, "name") if name in header]
+            empty = [name for name in needed if name not in entries]
+            problems += [
+                f"row {number}: expected {name} to be given, got nothing" for name in empty
+            ]
+            if not empty:
+                pairs.append(_pair(number, entries, path.parent.absolute()))
+        problems += _name_problems(pairs) + _file_problems(pairs)
+    if problems:
+        problems.sort(key=_row_number)
+        count = "one fault" if len(problems) == 1 else f"{len(problems)} faults"
+        raise TableError("\n  ".join([f"{argument} {path} has {count}:", *problems]))
+    return pairs
+
+
+def pair_faults(pair: PairPaths) -> list[str]:
+    """Return what is wrong with the files of a pair; none is registered to find out."""
+    return _faults(pair, _domain, _label_values)
+
+
+def _row_number(problem: str) -> int:
+    found = re.match(r"row (\d+)", problem)
+    return int(found[1]) if found else 0
+
+
+def _pair(number: int, entries: dict[str, str], folder: Path) -> PairPaths:
+    initial_transform = entries.pop("initial_transform", None)
+    name = entries.pop("name", f"pair-{number:04}")
+    if initial_transform is not None and initial_transform not in KINDS:
+        initial_transform = str(folder / initial_transform)
+    paths = {column: folder / cell for column, cell in entries.items()}
+    return PairPaths(row=number, name=name, initial_transform=initial_transform, **paths)
+
+
+def _column_problems(header: list[str]) -> list[str]:
+    problems = [f"expected a column {name}, got none" for name in REQUIRED if name not in header]
+    for name, count in Counter(header).items():
+        if count > 1:
+            problems.append(f"expected each column once, got {name!r} {count} times")
+        if name not in COLUMNS:
+            hint = spelling_hint(name.lower().replace(" ", "_"), COLUMNS)
+            problems.append(f"got an unknown column {name!r}; {hint}")
+    return problems
+
+
+def _name_problems(pairs: list[PairPaths]) -> list[str]:
+    first: dict[str, PairPaths] = {}
+    problems = []
+    for pair in pairs:
+        if not re.fullmatch(r"[^./\\:][^/\\:]*", pair.name) or pair.name.startswith("summary."):
+            problems.append(
+                f"row {pair.row}: expected name to be fit for a folder, without / \\ : and not "
+                f"starting with a dot or summary., got {pair.name!r}"
+            )
+        # Some file systems do not tell apart upper and lower case.
+        other = first.setdefault(pair.name.casefold(), pair)
+        if other is not pair:
+            problems.append(
+                f"row {pair.row}: expected a name of its own, got {pair.name!r} as in row "
+                f"{other.row}"
+            )
+    return problems
+
+
+def _file_problems(pairs: list[PairPaths]) -> list[str]:
+    domain, label_values = cache(_domain), cache(_label_values)  # an image can be in many rows
+    return [
+        f"row {pair.row} ({pair.name}): {fault}"
+        for pair in pairs
+        for fault in _faults(pair, domain, label_values)
+    ]
+
+
+def _faults(
+    pair: PairPaths,
+    domain: Callable[[Path, str], ImageDomain],
+    label_values: Callable[[Path, str], frozenset[float]],
+) -> list[str]:
+    faults: list[str] = []
+    domains: dict[str, ImageDomain] = {}
+    for column, path in pair.files.items():
+        if column in IMAGES:
+            with _collected(faults):
+                domains[column] = domain(path, column)
+    dimensions = {domains[column].dimension for column in REQUIRED if column in domains}
+    if len(dimensions) > 1:
+        faults.append(
+            f"expected moving in {domains['fixed'].dimension} dimensions like fixed, "
+            f"got {pair.moving} in {domains['moving'].dimension}"
+        )
+    for column, image in ON_GRID_OF.items():
+        if {column, image} <= domains.keys():
+            grids = [domains[column], domains[image]]
+            if grids[0].dimension != grids[1].dimension or not grids[0].matches(grids[1]):
+                faults.append(
+                    f"expected {column} on the grid of {image}, {described(grids[1])}; "
+                    f"got {pair.files[column]}, {described(grids[0])}"
+                )
+    labels = [column for column in LABELS if column in pair.files]
+    if len(labels) == 1:
+        faults.append(f"expected fixed_labels and moving_labels or neither, got only {labels[0]}")
+    elif labels and domains.keys() >= set(labels):
+        with _collected(faults):
+            values = [label_values(pair.files[column], column) for column in labels]
+            if not values[0] & values[1]:
+                raise ValueError(
+                    "expected fixed_labels and moving_labels to share a value other than 0, got "
+                    + " and ".join(_listed(found) for found in values)
+                )
+    dimension = dimensions.pop() if len(dimensions) == 1 else None
+    if "initial_transform" in pair.files:
+        with _collected(faults):
+            read_transform(pair.files["initial_transform"], "initial_transform", dimension)
+    for column in LANDMARKS:
+        if column in pair.files:
+            with _collected(faults):
+                require_file(pair.files[column], column)
+                if dimension is not None:
+                    _check_landmarks(pair.files[column], column, dimension, domains)
+    return faults
+
+
+@contextmanager
+def _collected(faults: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        faults.append(str(error))
+
+
+def _domain(path: Path, column: str) -> ImageDomain:
+    header = read_scalar_header(path, column)
+    try:
+        return header.domain
+    except ValueError as error:
+        raise ValueError(f"{column} {path}: {error}") from None
+
+
+def _label_values(path: Path, column: str) -> frozenset[float]:
+    return frozenset(np.unique(np.asarray(read_image(path, column))).tolist()) - {0}
+
+
+def _listed(values: frozenset[float]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(values)[:10]) or "no label"
+
+
+def _check_landmarks(
+    path: Path, column: str, dimension: int, domains: dict[str, ImageDomain]
+) -> None:
+    table = Table.read(path, column)
+    columns = landmark_columns(dimension)
+    halves = {"fixed": columns[:dimension], "moving": columns[dimension:]}
+    if set(columns) <= set(table.header):
+        counts = {
+            space: sum(
+                any(row[table.header.index(name)].strip() for name in half) for row in table.rows
+            )
+            for space, half in halves.items()
+        }
+        if counts["fixed"] != counts["moving"]:
+            raise ValueError(
+                f"expected as many fixed as moving points in {column}, got {path} with "
+                f"{counts['fixed']} and {counts['moving']}"
+            )
+    table.points(columns)
+    for space, domain in domains.items():
+        if space in halves:
+            outside = np.flatnonzero(~domain.contains(table.points(halves[space]))) + 1
+            if len(outside):
+                raise ValueError(
+                    f"expected the {space} points of {column} inside the {space} image, got {path} "
+                    f"with {len(outside)} of {len(table.rows)} outside, the first in row "
+                    f"{outside[0]}"
+                )

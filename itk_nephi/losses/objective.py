@@ -1,0 +1,213 @@
+"""What registration and training minimize: dissimilarity, regularizers, landmarks; their sum."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from itk_nephi.fields.latent_code import Code
+from itk_nephi.fields.neural_field import DeformationField
+from itk_nephi.losses.regularizers import diffusion_energy, folding_penalty, gradicon, latent_prior
+from itk_nephi.losses.similarity import Dissimilarity
+
+Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Interpolates the channels of an image at coords of the fixed domain, shape (N, D): returns them,
+shape (N, C), and 1 or 0 for each point inside or outside the image, shape (N,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveWeights:
+    """How much the terms of the objective count beside the dissimilarity; settings have them.
+
+    Parameters
+    ----------
+    gradicon_weight : float
+        Weight of GradICON; larger is smoother, and closer to invertible.
+    inverse_consistency_weight : float
+        Weight of the mean square distance, voxels^2, between a point and where both fields, one
+        after the other, put it.
+    latent_prior_weight : float
+        Weight of the latent prior.
+    diffusion_weight : float
+        Weight of the mean square of the displacement's derivatives.
+    bending_weight : float
+        Weight of the mean square by which the Jacobian changes from a voxel to the next.
+    folding_weight : float
+        Weight of the mean square by which Jacobian determinants fall below 0.1.
+
+    Raises
+    ------
+    ValueError
+        If a number, of these or of the settings that have them, is negative or not finite.
+    """
+
+    gradicon_weight: float = 2.0
+    inverse_consistency_weight: float = 0.1
+    latent_prior_weight: float = 0.005
+    diffusion_weight: float = 0.0
+    bending_weight: float = 0.0
+    folding_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
+
+
+@dataclass(frozen=True)
+class LandmarkPairs:
+    """Corresponding points that the fields have to bring together.
+
+    Parameters
+    ----------
+    coords : pair of Tensor, shape (N, D)
+        Of the fixed domain: the fixed points, and where the inverse of the initial transform puts
+        the moving points.
+    weights : Tensor, shape (N,)
+        How much each pair counts.
+    scale : float
+        Up to which distance the penalty is about quadratic, coords; beyond, it is about linear.
+    """
+
+    coords: tuple[Tensor, Tensor]
+    weights: Tensor
+    scale: float
+
+    def misfit(self, moved: Tensor, goal: Tensor) -> Tensor:
+        r"""Penalize the distance r of moved points from their goal, both coords, shape (N, D).
+
+        .. math:: \langle \sqrt{1 + (r / s)^2} - 1 \rangle
+
+        the weighted mean of a pseudo-Huber function of scale s: a wrong pair does little harm.
+        """
+        squares = ((moved - goal) / self.scale).square().sum(dim=1)
+        return (self.weights * ((1 + squares).sqrt() - 1)).sum() / self.weights.sum()
+
+
+def objective_terms(
+    field: DeformationField,
+    inverse_field: DeformationField,
+    code: Code,
+    images: tuple[Sampler, Sampler],
+    coords: tuple[Tensor, Tensor],
+    *,
+    dissimilarity: Dissimilarity,
+    point_weights: tuple[Tensor | None, Tensor | None] = (None, None),
+    guide_landmarks: LandmarkPairs | None = None,
+    regularizer_points: int,
+    voxel: float,
+    weights: ObjectiveWeights,
+    landmark_weight: float = 0.0,
+    chunk: int | None = None,
+) -> dict[str, Tensor]:
+    """Return the terms of the objective and their weighted sum.
+
+    Both directions count the same. The regularizer takes the first of the similarity's points,
+    whose values it shares.
+
+    Parameters
+    ----------
+    field, inverse_field : DeformationField
+        From fixed to moving coords, and back.
+    code : Code
+        The pair's.
+    images : pair of Sampler
+        Of the fixed and of the moving image.
+    coords : pair of Tensor, shape (N, D)
+        Points in the fixed image, for the field, and in the moving one, for the inverse field.
+    dissimilarity : Dissimilarity
+        Compares the images' channels.
+    point_weights : pair of Tensor, shape (N,), or None
+        How much each of the points counts in the dissimilarity; all the same when left out.
+    guide_landmarks : LandmarkPairs, optional
+        Points to bring together.
+    regularizer_points : int
+        How many points serve the regularizer, at most N.
+    voxel : float
+        The edge of a voxel in coords, dimensionless: the unit of the inverse consistency and of the
+        bending.
+    weights : Weights
+        Of the terms; diffusion, bending and folding are left out where theirs is 0.
+    landmark_weight : float
+        Of the landmarks.
+    chunk : int, optional
+        How many of the points that serve the similarity alone a field moves at a time, once more
+        for the gradients: the same values with less memory. All, and once, when left out.
+
+    Returns
+    -------
+    dict of str to Tensor, shape ()
+        Unweighted: ``dissimilarity``; ``gradicon``; ``inverse_consistency``, the mean square by
+        which points come back to another place, voxels^2, averaged over the axes;
+        ``latent_prior``; and where asked for ``landmark``; ``diffusion``; ``bending``, the mean
+        square by which the Jacobian changes from a voxel to the next; ``folding``. And their
+        weighted sum, ``total``.
+
+    References
+    ----------
+    Tian et al., NePhi, arXiv:2309.07322. The inverse consistency of the points themselves is ours:
+    the published objective leaves a shift of the round trip free.
+    """
+    dissimilarities, gradient_terms, residual_terms = [], [], []
+    more: dict[str, list[Tensor]] = defaultdict(list)
+    for here, inner, outer in ((0, field, inverse_field), (1, inverse_field, field)):
+        points, counts = coords[here], point_weights[here]
+        few, many = points[:regularizer_points], points[regularizer_points:]
+        moved_few, inner_jacobian = inner.with_jacobian(few, code)
+        if chunk is None:
+            moved_many = [inner(many, code)]
+        else:
+            moved_many = [
+                checkpoint(inner, part, code, use_reentrant=False)
+                for part in torch.split(many, chunk)
+            ]
+        moved = torch.cat([moved_few, *moved_many])
+        back, outer_jacobian = outer.with_jacobian(moved_few, code)
+        reference_values, in_reference = images[here](points)
+        other_values, in_other = images[1 - here](moved)
+        seen = in_reference * in_other if counts is None else in_reference * in_other * counts
+        dissimilarities.append(dissimilarity(reference_values, other_values, seen))
+        gradient_terms.append(gradicon(outer_jacobian, inner_jacobian))
+        residual_terms.append((back - few).square().mean() / voxel**2)
+        if guide_landmarks is not None:
+            moved_landmarks = inner(guide_landmarks.coords[here], code)
+            goal = guide_landmarks.coords[1 - here]
+            more["landmark"].append(guide_landmarks.misfit(moved_landmarks, goal))
+        if weights.diffusion_weight:
+            more["diffusion"].append(diffusion_energy(inner_jacobian))
+        if weights.bending_weight:
+            # one axis for each point, by turns: as good on average as all axes for all points
+            axes = torch.eye(few.shape[1]).to(few)[torch.arange(len(few)) % few.shape[1]]
+            _, next_jacobian = inner.with_jacobian(few + voxel * axes, code)
+            more["bending"].append((next_jacobian - inner_jacobian).square().mean())
+        if weights.folding_weight:
+            more["folding"].append(folding_penalty(inner_jacobian))
+    terms = {
+        "dissimilarity": torch.stack(dissimilarities).mean(),
+        "gradicon": torch.stack(gradient_terms).mean(),
+        "inverse_consistency": torch.stack(residual_terms).mean(),
+        "latent_prior": latent_prior(code),
+    }
+    terms["total"] = (
+        terms["dissimilarity"]
+        + weights.gradicon_weight * terms["gradicon"]
+        + weights.inverse_consistency_weight * terms["inverse_consistency"]
+        + weights.latent_prior_weight * terms["latent_prior"]
+    )
+    weights_of_more = {
+        "landmark": landmark_weight,
+        "diffusion": weights.diffusion_weight,
+        "bending": weights.bending_weight,
+        "folding": weights.folding_weight,
+    }
+    for name, values in more.items():
+        terms[name] = torch.stack(values).mean()
+        terms["total"] = terms["total"] + weights_of_more[name] * terms[name]
+    return terms

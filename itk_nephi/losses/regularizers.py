@@ -1,0 +1,45 @@
+"""The penalties that keep both maps smooth, free of folds and inverse to one another."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from itk_nephi.fields.latent_code import Code
+
+SAFE_DETERMINANT = 0.1
+"""The Jacobian determinant above which nothing is about to fold."""
+
+
+def gradicon(outer: Tensor, inner: Tensor) -> Tensor:
+    r"""GradICON: penalize the Jacobian of one map after another for not being the identity.
+
+    .. math:: \frac{1}{N D^2} \sum_n \lVert J_{outer}(y_n) J_{inner}(x_n) - I \rVert_F^2
+
+    References
+    ----------
+    Tian, Greer et al., GradICON, CVPR 2023.
+    """
+    identity = torch.eye(inner.shape[-1]).to(inner)
+    return (outer @ inner - identity).square().mean()
+
+
+def diffusion_energy(jacobian: Tensor) -> Tensor:
+    """Return the mean square of the displacement's derivatives, dimensionless."""
+    identity = torch.eye(jacobian.shape[-1]).to(jacobian)
+    return (jacobian - identity).square().mean()
+
+
+def folding_penalty(jacobian: Tensor) -> Tensor:
+    """Return the mean square by which Jacobian determinants fall below ``SAFE_DETERMINANT``."""
+    determinants: Tensor = torch.linalg.det(jacobian)
+    return F.relu(SAFE_DETERMINANT - determinants).square().mean()
+
+
+def latent_prior(code: Code) -> Tensor:
+    """Return the norm of the global code plus the mean norm of the local codes, dimensionless."""
+    epsilon = 1e-8
+    return (code.global_code.square().sum() + epsilon).sqrt() + (
+        code.local_code.square().sum(dim=-1) + epsilon
+    ).sqrt().mean()

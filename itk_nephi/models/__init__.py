@@ -1,0 +1,5 @@
+"""The network that predicts deformations."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

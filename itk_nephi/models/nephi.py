@@ -1,0 +1,305 @@
+"""The model that predicts: two fields for all pairs, and an encoder that gives a pair's code."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.filters import QUANTILE_VOXELS, gaussian
+from itk_nephi.fields.latent_code import LatentCode, PairCode
+from itk_nephi.fields.neural_field import DeformationField
+from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.models.encoder import Encoder, EncoderSettings
+from itk_nephi.spatial.domain import ImageDomain
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What a model is: its sizes, and how images enter it.
+
+    Parameters
+    ----------
+    field : FieldSettings
+        The sizes of the deformation fields and the latent code.
+    encoder : EncoderSettings or None
+        Those of the encoder. None for a model without, an auto-decoder, whose prediction is the
+        code 0.
+    size : tuple of int
+        Voxels of the model's box along each axis, i first.
+    spacing : tuple of float
+        Their spacing, mm.
+    window : (float, float), optional
+        The intensities that become 0 and 1. When left out, they are found for each image.
+    quantiles : (float, float)
+        The shares of the voxels at or below the intensities that become 0 and 1, where there is no
+        window.
+    training_data : str
+        What it was trained on, in words.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    field: FieldSettings = FieldSettings()
+    encoder: EncoderSettings | None = EncoderSettings()
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    window: tuple[float, float] | None = None
+    quantiles: tuple[float, float] = (0.005, 0.995)
+    training_data: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.size) not in (2, 3) or min(self.size) < 2:
+            raise ValueError(f"expected size of two or more on 2 or 3 axes, got {self.size}")
+        if len(self.spacing) != len(self.size) or not all(0 < s < math.inf for s in self.spacing):
+            raise ValueError(
+                f"expected spacing of more than 0 mm on {len(self.size)} axes, got {self.spacing}"
+            )
+        if self.window is not None and not -math.inf < self.window[0] < self.window[1] < math.inf:
+            raise ValueError(f"expected window of two rising numbers, got {self.window}")
+        if not 0 <= self.quantiles[0] < self.quantiles[1] <= 1:
+            raise ValueError(f"expected quantiles rising from 0 to 1, got {self.quantiles}")
+        if (
+            self.encoder is not None
+            and self.encoder.published_size is not None
+            and self.encoder.published_size != self.size
+        ):
+            raise ValueError(
+                f"expected size to be the published encoder's, {self.encoder.published_size}, got "
+                f"{self.size}"
+            )
+
+    @property
+    def dimension(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return len(self.size)
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """The edges of the model's box, mm."""
+        return tuple(n * s for n, s in zip(self.size, self.spacing, strict=True))
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The largest coords of the model's box, per axis."""
+        return self._domain(np.zeros(self.dimension), np.eye(self.dimension)).bounds
+
+    def box(self, fixed: Any, fixed_mask: Any = None) -> ImageDomain:
+        """Return the model's box around a fixed image.
+
+        Parameters
+        ----------
+        fixed : itk.Image
+            Gives the axes, in canonical order.
+        fixed_mask : itk.Image, optional
+            On the same grid; the box is centered on where it is not zero, or else on the image.
+
+        Warns
+        -----
+        UserWarning
+            If the box is smaller.
+        """
+        domain = ImageDomain.of(fixed)
+        if domain.dimension != self.dimension:
+            raise ValueError(
+                f"expected a model for {domain.dimension} dimensions like the images, got one for "
+                f"{self.dimension}"
+            )
+        first, last = np.zeros(self.dimension), np.array(domain.size) - 1.0
+        if fixed_mask is not None:
+            inside = np.argwhere(itk.array_view_from_image(fixed_mask))[:, ::-1]
+            first, last = inside.min(axis=0), inside.max(axis=0)
+        box = self._domain(
+            domain.points_from_index((first + last) / 2), np.array(domain.canonical().direction)
+        )
+        order, _ = domain.canonical_axes()
+        needed = ((last - first + 1) * np.array(domain.spacing))[list(order)]
+        if (needed > np.array(self.extent) * (1 + 1e-3)).any():
+            what = "fixed" if fixed_mask is None else "fixed_mask"
+            warnings.warn(
+                f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
+                f"{_edges(needed)} mm: what lies beyond moves as its border does",
+                stacklevel=4,
+            )
+        return box
+
+    def _domain(self, center: Any, direction: Any) -> ImageDomain:
+        half = (np.array(self.size) - 1) * np.array(self.spacing) / 2
+        return ImageDomain(
+            size=self.size,
+            spacing=self.spacing,
+            origin=tuple((center - direction @ half).tolist()),
+            direction=tuple(tuple(row) for row in direction.tolist()),
+        )
+
+    def resample(
+        self,
+        image: Any,
+        mask: Any,
+        box: ImageDomain,
+        space_map: SampledTransform | None = None,
+        device: torch.device | str = "cpu",
+    ) -> tuple[Tensor, Tensor]:
+        """Bring an image to the model's box and its intensities.
+
+        The image is blurred before if its voxels are smaller than the box's. Intensities are
+        mapped to [0, 1], and to 0 outside the image and its mask.
+
+        Parameters
+        ----------
+        image : itk.Image of float
+            Of any grid.
+        mask : itk.Image or None
+            How much each place counts, in [0, 1], on the same grid.
+        box : ImageDomain
+            From :meth:`box`.
+        space_map : SpaceMap, optional
+            From the points of the box to those of the image; the identity when left out.
+        device : torch.device
+            Where to compute.
+
+        Returns
+        -------
+        values : Tensor, shape (1, 1, k, j, i)
+            Intensities in [0, 1].
+        inside : Tensor, shape (1, 1, k, j, i)
+            In [0, 1]: where the image and its mask are.
+
+        Raises
+        ------
+        ValueError
+            If no part of the image and its mask lies in the box.
+        """
+        grid = ImageDomain.of(image)
+        values = tensor_from_image(image).to(device)
+        ratio = box.voxel_size / grid.voxel_size
+        values = gaussian(values, grid, math.sqrt(max(0.0, ratio**2 - 1)) / 2)
+        if mask is not None:
+            values = torch.cat([values, tensor_from_image(mask).to(device)], dim=1)
+        axes = [torch.linspace(-b, b, n) for b, n in zip(box.bounds, box.size, strict=True)]
+        coords = torch.stack(torch.meshgrid(*reversed(axes), indexing="ij")[::-1], dim=-1)
+        sampled, inside = SampledImage(values, grid, box, space_map)(
+            coords.flatten(0, -2).to(device)
+        )
+        if mask is not None:
+            inside = inside * sampled[:, 1]
+        if not inside.any():
+            raise ValueError(
+                "expected images and masks that lie in the model's box after the initial "
+                "transform, got none of one in it; give another initial transform"
+            )
+        low, high = self.window or self._found_window(sampled[:, 0][inside > 0])
+        scaled = ((sampled[:, 0] - low) / max(high - low, 1e-12)).clamp(0, 1) * inside
+        shape = (1, 1, *reversed(box.size))
+        return scaled.view(shape), inside.view(shape)
+
+    def _found_window(self, values: Tensor) -> tuple[float, float]:
+        some = values[:: -(-len(values) // QUANTILE_VOXELS)]
+        low, high = np.quantile(some.cpu().numpy(), self.quantiles)
+        return float(low), float(high)
+
+
+class NePhi(nn.Module):
+    """A model of many pairs: two deformation fields, and an encoder that gives a pair's code.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        What it is.
+    generator : torch.Generator
+        Draws the initial weights. The fields start as the identity.
+
+    References
+    ----------
+    Tian et al., NePhi, arXiv:2309.07322.
+    """
+
+    def __init__(self, settings: ModelSettings, generator: torch.Generator) -> None:
+        super().__init__()
+        self.settings = settings
+        self.field = DeformationField(settings.field, settings.bounds, generator)
+        self.inverse_field = DeformationField(settings.field, settings.bounds, generator)
+        self.encoder = (
+            None
+            if settings.encoder is None
+            else Encoder(settings.encoder, settings.field, settings.bounds, generator)
+        )
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> list[PairCode]:
+        """Predict the latent codes of a batch of pairs.
+
+        Parameters
+        ----------
+        fixed, moving : Tensor, shape (B, 1, k, j, i)
+            From :meth:`ModelSettings.resample`.
+
+        Returns
+        -------
+        list of PairCode
+            B codes, as both fields take them; 0 from a model without encoder.
+        """
+        if self.encoder is None:
+            grid = self.settings.field.local_grid_size(self.settings.bounds)[::-1]
+            global_codes = fixed.new_zeros(len(fixed), self.settings.field.global_code)
+            local_codes = fixed.new_zeros(len(fixed), *grid, self.settings.field.local_channels)
+        else:
+            global_codes, local_codes = self.encoder(fixed, moving)
+        return [PairCode(*both) for both in zip(global_codes, local_codes, strict=True)]
+
+    def predict(
+        self,
+        fixed: Any,
+        moving: Any,
+        fixed_mask: Any = None,
+        moving_mask: Any = None,
+        *,
+        box: ImageDomain,
+        initial_transform: SampledTransform,
+        device: torch.device | str = "cpu",
+    ) -> Deformation:
+        """Predict the deformation of a pair; the model itself stays as it is.
+
+        Parameters
+        ----------
+        fixed, moving : itk.Image of float
+            The images.
+        fixed_mask, moving_mask : itk.Image, optional
+            How much each place counts, in [0, 1], on the grids of the images.
+        box : ImageDomain
+            Around the fixed image, from :meth:`ModelSettings.box`.
+        initial_transform : SpaceMap
+            From points of the box to points of the moving image.
+        device : torch.device
+            Where to compute, and where the deformation is.
+
+        Returns
+        -------
+        Deformation
+            On the box, with copies of the model's fields.
+        """
+        settings = self.settings
+        model = copy.deepcopy(self).to(device).eval()
+        with torch.no_grad():
+            one, _ = settings.resample(fixed, fixed_mask, box, device=device)
+            other, _ = settings.resample(moving, moving_mask, box, initial_transform, device=device)
+            (predicted,) = model(one, other)
+            code = LatentCode(settings.field, settings.bounds, torch.Generator()).to(device)
+            code.global_code.copy_(predicted.global_code)
+            code.local_code.copy_(predicted.local_code)
+        return Deformation(box, settings.field, model.field, model.inverse_field, code)
+
+
+def _edges(lengths: Any) -> str:
+    return " x ".join(f"{length:.4g}" for length in lengths)

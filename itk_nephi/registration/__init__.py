@@ -1,0 +1,5 @@
+"""One pair, or one subject over time, to transforms."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

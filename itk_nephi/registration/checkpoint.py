@@ -1,0 +1,147 @@
+"""The state of a registration in a file, from which it can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.transforms import flatten
+
+
+class Checkpoint:
+    """A file that always holds a whole state of one registration, or does not exist.
+
+    It is written beside and then renamed. Reading it executes no code.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    interval : float
+        After how many seconds it is written again.
+    run : dict of str to str
+        What the registration depends on; the file of another one is refused.
+
+    Raises
+    ------
+    ValueError
+        If there is no folder for the file.
+    """
+
+    def __init__(self, path: Path, interval: float, run: dict[str, str]) -> None:
+        if not path.parent.is_dir() or path.is_dir():
+            raise ValueError(f"expected checkpoint to be a file in an existing folder, got {path}")
+        if not interval >= 0:
+            raise ValueError(f"expected checkpoint_interval of 0 or more, got {interval}")
+        self._path, self._interval, self._run = path, interval, run
+        self._partial = path.with_name(f"{path.name}.partial")
+        # written after the first step, so that a full or forbidden disk is noticed at once
+        self._next = -np.inf
+
+    def is_due(self) -> bool:
+        """Return whether it is time to write it again."""
+        return time.perf_counter() >= self._next
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the file by one with this state, of tensors, numbers, strings and collections."""
+        with self._partial.open("wb") as file:
+            torch.save({"run": self._run, "state": state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        self._partial.replace(self._path)
+        self._next = time.perf_counter() + self._interval
+
+    def read(self, device: torch.device) -> dict[str, Any] | None:
+        """Return the state in the file, its tensors on a device, or None if there is no file.
+
+        Raises
+        ------
+        ValueError
+            If the file is not the checkpoint of the same registration.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            if not zipfile.is_zipfile(self._path):
+                raise ValueError("expected an archive of torch")
+            found = torch.load(self._path, map_location=device, weights_only=True)
+            run, state = dict(found["run"]), dict(found["state"])
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"expected checkpoint to be a file that a registration wrote, got {self._path}"
+            ) from None
+        names = self._run | run
+        others = [name for name in names if run.get(name) != self._run.get(name)]
+        if others:
+            raise ValueError(
+                "expected checkpoint of a registration of the same images with the same settings, "
+                f"got {self._path} of one with another {', '.join(others)}; delete it to start anew"
+            )
+        return state
+
+    def remove(self) -> None:
+        """Delete the file."""
+        for path in (self._path, self._partial):
+            path.unlink(missing_ok=True)
+
+
+def described_run(
+    settings: RegistrationSettings, seed: int, inputs: dict[str, Any]
+) -> dict[str, str]:
+    """Return all that a registration depends on, by name, the inputs as digests.
+
+    Parameters
+    ----------
+    settings : RegistrationSettings
+        How to register; a dissimilarity is known by its name.
+    seed : int
+        The seed of all random numbers.
+    inputs : dict of str to object
+        ITK images and transforms, arrays, tensors, strings, None, and lists of these.
+    """
+    described = {"version": version("itk-nephi"), "seed": str(seed)}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        described[field.name] = name if callable(value) else repr(value)
+    return described | {name: _digest(value) for name, value in inputs.items()}
+
+
+def _digest(value: Any) -> str:
+    digest = hashlib.sha256()
+    _feed(digest.update, value)
+    return digest.hexdigest()
+
+
+def _feed(update: Callable[[Any], None], value: Any) -> None:
+    if isinstance(value, (list, tuple)):
+        update(f"{len(value)} of".encode())
+        for part in value:
+            _feed(update, part)
+    elif value is None or isinstance(value, str):
+        update(repr(value).encode())
+    elif isinstance(value, itk.TransformBaseTemplate[itk.D]):
+        for part in flatten(value):
+            update(part.GetNameOfClass().encode())
+            _feed(update, [np.array(part.GetParameters()), np.array(part.GetFixedParameters())])
+    elif hasattr(value, "GetLargestPossibleRegion"):
+        update(repr(ImageDomain.of(value)).encode())
+        _feed(update, itk.array_view_from_image(value))
+    else:
+        array = np.ascontiguousarray(value)
+        update(f"{array.dtype} {array.shape}".encode())
+        update(array)

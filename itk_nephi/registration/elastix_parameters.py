@@ -1,0 +1,193 @@
+"""elastix parameter files: what of them can be said in our settings."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, geometric_mean
+from typing import Any
+
+from itk_nephi.io.errors import require_file
+from itk_nephi.registration.settings import RegistrationSettings
+
+ARGUMENT = "--elastix-parameters"
+
+METRICS = {
+    "AdvancedNormalizedCorrelation": "ncc",
+    "AdvancedMeanSquares": "mean_squares",
+    "AdvancedMattesMutualInformation": "mutual_information",
+    "NormalizedMutualInformation": "mutual_information",
+}
+
+LINEAR = (
+    "TranslationTransform",
+    "EulerTransform",
+    "SimilarityTransform",
+    "AffineTransform",
+    "AffineDTITransform",
+    "AffineLogTransform",
+)
+
+SCHEDULES = ("FixedImagePyramidSchedule", "ImagePyramidSchedule")
+
+_ENTRY = re.compile(r'\(\s*([A-Za-z]\w*)((?:\s+(?:"[^"]*"|[^\s"()]+))+)\s*\)\s*(?://.*)?')
+
+_VALUE = re.compile(r'"([^"]*)"|(\S+)')
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What elastix parameter files say in our settings.
+
+    Parameters
+    ----------
+    settings : RegistrationSettings
+        The settings; our defaults where the files say nothing that can be translated.
+    taken : dict of str to str
+        The parameters that were translated, and the settings that they became.
+    ignored : tuple of str
+        The parameters that were not, and the files that the initial transform stands for.
+    """
+
+    settings: RegistrationSettings
+    taken: dict[str, str]
+    ignored: tuple[str, ...]
+
+    def __str__(self) -> str:
+        taken = ", ".join(f"{name} became {setting}" for name, setting in self.taken.items())
+        return (
+            f"from elastix: {taken or 'nothing taken'}\n"
+            f"from elastix, ignored: {', '.join(self.ignored) or 'nothing'}"
+        )
+
+
+def read_parameters(path: Path) -> dict[str, list[str]]:
+    """Read an elastix parameter file, in its own format or, by the suffix .toml, in TOML.
+
+    Returns
+    -------
+    dict of str to list of str
+        The values of each parameter.
+
+    Raises
+    ------
+    ValueError
+        If the file is malformed; the message has the number of the line.
+    """
+    require_file(path, ARGUMENT)
+    expectation = f"expected {ARGUMENT} to be an elastix parameter file, got {path}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".toml":
+            return {name: _strings(value) for name, value in tomllib.loads(text).items()}
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{expectation}: {error}") from error
+    parameters: dict[str, list[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith("//"):
+            continue
+        entry = _ENTRY.fullmatch(line)
+        if entry is None:
+            raise ValueError(f"{expectation}: line {number} is not (Name value ...): {line!r}")
+        name, values = entry[1], entry[2]
+        if name in parameters:
+            raise ValueError(f"{expectation}: line {number} gives {name} a second time")
+        parameters[name] = [quoted or bare for quoted, bare in _VALUE.findall(values)]
+    if not parameters:
+        raise ValueError(f"{expectation}, without a parameter")
+    return parameters
+
+
+def translate_parameters(paths: Sequence[Path]) -> Translation:
+    """Translate elastix parameter files, as given to elastix one after the other.
+
+    Files of linear transforms are ignored, as the initial transform stands for them; of several
+    files of deformable ones the last counts.
+
+    Raises
+    ------
+    ValueError
+        If a file is malformed, a value is out of range, or no file is for a deformable transform.
+    """
+    files = {path: read_parameters(path) for path in paths}
+    deformable = [
+        path for path, found in files.items() if found.get("Transform", [""])[0] not in LINEAR
+    ]
+    if not deformable:
+        raise ValueError(
+            f"expected a file for a deformable transform among {ARGUMENT}, got only "
+            + ", ".join(f"{path} for {found['Transform'][0]}" for path, found in files.items())
+        )
+    path = deformable[-1]
+    parameters = files[path]
+    changes: dict[str, Any] = {}
+    taken: dict[str, str] = {}
+
+    def take(names: Sequence[str], setting: str, value: Any) -> None:
+        changes[setting] = value
+        taken.update(dict.fromkeys(names, f"{setting} {value}"))
+
+    def numbers(name: str) -> list[int]:
+        try:
+            values = [int(value) for value in parameters[name]]
+        except ValueError:
+            values = [0]
+        if min(values) < 1:
+            raise ValueError(
+                f"expected {name} of at least 1, whole, got {' '.join(parameters[name])} in line "
+                f"{_line_number(path, name)} of {path}"
+            )
+        return values
+
+    pyramid = [name for name in SCHEDULES if name in parameters][:1]
+    if "NumberOfResolutions" in parameters or pyramid:
+        levels = numbers("NumberOfResolutions")[0] if "NumberOfResolutions" in parameters else 3
+        factors = [[2 ** (levels - 1 - level)] for level in range(levels)]
+        if pyramid:
+            schedule = numbers(pyramid[0])
+            axes, rest = divmod(len(schedule), levels)
+            if rest or axes not in (2, 3):
+                raise ValueError(
+                    f"expected {pyramid[0]} to have 2 or 3 numbers for each of {levels} "
+                    f"resolutions, got {len(schedule)} in line {_line_number(path, pyramid[0])} "
+                    f"of {path}"
+                )
+            factors = [schedule[axes * level : axes * (level + 1)] for level in range(levels)]
+        names = [name for name in ("NumberOfResolutions", *pyramid) if name in parameters]
+        # elastix's pyramids blur by half of the factor
+        take(
+            names,
+            "smoothing_sigmas",
+            tuple(round(0.5 * geometric_mean(each), 3) for each in factors),
+        )
+    if "MaximumNumberOfIterations" in parameters:
+        name = "MaximumNumberOfIterations"
+        take([name], "steps", round(fmean(numbers(name))))
+    if "NumberOfSpatialSamples" in parameters:
+        name = "NumberOfSpatialSamples"
+        points = round(fmean(numbers(name)))
+        take([name], "points", points)
+        changes["regularizer_points"] = min(points, RegistrationSettings().regularizer_points)
+    others = [other for other in parameters.get("Metric", []) if other not in METRICS]
+    metrics = [metric for metric in parameters.get("Metric", []) if metric in METRICS]
+    if metrics:
+        take(["Metric"], "similarity", METRICS[metrics[0]])
+    ignored = [f"{other}, for which --initial-transform stands" for other in files if other != path]
+    ignored += [f"Metric {metric}" for metric in metrics[1:] + others]
+    ignored += [name for name in parameters if name not in taken and name != "Metric"]
+    return Translation(replace(RegistrationSettings(), **changes), taken, tuple(ignored))
+
+
+def _strings(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [str(entry).lower() if isinstance(entry, bool) else str(entry) for entry in values]
+
+
+def _line_number(path: Path, name: str) -> int:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    entry = re.compile(rf'\s*\(?\s*"?{name}\b')
+    return next(number for number, line in enumerate(lines, start=1) if entry.match(line))

@@ -1,0 +1,302 @@
+"""The points at which a pair of images is compared, and what is compared there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
+from itk_nephi.losses.features import ChannelMap, edges
+from itk_nephi.losses.objective import LandmarkPairs
+from itk_nephi.spatial.domain import Array, ImageDomain
+
+LEAST_OVERLAP = 1e-3
+"""The share of the fixed image, or of its mask, that has to lie in the moving image."""
+
+POOL = 4
+"""From how many candidates for each point those with the content are chosen."""
+
+
+class PairSampler:
+    """Two images brought together by an initial transform, sampled in the fixed domain's coords.
+
+    Parameters
+    ----------
+    fixed, moving : sequence of itk.Image of float
+        The images of each subject, in canonical order, on one grid.
+    fixed_mask, moving_mask : itk.Image or None
+        How much the images count, in [0, 1], on the grids of their images.
+    initial_transform : SpaceMap
+        From fixed to moving space.
+    device : torch.device
+        Where to sample.
+    channel_weights : sequence of float
+        How much each of a subject's images counts.
+    guide_landmarks : LandmarkPairs, optional
+        Points to bring together.
+    domain : ImageDomain, optional
+        Whose coords are drawn and taken, along the axes of the fixed image; by default its own.
+        Points beyond it are not compared.
+
+    Attributes
+    ----------
+    compared_voxels : int
+        How many voxels of the fixed image lie in the domain and in the fixed mask, if any.
+
+    Raises
+    ------
+    ValueError
+        If the images or the masks do not overlap after the initial transform.
+    """
+
+    def __init__(
+        self,
+        *,
+        fixed: Sequence[Any],
+        moving: Sequence[Any],
+        fixed_mask: Any,
+        moving_mask: Any,
+        initial_transform: SampledTransform,
+        device: torch.device,
+        channel_weights: Sequence[float] = (1.0,),
+        guide_landmarks: LandmarkPairs | None = None,
+        domain: ImageDomain | None = None,
+    ) -> None:
+        self._fixed_domain = ImageDomain.of(fixed[0])
+        self.domain = domain or self._fixed_domain
+        self.device = device
+        self.channel_weights = tuple(channel_weights)
+        self.guide_landmarks = guide_landmarks
+        self._initial_transform = initial_transform
+        self._moving_domain = ImageDomain.of(moving[0])
+        self._fixed, self._moving = (
+            [tensor_from_image(image).to(device) for image in images] for images in (fixed, moving)
+        )
+        self._fixed_mask, self._moving_mask = (
+            None if mask is None else tensor_from_image(mask).to(device)
+            for mask in (fixed_mask, moving_mask)
+        )
+        in_domain = self._in_domain()
+        seen = self._moving_seen_from_fixed() & in_domain
+        in_fixed = torch.ones_like(seen) if self._fixed_mask is None else self._fixed_mask[0, 0] > 0
+        overlap = float((seen & in_fixed).sum() / in_fixed.sum())
+        if overlap < LEAST_OVERLAP:
+            what = "images" if fixed_mask is None and moving_mask is None else "masks"
+            raise ValueError(
+                f"expected fixed and moving {what} that overlap after the initial transform, got "
+                f"{overlap:.2%} of the fixed one in the moving one; give another initial transform"
+            )
+        self._soft_masks = (
+            _if_soft(self._fixed_mask, self._in_fixed),
+            _if_soft(self._moving_mask, self._in_moving),
+        )
+        compared = in_fixed & in_domain
+        self.compared_voxels = int(compared.sum())
+        self._fixed_voxels = None if fixed_mask is None else compared.nonzero().flip(1)
+        self._moving_voxels = None if moving_mask is None else seen.nonzero().flip(1)
+
+    @property
+    def voxel_size(self) -> float:
+        """The voxel size that both images can resolve, mm."""
+        return max(self._fixed_domain.voxel_size, self._moving_domain.voxel_size)
+
+    def channels(self, smoothing: float, of: ChannelMap) -> tuple[SampledImage, SampledImage]:
+        """Prepare what the dissimilarity compares, of the fixed and of the moving images.
+
+        Parameters
+        ----------
+        smoothing : float
+            Standard deviation of the Gaussian, voxels.
+        of : ChannelMap
+            Makes the channels of an image.
+        """
+        fixed = [
+            of(image, self._fixed_mask, self._fixed_domain, smoothing) for image in self._fixed
+        ]
+        moving = [
+            of(image, self._moving_mask, self._moving_domain, smoothing) for image in self._moving
+        ]
+        return (
+            self._in_fixed(torch.cat(fixed, dim=1)),
+            self._in_moving(torch.cat(moving, dim=1)),
+        )
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw coords uniformly, inside the fixed mask and inside the moving mask.
+
+        Returns
+        -------
+        in_fixed, in_moving : Tensor, shape (count, D)
+            Coords of the fixed domain. Those of the moving mask are where the inverse of the
+            initial transform puts its points.
+        """
+        return (
+            self._draw(self._fixed_voxels, count, generator),
+            self._draw(self._moving_voxels, count, generator),
+        )
+
+    def sample(
+        self, count: int, content: float, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor | None, Tensor | None]]:
+        """Draw coords where the images are to be compared, and say how much each point counts.
+
+        Parameters
+        ----------
+        count : int
+            How many points in each image.
+        content : float
+            Which part of them is drawn where the image has edges.
+        generator : torch.Generator
+            Draws them.
+
+        Returns
+        -------
+        coords : pair of Tensor, shape (count, D)
+            As from :meth:`draw`.
+        weights : pair of Tensor, shape (count,), or None
+            In [0, 1]; None where all points count the same.
+        """
+        coords = self.draw(POOL * count if content else count, generator)
+        weights: tuple[Tensor | None, Tensor | None] = (None, None)
+        if content:
+            (in_fixed, for_fixed), (in_moving, for_moving) = (
+                importance_sample(points, image(points)[0].sum(dim=1), count, content, generator)
+                for points, image in zip(coords, self._edges, strict=True)
+            )
+            coords, weights = (in_fixed, in_moving), (for_fixed, for_moving)
+        return coords, (
+            _times(weights[0], self._soft_masks[0], coords[0]),
+            _times(weights[1], self._soft_masks[1], coords[1]),
+        )
+
+    @cached_property
+    def _edges(self) -> tuple[SampledImage, SampledImage]:
+        return self.channels(1.0, edges)
+
+    def _draw(self, voxels: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
+        position = torch.rand(count, self.domain.dimension, generator=generator)
+        if voxels is None:
+            half, middle = self._common_box()
+            return ((2 * position - 1) * half + middle).to(self.device)
+        chosen = torch.randint(len(voxels), (count,), generator=generator).to(self.device)
+        index = voxels[chosen] + position.to(self.device) - 0.5
+        return self._coords(index)
+
+    def _coords(self, index: Tensor) -> Tensor:
+        """Map continuous indices of the fixed image, clamped to its box, to coords."""
+        last = torch.tensor(self._fixed_domain.size, device=self.device) - 1
+        bounds = torch.tensor(self._fixed_domain.bounds, device=self.device)
+        own = (2 * index / last - 1).clamp(-1, 1) * bounds
+        scale, shift = self._own_to_domain()
+        return own * scale + torch.tensor(shift, dtype=own.dtype, device=self.device)
+
+    def _own_to_domain(self) -> tuple[float, Array]:
+        """Return what maps coords of the fixed image to coords of the domain: a scale, a shift."""
+        scale = self._fixed_domain.scale / self.domain.scale
+        return scale, self.domain.coords_from_points(self._fixed_domain.center)
+
+    def _common_box(self) -> tuple[Tensor, Tensor]:
+        """Return half of the edges and the middle, coords, of what domain and image share."""
+        bounds = np.array(self.domain.bounds)
+        scale, shift = self._own_to_domain()
+        own = scale * np.array(self._fixed_domain.bounds)
+        low, high = np.maximum(-bounds, shift - own), np.minimum(bounds, shift + own)
+        half, middle = (high - low) / 2, (high + low) / 2
+        return torch.tensor(half, dtype=torch.float32), torch.tensor(middle, dtype=torch.float32)
+
+    def _in_domain(self) -> Tensor:
+        """Return for each fixed voxel whether it lies in the domain."""
+        flags = []
+        for axis, count in enumerate(self._fixed_domain.size):
+            index = torch.zeros(count, self.domain.dimension, device=self.device)
+            index[:, axis] = torch.arange(count)
+            bound = torch.tensor(self.domain.bounds[axis], device=self.device)
+            flags.append(self._coords(index)[:, axis].abs() <= bound)
+        return torch.stack(torch.meshgrid(*reversed(flags), indexing="ij")).all(dim=0)
+
+    def _in_fixed(self, values: Tensor) -> SampledImage:
+        return SampledImage(values, self._fixed_domain, self.domain)
+
+    def _in_moving(self, values: Tensor) -> SampledImage:
+        return SampledImage(values, self._moving_domain, self.domain, self._initial_transform)
+
+    def _moving_seen_from_fixed(self) -> Tensor:
+        """Return for each fixed voxel whether it lies in the moving image and its mask."""
+        mask = self._moving[0] if self._moving_mask is None else self._moving_mask
+        support = torch.ones_like(mask) if self._moving_mask is None else (mask > 0).to(mask)
+        sampled = self._in_moving(support)
+        rows = []
+        others = [
+            torch.arange(n, device=self.device) for n in reversed(self._fixed_domain.size[:-1])
+        ]
+        for last in range(self._fixed_domain.size[-1]):
+            slab = torch.meshgrid(torch.tensor([last], device=self.device), *others, indexing="ij")
+            index = torch.stack([axis.flatten() for axis in reversed(slab)], dim=1)
+            values, inside = sampled(self._coords(index))
+            rows.append((values[:, 0] > 0.5) & (inside > 0))
+        return torch.stack(rows).view(*reversed(self._fixed_domain.size))
+
+
+def _if_soft(mask: Tensor | None, sampled: Callable[[Tensor], SampledImage]) -> SampledImage | None:
+    if mask is None or not ((mask > 0) & (mask < 1)).any():
+        return None
+    return sampled(mask)
+
+
+def _times(weights: Tensor | None, mask: SampledImage | None, coords: Tensor) -> Tensor | None:
+    """Multiply the points' weights, if any, by a soft mask, if any."""
+    if mask is None:
+        return weights
+    values = mask(coords)[0][:, 0]
+    return values if weights is None else weights * values
+
+
+def importance_sample(
+    candidates: Tensor, content: Tensor, count: int, fraction: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Choose points from candidates, a part of them by their content.
+
+    The first points are candidates as they come. With the weights of the balance heuristic a
+    weighted sum over all has the same expectation as over candidates alone.
+
+    Parameters
+    ----------
+    candidates : Tensor, shape (M, D)
+        Coords, drawn uniformly.
+    content : Tensor, shape (M,)
+        What makes a candidate more probable, 0 or more.
+    count : int
+        How many points to choose, less than M.
+    fraction : float
+        Which part of them is chosen by content, below 1.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    coords : Tensor, shape (count, D)
+        The chosen points.
+    weights : Tensor, shape (count,)
+        How much each counts, in (0, 1].
+
+    References
+    ----------
+    Veach and Guibas, Optimally combining sampling techniques for Monte Carlo rendering, 1995.
+    """
+    by_content = round(fraction * count)
+    relative = content / content.mean().clamp(min=1e-12)
+    # where there is no content at all, any candidate will do
+    probabilities = (relative + 1e-6).cpu()
+    found = torch.multinomial(probabilities, by_content, replacement=True, generator=generator)
+    chosen = torch.cat([torch.arange(count - by_content), found]).to(candidates.device)
+    share = by_content / count
+    return candidates[chosen], 1 / (1 + share / (1 - share) * relative[chosen])
+
+
+ComparedImages = tuple[SampledImage, SampledImage]
+"""What is compared of a pair's fixed and moving images."""

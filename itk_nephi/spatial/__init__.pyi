@@ -1,0 +1,22 @@
+__all__ = [
+    "ImageDomain",
+    "InvertedPoints",
+    "compose",
+    "compute_initial_transform",
+    "flatten",
+    "image_from_array",
+    "invert_points",
+    "jacobians",
+    "resample",
+    "to_bspline_transform",
+    "to_displacement_field",
+    "to_displacement_field_transform",
+    "transform_points",
+]
+
+from .conversion import to_bspline_transform, to_displacement_field, to_displacement_field_transform
+from .domain import ImageDomain, image_from_array
+from .initialization import compute_initial_transform
+from .inversion import InvertedPoints, invert_points
+from .resampling import resample
+from .transforms import compose, flatten, jacobians, transform_points

@@ -1,0 +1,181 @@
+"""Images and masks: checked, in canonical order, averaged over blocks where they are too large."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.spatial.domain import ImageDomain, canonical_order, described, image_from_array
+
+
+def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
+    """Return a scalar image as ``itk.Image[itk.F, D]`` in canonical order, or say what is wrong.
+
+    Parameters
+    ----------
+    image : itk.Image
+        Any scalar pixel type, 2 or 3 dimensions.
+    name : str
+        The user's word for it.
+    voxels : float
+        A larger image is averaged, see :func:`itk_nephi.spatial.preparation.bin_image`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ITK image or its pixels are not scalars.
+    ValueError
+        If it has another number of dimensions, or its voxels are all the same or not all finite.
+    """
+    domain = _checked_domain(image, name)
+    values = np.asarray(itk.array_view_from_image(image))
+    if values.ndim != domain.dimension:
+        raise TypeError(
+            f"expected {name} to have scalar pixels, got {image.GetNumberOfComponentsPerPixel()} "
+            "components a pixel"
+        )
+    # by planes, so that large images take no more memory than they have
+    count = values.size - sum(int(np.isfinite(plane).sum()) for plane in values)
+    if count:
+        raise ValueError(f"expected {name} to be finite, got {count} NaN or infinite voxels")
+    if values.min() == values.max():
+        raise ValueError(f"expected {name} to have contrast, got {values.min()} in every voxel")
+    return _in_canonical_order(values, domain, voxels, np.float32)
+
+
+def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: float = np.inf) -> Any:
+    """Return a mask as an image of 0 and 1, or a soft one of 0 to 1, in canonical order.
+
+    Parameters
+    ----------
+    mask : itk.Image
+        Not zero where to look; on the grid of ``image``. Float values between 0 and 1 say how much
+        to look.
+    name, image_name : str
+        The user's words for them.
+    image : itk.Image
+        The image that it belongs to.
+    voxels : float
+        A larger mask is averaged, and then soft at its border, see
+        :func:`itk_nephi.spatial.preparation.bin_image`.
+
+    Returns
+    -------
+    itk.Image[itk.UC, D] or, if it is soft, itk.Image[itk.F, D]
+
+    Raises
+    ------
+    TypeError
+        If it is not an ITK image.
+    ValueError
+        If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
+    """
+    domain = _checked_domain(mask, name)
+    expected = ImageDomain.of(image)
+    if domain.dimension != expected.dimension or not domain.matches(expected):
+        raise ValueError(
+            f"expected {name} to lie on the grid of {image_name}, {described(expected)}; "
+            f"got {described(domain)}"
+        )
+    values = np.asarray(itk.array_view_from_image(mask))
+    inside = values != 0
+    if not inside.any():
+        raise ValueError(f"expected {name} to have voxels that are not zero, got an empty mask")
+    if ((values > 0) & (values < 1)).any():
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"expected {name} to be from 0 to 1 where it is soft, got {values.min()} to "
+                f"{values.max()}"
+            )
+        return _in_canonical_order(values, domain, voxels, np.float32)
+    return _in_canonical_order(inside, domain, voxels, np.uint8)
+
+
+def _checked_domain(image: Any, name: str) -> ImageDomain:
+    if not hasattr(image, "GetLargestPossibleRegion"):
+        raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
+    try:
+        return ImageDomain.of(image)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _in_canonical_order(
+    values: npt.NDArray[Any], domain: ImageDomain, voxels: float, kind: npt.DTypeLike
+) -> Any:
+    ordered = canonical_order(values, domain)
+    averaged, domain = bin_image(ordered, domain.canonical(), voxels)
+    return image_from_array(averaged.astype(kind) if averaged is ordered else averaged, domain)
+
+
+def block_size(domain: ImageDomain, voxels: float) -> tuple[int, ...]:
+    """Return how many voxels along each axis to average, so that few enough blocks are left.
+
+    The axis along which the blocks are shortest in mm grows first.
+
+    Parameters
+    ----------
+    domain : ImageDomain
+        The voxels.
+    voxels : float
+        How many blocks there may be, at least 2 along each axis.
+    """
+    block = [1] * domain.dimension
+    while math.prod(n // b for n, b in zip(domain.size, block, strict=True)) > voxels:
+        lengths = [
+            spacing * b if n // (b + 1) >= 2 else math.inf
+            for n, spacing, b in zip(domain.size, domain.spacing, block, strict=True)
+        ]
+        if min(lengths) == math.inf:
+            break
+        block[lengths.index(min(lengths))] += 1
+    return tuple(block)
+
+
+def bin_image(
+    values: npt.NDArray[Any], domain: ImageDomain, voxels: float
+) -> tuple[npt.NDArray[Any], ImageDomain]:
+    """Average an image over blocks of voxels where it has too many; else leave it as it is.
+
+    Voxels at the far ends that do not fill a block are left out. It takes no more memory than the
+    result and a plane of blocks.
+
+    Parameters
+    ----------
+    values : array, shape (k, j, i)
+        Real numbers.
+    domain : ImageDomain
+        Where they are.
+    voxels : float
+        How many voxels there may be.
+
+    Returns
+    -------
+    values : array, shape (k, j, i)
+        Single precision where they were averaged.
+    domain : ImageDomain
+        Where these are.
+    """
+    block = block_size(domain, voxels)
+    if max(block) == 1:
+        return values, domain
+    size = tuple(n // b for n, b in zip(domain.size, block, strict=True))
+    others = [slice(n * b) for n, b in zip(size[-2::-1], block[-2::-1], strict=True)]
+    averages = np.empty(size[::-1], np.float32)
+    split = [n for pair in zip(size[::-1], block[::-1], strict=True) for n in pair]
+    for row, average in enumerate(averages):
+        start = row * block[-1]
+        plane = values[(slice(start, start + block[-1]), *others)].reshape(1, *split[1:])
+        average[...] = plane.mean(axis=tuple(range(1, len(split), 2)), dtype=np.float64)[0]
+    middle = [(b - 1) / 2 for b in block]
+    return averages, replace(
+        domain,
+        size=size,
+        spacing=tuple(s * b for s, b in zip(domain.spacing, block, strict=True)),
+        origin=tuple(domain.points_from_index(middle).tolist()),
+    )

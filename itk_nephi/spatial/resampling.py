@@ -1,0 +1,74 @@
+"""Images of any pixel type, resampled through transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import itk
+import numpy as np
+
+from itk_nephi.spatial.domain import image_like
+from itk_nephi.spatial.transforms import compose
+
+
+def resample(
+    moving: Any,
+    transforms: Sequence[Any],
+    reference: Any,
+    *,
+    interpolation: str = "linear",
+    outside: float = 0.0,
+) -> Any:
+    """Resample an image of any pixel type as ``itk.resample_image_filter`` does.
+
+    Parameters
+    ----------
+    moving : itk.Image
+        What to resample.
+    transforms : sequence of itk.Transform
+        From reference to moving space; a point goes through the first one first.
+    reference : itk.Image
+        Gives the grid.
+    interpolation : {"linear", "nearest", "bspline"}
+        How values between voxels are found.
+    outside : float
+        The value outside the moving image.
+
+    Returns
+    -------
+    itk.Image
+        Of the pixel type of ``moving``.
+
+    Raises
+    ------
+    ValueError
+        If ``outside`` is not a value of this type.
+    """
+    values = np.asarray(moving)
+    if values.dtype.kind in "iu":
+        limits = np.iinfo(values.dtype)
+        if not (limits.min <= outside <= limits.max and outside == int(outside)):
+            raise ValueError(
+                f"expected outside to be a value of the moving image's pixel type, "
+                f"{values.dtype}, got {outside:g}"
+            )
+    kind = type(moving)
+    if (kind, kind) not in itk.ResampleImageFilter.keys():  # noqa: SIM118, ITK's `in` never ends
+        moving = image_like(moving, values.astype(np.float64))
+    interpolator = {
+        "linear": itk.LinearInterpolateImageFunction,
+        "nearest": itk.NearestNeighborInterpolateImageFunction,
+        "bspline": itk.BSplineInterpolateImageFunction,
+    }[interpolation]
+    resampled = itk.resample_image_filter(
+        moving,
+        transform=compose(transforms),
+        interpolator=interpolator.New(moving),
+        use_reference_image=True,
+        reference_image=reference,
+        default_pixel_value=np.asarray(moving).dtype.type(outside).item(),
+    )
+    if type(moving) is kind:
+        return resampled
+    return image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))

@@ -1,0 +1,135 @@
+"""Any ITK transform, however composed: its parts in order, and where it maps many points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.spatial.domain import Array
+
+DIFFERENCE = 1e-2
+"""Half the step of central differences, mm: small against a voxel, large against rounding."""
+
+POINTS_AT_ONCE = 2**17
+"""How many voxels are mapped together; bounds the memory of maps of whole images."""
+
+
+def compose(first_to_last: Iterable[Any]) -> Any:
+    """Chain transforms of double precision; the first one moves a point first.
+
+    ITK applies the transform that was added to a composite last first.
+    """
+    parts = list(first_to_last)
+    chain = itk.CompositeTransform[itk.D, parts[0].GetInputSpaceDimension()].New()
+    for part in reversed(parts):
+        chain.AddTransform(part)
+    return chain
+
+
+def flatten(transform: Any) -> list[Any]:
+    """Return the parts of a transform, however nested, in the order in which they move a point.
+
+    ITK applies the transform that was added to a composite last first.
+    """
+    transform = itk.down_cast(transform)
+    if transform.GetNameOfClass() != "CompositeTransform":
+        return [transform]
+    numbers = reversed(range(transform.GetNumberOfTransforms()))
+    return [part for n in numbers for part in flatten(transform.GetNthTransform(n))]
+
+
+def transform_points(transform: Any, points: npt.ArrayLike) -> Array:
+    """Map many points through any ITK transform.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        Composites are followed part by part; an ``itk.NePhiTransform`` maps all points at once.
+    points : array, shape (N, D)
+        Physical points, mm.
+
+    Returns
+    -------
+    array, shape (N, D)
+        Physical points, mm.
+
+    Raises
+    ------
+    ValueError
+        If the points are not of the transform's dimension.
+    """
+    moved = _checked_points(transform, points)
+    for part in flatten(transform):
+        if part.GetNameOfClass() == "NePhiTransform":
+            moved = part.TransformPoints(moved)
+        elif part.IsLinear():
+            matrix, offset = matrix_and_offset(part)
+            moved = moved @ matrix.T + offset
+        else:
+            singly = [part.TransformPoint(point) for point in moved.tolist()]
+            moved = np.array(singly, dtype=float).reshape(moved.shape)
+    return moved
+
+
+def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
+    """Differentiate any ITK transform by the position, at many points.
+
+    Exact for linear transforms and ``itk.NePhiTransform``; other parts by central differences.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        As for :func:`transform_points`.
+    points : array, shape (N, D)
+        Physical points, mm.
+
+    Returns
+    -------
+    array, shape (N, D, D)
+        ``[n, i, j]`` is the derivative of component ``i`` by coordinate ``j``, dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If the points are not of the transform's dimension.
+    """
+    place = _checked_points(transform, points)
+    dimension = place.shape[1]
+    product = np.broadcast_to(np.eye(dimension), (len(place), dimension, dimension))
+    parts = flatten(transform)
+    for number, part in enumerate(parts):
+        if part.GetNameOfClass() == "NePhiTransform":
+            product = part.JacobiansWithRespectToPosition(place) @ product
+        elif part.IsLinear():
+            product = matrix_and_offset(part)[0] @ product
+        else:
+            columns = [
+                transform_points(part, place + step) - transform_points(part, place - step)
+                for step in DIFFERENCE * np.eye(dimension)
+            ]
+            product = np.stack(columns, axis=-1) / (2 * DIFFERENCE) @ product
+        if not all(later.IsLinear() for later in parts[number + 1 :]):
+            place = transform_points(part, place)
+    return np.array(product)
+
+
+def matrix_and_offset(transform: Any) -> tuple[Array, Array]:
+    """Return the matrix and the offset, mm, of a linear transform."""
+    dimension = transform.GetInputSpaceDimension()
+    offset = np.array(transform.TransformPoint([0.0] * dimension))
+    columns = [
+        np.array(transform.TransformPoint(axis)) - offset for axis in np.eye(dimension).tolist()
+    ]
+    return np.stack(columns, axis=-1), offset
+
+
+def _checked_points(transform: Any, points: npt.ArrayLike) -> Array:
+    array = np.asarray(points, dtype=float)
+    dimension = transform.GetInputSpaceDimension()
+    if array.ndim != 2 or array.shape[1] != dimension:
+        raise ValueError(f"expected points of shape (N, {dimension}), got shape {array.shape}")
+    return array

@@ -1,0 +1,144 @@
+"""Samples to train on: image pairs changed at random in physical space, on the model's box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import itk
+import numpy as np
+import torch
+from torch import Tensor
+
+from itk_nephi.fields.sampled_transforms import sample_transform
+from itk_nephi.models.nephi import ModelSettings
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.transforms import compose, flatten
+from itk_nephi.training.datasets import Cache, PairSource, TrainingPair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How the images of a pair are changed at random, in physical space, before training on them.
+
+    Parameters
+    ----------
+    affine : float
+        Standard deviation of what is added to the entries of the matrix of either image,
+        dimensionless.
+    shift : float
+        Standard deviation of either image's shift along each axis, mm.
+    flips : tuple of int
+        The axes of the model's box, from 0 for i, along which both images together are mirrored
+        half of the time.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    affine: float = 0.0
+    shift: float = 0.0
+    flips: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("affine", "shift"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"expected {name} of 0 or more, got {getattr(self, name)}")
+        if not set(self.flips) <= {0, 1, 2}:
+            raise ValueError(f"expected flips to be axes from 0 to 2, got {self.flips}")
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether images stay as they are."""
+        return not (self.affine or self.shift or self.flips)
+
+    def draw(self, box: ImageDomain, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Draw maps from points of the box to those of the fixed image, and of the moving one.
+
+        Returns
+        -------
+        tuple of itk.AffineTransform
+            About the center of the box; the moving image's initial transform follows.
+        """
+        dimension, direction = box.dimension, np.array(box.direction)
+        signs = [-1.0 if axis in self.flips and rng.random() < 0.5 else 1.0 for axis in range(3)]
+        mirror = direction @ np.diag(signs[:dimension]) @ direction.T
+        maps = []
+        for _ in range(2):
+            change = np.eye(dimension) + self.affine * rng.normal(size=(dimension, dimension))
+            made = itk.AffineTransform[itk.D, dimension].New()
+            made.SetCenter(box.center.tolist())
+            made.SetMatrix(itk.matrix_from_array(change @ mirror))
+            made.SetTranslation((self.shift * rng.normal(size=dimension)).tolist())
+            maps.append(made)
+        return maps[0], maps[1]
+
+
+class TrainingExample(NamedTuple):
+    """A pair on the model's box, each of shape (1, k, j, i), or of a batch, (B, 1, k, j, i).
+
+    ``fixed`` and ``moving`` are intensities in [0, 1]; the weights say how much the images count
+    where points are drawn, the supports where points may move to.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    fixed_weights: Tensor
+    moving_weights: Tensor
+    fixed_support: Tensor
+    moving_support: Tensor
+
+
+class TrainingExamples:
+    """The pairs of a source on a model's box, again and again, each time changed anew.
+
+    Parameters
+    ----------
+    source : PairSource
+        The pairs.
+    model : ModelSettings
+        Gives the box and the intensities.
+    augmentation : Augmentation
+        The random changes. Without any, samples are kept in memory, as long as they fit.
+    seed : int
+        Shuffles the pairs, and draws the changes, together with the number of the sample.
+    """
+
+    def __init__(
+        self, source: PairSource, model: ModelSettings, augmentation: Augmentation, seed: int
+    ) -> None:
+        self._source, self._model = source, model
+        self._augmentation, self._seed = augmentation, seed
+        self._cache = Cache() if augmentation.changes_nothing else Cache(0)
+
+    def number_of_pair(self, index: int) -> int:
+        """Return which pair a sample shows: every pair once, shuffled, then again."""
+        turn, place = divmod(index, len(self._source))
+        order = np.random.default_rng([self._seed, turn]).permutation(len(self._source))
+        return int(order[place])
+
+    def __getitem__(self, index: int) -> TrainingExample:
+        number = self.number_of_pair(index)
+        rng = np.random.default_rng([self._seed, index, 1])
+        sample: TrainingExample = self._cache(
+            number,
+            lambda: self._make(self._source[number], rng),
+            lambda made: sum(values.untyped_storage().nbytes() for values in made),
+        )
+        return sample
+
+    def _make(self, pair: TrainingPair, rng: np.random.Generator) -> TrainingExample:
+        box = self._model.box(pair.fixed, pair.fixed_mask)
+        to_fixed, to_moving = self._augmentation.draw(box, rng)
+        to_moving = compose([to_moving, *flatten(pair.initial_transform)])
+        found = []
+        for image, mask, to_image in (
+            (pair.fixed, pair.fixed_mask, to_fixed),
+            (pair.moving, pair.moving_mask, to_moving),
+        ):
+            values, inside = self._model.resample(image, mask, box, sample_transform(to_image, box))
+            support = inside if mask is None else torch.ones(()).expand_as(inside)
+            found.append((values[0], inside[0], support[0]))
+        return TrainingExample(*(values for both in zip(*found, strict=True) for values in both))

@@ -1,0 +1,342 @@
+"""Image pairs to train on and to judge by: from a table, from folders, or drawn."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import itk
+import numpy as np
+
+from itk_nephi.io.images import read_image
+from itk_nephi.io.pair_files import read_landmarks
+from itk_nephi.io.pair_table import PairPaths, read_pair_table
+from itk_nephi.io.transforms import read_transform
+from itk_nephi.phantoms import pairs
+from itk_nephi.spatial.domain import Array
+from itk_nephi.spatial.initialization import KINDS, compute_initial_transform
+from itk_nephi.spatial.preparation import checked_image, checked_mask
+
+CACHE_BYTES = 2 * 2**30
+"""How much of what was read is kept in memory."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingPair:
+    """An image pair as it is, and what is needed to judge its registration.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    fixed, moving : itk.Image of float
+        In canonical order.
+    fixed_mask, moving_mask : itk.Image, optional
+        On the grids of the images, in canonical order.
+    labels : pair of itk.Image, optional
+        Of fixed and moving; 0 is background.
+    evaluation_landmarks : pair of array, shape (N, D), optional
+        Corresponding fixed and moving points, mm.
+    initial_transform : itk.Transform
+        From fixed to moving points: what the deformation is followed by.
+    """
+
+    name: str
+    fixed: Any
+    moving: Any
+    fixed_mask: Any = None
+    moving_mask: Any = None
+    labels: tuple[Any, Any] | None = None
+    evaluation_landmarks: tuple[Array, Array] | None = None
+    initial_transform: Any
+
+
+class PairSource(Protocol):
+    """A finite list of pairs; the same number always gives the same pair."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> TrainingPair: ...
+
+
+class Cache:
+    """Keeps what was made, as long as its bytes fit."""
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self._kept: dict[Hashable, Any] = {}
+        self._room = limit
+
+    def __call__(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
+        """Return what was kept under a key, or make it; ``size`` tells its bytes."""
+        if key in self._kept:
+            return self._kept[key]
+        made = make()
+        if size(made) <= self._room:
+            self._kept[key] = made
+            self._room -= size(made)
+        return made
+
+
+class _Reader:
+    """Reads images, in canonical order, and finds initial transforms, each once."""
+
+    def __init__(self) -> None:
+        self._cache = Cache()
+
+    def image(self, path: Path) -> Any:
+        return self._once(
+            ("image", path), lambda: checked_image(read_image(path, "image"), str(path))
+        )
+
+    def mask(self, path: Path | None, image: Path) -> Any:
+        def read() -> Any:
+            return checked_mask(
+                read_image(cast(Path, path), "mask"),
+                str(path),
+                read_image(image, "image"),
+                str(image),
+            )
+
+        return None if path is None else self._once(("mask", path), read)
+
+    def labels(self, path: Path) -> Any:
+        return self._once(("labels", path), lambda: read_image(path, "labels"))
+
+    def initial_transform(self, name: str, pair: Hashable, *images: Any) -> Any:
+        def make() -> Any:
+            if name in KINDS:
+                return compute_initial_transform(name, *images)
+            return read_transform(Path(name), "initial_transform", images[0].GetImageDimension())
+
+        return self._cache((name, pair), make, lambda _: 0)
+
+    def _once(self, key: Hashable, read: Callable[[], Any]) -> Any:
+        return self._cache(key, read, lambda image: itk.array_view_from_image(image).nbytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePairs:
+    """The pairs of a table, see :func:`itk_nephi.io.pair_table.read_pair_table`.
+
+    Parameters
+    ----------
+    table : Path
+        A CSV file.
+    initial_transform : str
+        The kind of initial transform of the rows that name none.
+    """
+
+    table: Path
+    initial_transform: str = "geometry"
+
+    def __post_init__(self) -> None:
+        _check_kind(self.initial_transform)
+        _ = self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> TrainingPair:
+        row, reader = self._rows[number], self._reader
+        fixed, moving = reader.image(row.fixed), reader.image(row.moving)
+        masks = reader.mask(row.fixed_mask, row.fixed), reader.mask(row.moving_mask, row.moving)
+        landmarks = None
+        if row.evaluation_landmarks:
+            landmarks = read_landmarks(
+                row.evaluation_landmarks, "evaluation_landmarks", fixed.GetImageDimension()
+            )
+        return TrainingPair(
+            name=row.name,
+            fixed=fixed,
+            moving=moving,
+            fixed_mask=masks[0],
+            moving_mask=masks[1],
+            labels=row.labels and (reader.labels(row.labels[0]), reader.labels(row.labels[1])),
+            evaluation_landmarks=landmarks,
+            initial_transform=reader.initial_transform(
+                row.initial_transform or self.initial_transform, number, fixed, moving, *masks
+            ),
+        )
+
+    @cached_property
+    def _rows(self) -> list[PairPaths]:
+        return read_pair_table(self.table, "table")
+
+    @cached_property
+    def _reader(self) -> _Reader:
+        return _Reader()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderPairs:
+    r"""Random pairs of the images of a folder, each of two different images.
+
+    Parameters
+    ----------
+    images : Path
+        A folder of images.
+    count : int
+        How many pairs.
+    masks, labels : Path, optional
+        Folders with a mask, and with labels, for each image, of the same name.
+    pairs : {"between", "within"}
+        Of two subjects, or of two images of one subject.
+    subject : str
+        A regular expression: what it finds in a file name, or its first group, is the subject.
+    subjects : (int, int), optional
+        The first subject and the one after the last, counted from 0 in the order of their names;
+        all when left out.
+    initial_transform : str
+        The kind of initial transform.
+    seed : int
+        Draws the pairs.
+
+    Raises
+    ------
+    ValueError
+        If the folders do not have what the pairs need.
+    """
+
+    images: Path
+    count: int
+    masks: Path | None = None
+    labels: Path | None = None
+    pairs: Literal["between", "within"] = "between"
+    subject: str = r"^[^.]+"
+    subjects: tuple[int, int] | None = None
+    initial_transform: str = "geometry"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_kind(self.initial_transform)
+        if self.count < 1:
+            raise ValueError(f"expected count of at least 1, got {self.count}")
+        needed, kind = (2, "") if self.pairs == "between" else (1, " with two images")
+        if len(self._files) < needed:
+            raise ValueError(
+                f"expected {needed} subjects{kind} or more in {self.images}, got {len(self._files)}"
+            )
+        for folder in (self.masks, self.labels):
+            for path in (path for files in self._files for path in files):
+                if folder is not None and not (folder / path.name).is_file():
+                    raise ValueError(f"expected {folder / path.name} for {path}, found none")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> TrainingPair:
+        rng, reader = np.random.default_rng([self.seed, number]), self._reader
+        if self.pairs == "within":
+            files = self._files[rng.integers(len(self._files))]
+            paths = [files[n] for n in rng.choice(len(files), 2, replace=False)]
+        else:
+            two = rng.choice(len(self._files), 2, replace=False)
+            paths = [files[rng.integers(len(files))] for files in (self._files[n] for n in two)]
+        fixed, moving = (reader.image(path) for path in paths)
+        masks = [
+            None if self.masks is None else reader.mask(self.masks / path.name, path)
+            for path in paths
+        ]
+        labels = self.labels and [reader.labels(self.labels / path.name) for path in paths]
+        return TrainingPair(
+            name=" and ".join(path.name for path in paths),
+            fixed=fixed,
+            moving=moving,
+            fixed_mask=masks[0],
+            moving_mask=masks[1],
+            labels=(labels[0], labels[1]) if labels else None,
+            initial_transform=reader.initial_transform(
+                self.initial_transform, tuple(paths), fixed, moving, *masks
+            ),
+        )
+
+    @cached_property
+    def _files(self) -> list[list[Path]]:
+        """The files of each subject that has enough."""
+        if not self.images.is_dir():
+            raise ValueError(f"expected images to be a folder, got {self.images}")
+        found: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted(self.images.iterdir()):
+            match = re.search(self.subject, path.name)
+            if match and path.is_file():
+                found[match[1] if match.re.groups else match[0]].append(path)
+        first, end = self.subjects or (0, len(found))
+        if not 0 <= first <= end <= len(found):
+            raise ValueError(
+                f"expected subjects from 0 to {len(found)}, as many as are in {self.images}, got "
+                f"{self.subjects}"
+            )
+        least = 1 if self.pairs == "between" else 2
+        return [found[name] for name in sorted(found)[first:end] if len(found[name]) >= least]
+
+    @cached_property
+    def _reader(self) -> _Reader:
+        return _Reader()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomPairs:
+    """Synthetic pairs, see :mod:`itk_nephi.phantoms.pairs`.
+
+    Parameters
+    ----------
+    phantom : {"triangles_and_circles", "deformed_shape"}
+        What to draw.
+    count : int
+        How many pairs.
+    dimension, size, hollow
+        As for :func:`itk_nephi.phantoms.pairs.triangles_and_circles`.
+    motion : float
+        The largest displacement of a deformed shape, mm.
+    seed : int
+        Of the first pair; each next one has the next seed.
+    """
+
+    phantom: Literal["triangles_and_circles", "deformed_shape"]
+    count: int
+    dimension: int = 2
+    size: int = 64
+    hollow: bool = False
+    motion: float = 5.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"expected count of at least 1, got {self.count}")
+        _ = self[0]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> TrainingPair:
+        seed = self.seed + number
+        size, hollow = self.size, self.hollow
+        pair = (
+            pairs.triangles_and_circles(self.dimension, size=size, hollow=hollow, seed=seed)
+            if self.phantom == "triangles_and_circles"
+            else pairs.deformed_shape(
+                self.dimension, size=size, hollow=hollow, motion=self.motion, seed=seed
+            )
+        )
+        return TrainingPair(
+            name=f"phantom {seed}",
+            fixed=pair.fixed,
+            moving=pair.moving,
+            labels=(pair.fixed_labels, pair.moving_labels),
+            evaluation_landmarks=(pair.fixed_landmarks, pair.moving_landmarks)
+            if isinstance(pair, pairs.Phantom)
+            else None,
+            initial_transform=itk.TranslationTransform[itk.D, self.dimension].New(),
+        )
+
+
+def _check_kind(initial_transform: str) -> None:
+    if initial_transform not in KINDS:
+        raise ValueError(
+            f"expected initial_transform to be one of {', '.join(KINDS)}, got {initial_transform!r}"
+        )

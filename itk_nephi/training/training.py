@@ -1,0 +1,312 @@
+"""train(): many image pairs to a model that predicts the deformation of others."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from itk_nephi.io.errors import require_file
+from itk_nephi.io.staging import staged
+from itk_nephi.models.encoder import LatentCodeTable
+from itk_nephi.models.nephi import ModelSettings, NePhi
+from itk_nephi.models.serialization import save_model
+from itk_nephi.training.augmentation import Augmentation, TrainingExample, TrainingExamples
+from itk_nephi.training.batch_objective import PairsObjective
+from itk_nephi.training.datasets import PairSource
+from itk_nephi.training.settings import TrainingSettings
+from itk_nephi.training.validation import Scores, validate
+
+CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training stands after a step.
+
+    Parameters
+    ----------
+    done, total : int
+        Steps done and to do.
+    losses : dict of str to float
+        The terms of the objective, unweighted, and their weighted sum ``total``; over the pairs of
+        all devices.
+    scores : Scores or None
+        Of the validation, where this step had one.
+    """
+
+    done: int
+    total: int
+    losses: dict[str, float]
+    scores: Scores | None
+
+
+def train(
+    pairs: PairSource,
+    validation_pairs: PairSource,
+    model_settings: ModelSettings,
+    settings: TrainingSettings,
+    output: Path,
+    *,
+    augmentation: Augmentation | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    callback: Callable[[TrainingProgress], None] | None = None,
+) -> bool:
+    """Train a model on pairs, and leave the best, the last and a checkpoint in a folder.
+
+    The same settings and seed give the same model to the bit on a CPU, also when it was interrupted
+    and resumed. Several devices or nodes run the script that called this function again, once each,
+    as PyTorch's distributed data parallel training does, and share each step's pairs.
+
+    Parameters
+    ----------
+    pairs, validation_pairs : PairSource
+        What to train on, and what to judge the model by.
+    model_settings : ModelSettings
+        What the model is. Without an encoder each pair gets a free code of its own (an
+        auto-decoder).
+    settings : TrainingSettings
+        How it is trained.
+    output : Path
+        A folder for ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt`` and what
+        TensorBoard shows. Each file is written whole or not at all.
+    augmentation : Augmentation, optional
+        Random changes of the images; none when left out.
+    resume : bool
+        Go on from the folder's checkpoint.
+    device : str
+        ``"cpu"``, or ``"cuda"``.
+    callback : callable, optional
+        Called after every step, on the first device; may raise StopIteration to end it early.
+
+    Returns
+    -------
+    bool
+        Whether it was ended early, by Ctrl-C or ``callback``; then it can be resumed.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is missing, in the way, or was made with other settings.
+    RuntimeError
+        If the objective is no longer finite.
+    ImportError
+        If what ``pip install 'itk-nephi[train]'`` brings is missing.
+
+    References
+    ----------
+    Tian et al., NePhi, arXiv:2309.07322: the objective and Adam. Warm-up, decay, and separate
+    learning rates are ours.
+    """
+    augmentation = augmentation or Augmentation()
+    if model_settings.encoder is None and not augmentation.changes_nothing:
+        raise ValueError("expected no augmentation of pairs with codes of their own, got some")
+    fabric, writer_class = _engine(settings, device)
+    run = _Training(fabric, pairs, model_settings, settings, augmentation)
+    checkpoint = output / CHECKPOINT
+    if resume:
+        run.restore(checkpoint)
+    elif checkpoint.exists():
+        raise ValueError(f"expected a folder without {CHECKPOINT}, or to resume, got {output}")
+    fabric.barrier()
+    writer = writer_class(str(output), purge_step=run.done) if fabric.global_rank == 0 else None
+    stopped = False
+    with _interruptible() as stop:
+        while run.done < settings.steps and not stopped:
+            losses = run.take_step()
+            due = run.done % settings.validate_every == 0 or run.done == settings.steps
+            if writer is not None:
+                scores = None
+                if due:
+                    every = (validation_pairs[n] for n in range(len(validation_pairs)))
+                    scores = validate(run.model, every, fabric.device)
+                    if scores.merit > run.best:
+                        run.best = scores.merit
+                        save_model(output / BEST, run.model)
+                _write_scalars(writer, run.done, losses, scores)
+                try:
+                    if callback is not None:
+                        callback(TrainingProgress(run.done, settings.steps, losses, scores))
+                except StopIteration:
+                    stop.set()
+            told = torch.tensor(float(stop.is_set()))
+            stopped = bool(fabric.all_reduce(told, reduce_op="sum") > 0)
+            if writer is not None and (due or stopped):
+                save_model(output / LAST, run.model)
+                run.save(checkpoint)
+    if writer is not None:
+        writer.close()
+    return stopped
+
+
+class _Training:
+    """A training between two steps, which a checkpoint holds."""
+
+    def __init__(
+        self,
+        fabric: Any,
+        pairs: PairSource,
+        model_settings: ModelSettings,
+        settings: TrainingSettings,
+        augmentation: Augmentation,
+    ) -> None:
+        generator = torch.Generator().manual_seed(settings.seed)
+        self.model = NePhi(model_settings, generator)
+        codes = None
+        if model_settings.encoder is None:
+            codes = LatentCodeTable(
+                len(pairs), model_settings.field, model_settings.bounds, generator
+            )
+        self.objective = PairsObjective(self.model, codes, settings)
+        weights = [*self.model.field.parameters(), *self.model.inverse_field.parameters()]
+        rest = {id(weight) for weight in weights}
+        others = [values for values in self.objective.parameters() if id(values) not in rest]
+        self.optimizer = torch.optim.Adam([{"params": weights}, {"params": others}])
+        self.rates = (settings.network_learning_rate, settings.code_learning_rate)
+        self.done, self.best = 0, -math.inf
+        self._fabric, self._settings = fabric, settings
+        self._samples = TrainingExamples(pairs, model_settings, augmentation, settings.seed)
+        self._objective_of_all, self._optimizer_of_all = fabric.setup(
+            self.objective, self.optimizer
+        )
+        described = {"model": model_settings, "pairs": pairs, "augmentation": augmentation}
+        self._what = {name: repr(value) for name, value in (described | asdict(settings)).items()}
+
+    def take_step(self) -> dict[str, float]:
+        """Take a step, and return the losses before it, averaged over the pairs of all devices."""
+        settings, fabric = self._settings, self._fabric
+        self.objective.train()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * settings.learning_rate(self.done)
+        found = []
+        for part in range(settings.accumulate):
+            turn = self.done * settings.accumulate + part
+            batch = self._batch(turn * fabric.world_size + fabric.global_rank)
+            last = part == settings.accumulate - 1
+            with fabric.no_backward_sync(self._objective_of_all, enabled=not last):
+                losses = self._objective_of_all(*batch)
+                fabric.backward(losses["total"] / settings.accumulate)
+            found.append(torch.stack(list(losses.values())).detach())
+        values = fabric.all_reduce(torch.stack(found).mean(dim=0), reduce_op="mean")
+        told = dict(zip(losses, values.tolist(), strict=True))
+        for name, value in told.items():
+            if not math.isfinite(value):
+                raise RuntimeError(
+                    f"the training diverged at step {self.done + 1}, where {name} is {value}; try "
+                    "smaller learning rates or a larger gradicon_weight"
+                )
+        self._optimizer_of_all.step()
+        self._optimizer_of_all.zero_grad()
+        self.done += 1
+        return told
+
+    def _batch(self, number: int) -> tuple[TrainingExample, Tensor, Tensor]:
+        """Return a batch: its images, the numbers of its pairs, and its points."""
+        settings, bounds = self._settings, torch.tensor(self.model.settings.bounds)
+        every = range(number * settings.batch_size, (number + 1) * settings.batch_size)
+        shape = (2, settings.points, len(bounds))
+        coords = []
+        for index in every:
+            state = np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(state[0]))
+            coords.append((2 * torch.rand(shape, generator=generator) - 1) * bounds)
+        images = zip(*(self._samples[index] for index in every), strict=True)
+        device = self._fabric.device
+        return (
+            TrainingExample(*(torch.stack(values).to(device) for values in images)),
+            torch.tensor([self._samples.number_of_pair(index) for index in every], device=device),
+            torch.stack(coords).to(device),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {
+            "what": self._what,
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+            "best": self.best,
+        }
+        with staged(path.parent, "output") as stage:
+            torch.save(state, stage / path.name)
+
+    def restore(self, path: Path) -> None:
+        """Go back to where a checkpoint was written."""
+        require_file(path, "the checkpoint")
+        try:
+            state = torch.load(path, map_location=self._fabric.device, weights_only=True)
+            what = state["what"]
+        except Exception as error:  # torch raises what its unpickler and archive reader do
+            raise ValueError(f"expected a checkpoint of a training, got {path}: {error}") from error
+        changed = [name for name, value in self._what.items() if what.get(name) != value]
+        if changed:
+            raise ValueError(
+                f"expected the settings of the checkpoint {path}, got other {', '.join(changed)}"
+            )
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.best = state["done"], state["best"]
+
+
+def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:
+    """Return what runs the steps on all devices, and the class that writes for TensorBoard."""
+    try:
+        from lightning_fabric import Fabric
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            f"training needs what `pip install 'itk-nephi[train]'` brings: {error}"
+        ) from error
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"expected device to be cpu or cuda, got {device!r}")
+    if device == "cuda" and torch.cuda.device_count() < settings.devices:
+        raise ValueError(
+            f"expected {settings.devices} GPUs, got {torch.cuda.device_count()} that torch finds"
+        )
+    several = settings.devices * settings.nodes > 1
+    fabric = Fabric(
+        accelerator=device,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy="ddp" if several else "auto",
+    )
+    fabric.launch()
+    return fabric, SummaryWriter
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that a step is taken whole; the second interrupts."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    usual = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _write_scalars(writer: Any, step: int, losses: dict[str, float], scores: Scores | None) -> None:
+    for name, value in losses.items():
+        writer.add_scalar(f"loss/{name}", value, step)
+    for name, value in (asdict(scores) if scores else {}).items():
+        if value is not None:
+            writer.add_scalar(f"validation/{name}", value, step)

@@ -1,0 +1,201 @@
+"""One picture of a registration: what went in, what came out, and how it got there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from itk_nephi.spatial.domain import Array, ImageDomain, image_like
+from itk_nephi.spatial.transforms import jacobians
+from itk_nephi.visualization import slices
+from itk_nephi.visualization.palette import DIMMED, OUTLINE, VOLUME
+from itk_nephi.visualization.planes import Plane
+from itk_nephi.visualization.plots import Progress, draw_losses
+
+TILES = 8
+"""How many tiles a checkerboard has along the longest side."""
+
+EDGES = {
+    "left": (0.03, 0.5, "left", "center"),
+    "right": (0.97, 0.5, "right", "center"),
+    "top": (0.5, 0.97, "center", "top"),
+    "bottom": (0.5, 0.03, "center", "bottom"),
+}
+"""Where in a picture, from 0 to 1, the letter of an edge is, and how it is aligned."""
+
+
+def draw_overview(
+    fixed: Any,
+    moving: Any,
+    fixed_to_moving: Any,
+    initial_transform: Any,
+    history: Sequence[Progress],
+    *,
+    fixed_mask: Any = None,
+) -> Figure:
+    """Draw a registration: images before and after, checkerboards, grid, volume change, losses.
+
+    Of a 3D image the coronal slice of its grid closest to the middle of the mask is drawn, the one
+    with which the report starts; which way is up is that of
+    :class:`itk_nephi.visualization.planes.Plane`.
+
+    Parameters
+    ----------
+    fixed, moving : itk.Image
+        The scalar images.
+    fixed_to_moving : itk.CompositeTransform
+        The result; its last parts are the initial transform.
+    initial_transform : itk.Transform
+        The initial transform, fixed to moving.
+    history : sequence of Progress
+        The losses of each step; may be empty.
+    fixed_mask : itk.Image, optional
+        On the grid of ``fixed``; outlined.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not known to pyplot; ``savefig`` writes it.
+    """
+    plane = Plane.coronal(ImageDomain.of(fixed).canonical())
+    mask = None if fixed_mask is None else slices.ordered(fixed_mask)
+    index = plane.indices[plane.start(mask)]
+    outline = [] if mask is None else slices.outline(plane, plane.cut(mask, index))
+    target = plane.cut(slices.ordered(fixed), index)
+    before = _resampled(moving, initial_transform, plane, index)
+    after = _resampled(moving, fixed_to_moving, plane, index)
+    window = slices.window(after)
+    fixed_picture = slices.picture(plane, target, slices.window(target))
+    moving_pictures = [_picture(plane, values, window) for values in (before, after)]
+
+    width, height = plane.size
+    figure_height = float(np.clip(8 * height / width + 1.6, 7, 13))
+    figure = Figure(figsize=(18, figure_height), dpi=110, layout="constrained")
+    panels = figure.subplots(2, 4)
+    for axes, picture, title in zip(
+        panels[0],
+        (fixed_picture, *moving_pictures),
+        ("fixed image", "moving image, initial transform only", "moving image, registered"),
+        strict=False,
+    ):
+        _show(axes, plane, picture, title)
+        _draw_outline(axes, outline)
+    for axes, picture, when in zip(panels[1], moving_pictures, ("before", "after"), strict=False):
+        board = _checkerboard(fixed_picture, picture)
+        _show(axes, plane, board, f"checkerboard of fixed and moving: {when}")
+    grid = slices.Grid(plane, fixed_to_moving, initial_transform, [index])
+    _show(panels[1, 2], plane, DIMMED * fixed_picture, "grid deformed by the field")
+    _draw_grid(panels[1, 2], grid)
+    points = plane.even_points(index, target.shape)
+    determinants = np.linalg.det(jacobians(fixed_to_moving, points)).reshape(target.shape)
+    _draw_log_jacobian(panels[1, 3], plane, determinants)
+    _draw_outline(panels[1, 3], outline)
+    draw_losses(panels[0, 3], history)
+
+    notes = [f"{plane.name}, {plane.position(index)}"] if plane.position(index) else []
+    notes += ["blue line: fixed mask"] if outline else []
+    figure.suptitle("  |  ".join([*notes, "striped: outside the moving image"]), fontsize=9)
+    return figure
+
+
+def _resampled(image: Any, transform: Any, plane: Plane, index: int) -> Array:
+    """Return an image at the voxels of a slice, moved by a transform; NaN outside the image."""
+    domain = plane.domain
+    size, corner = list(domain.size), np.zeros(domain.dimension)
+    if plane.across is not None:
+        size[plane.across], corner[plane.across] = 1, index
+    slab = itk.resample_image_filter(
+        image_like(image, np.asarray(image, dtype=np.float32)),
+        transform=transform,
+        size=size,
+        output_spacing=domain.spacing,
+        output_origin=domain.points_from_index(corner).tolist(),
+        output_direction=itk.matrix_from_array(np.array(domain.direction)),
+        default_pixel_value=float("nan"),
+    )
+    return plane.cut(np.asarray(slab, dtype=float), 0)
+
+
+def _picture(plane: Plane, values: Array, window: slices.Window) -> slices.Bytes:
+    """Return a slice in gray, striped where a value is NaN."""
+    outside = np.isnan(values)
+    return slices.shaded(slices.picture(plane, np.where(outside, 0, values), window), outside)
+
+
+def _checkerboard(first: slices.Bytes, second: slices.Bytes) -> slices.Bytes:
+    tile = max(1, max(first.shape) // TILES)
+    rows, columns = np.indices(first.shape) // tile
+    return np.where((rows + columns) % 2 == 0, first, second)
+
+
+def _show(axes: Axes, plane: Plane, picture: npt.NDArray[Any], title: str) -> None:
+    """Draw a picture so that data coordinates are places; add a scale bar and letters."""
+    width, height = plane.size
+    extent = (0, width, height, 0)
+    axes.imshow(picture, "gray", extent=extent, interpolation="nearest", vmin=0, vmax=255)
+    axes.set(title=title, xticks=[], yticks=[])
+    light: dict[str, Any] = {
+        "color": "w",
+        "path_effects": [withStroke(linewidth=3, foreground="k")],
+    }
+    for edge, (x, y, horizontal, vertical) in EDGES.items():
+        axes.text(
+            x,
+            y,
+            plane.letters[edge],
+            horizontalalignment=horizontal,
+            verticalalignment=vertical,
+            transform=axes.transAxes,
+            **light,
+        )
+    start = 0.03 * width
+    end = start + plane.scale_bar / plane.extent[0] * width
+    axes.plot([start, end], [0.96 * height] * 2, linewidth=1.5, solid_capstyle="butt", **light)
+    axes.text(start, 0.95 * height, f"{plane.scale_bar:g} mm", fontsize=8, va="bottom", **light)
+
+
+def _draw_outline(axes: Axes, outline: Sequence[Array]) -> None:
+    axes.add_collection(LineCollection(outline, colors=OUTLINE, linewidths=0.9), autolim=False)
+
+
+def _draw_grid(axes: Axes, grid: slices.Grid) -> None:
+    places, distances = grid.lines(0)
+    lines = LineCollection(
+        list(np.stack([places[:, :-1], places[:, 1:]], axis=2).reshape(-1, 2, 2)),
+        array=distances.ravel(),
+        cmap=ListedColormap(slices.shades()),
+        linewidths=1.3,
+    )
+    lines.set_clim(0, grid.largest or 1.0)
+    axes.add_collection(lines, autolim=False)
+    _color_bar(axes, lines, "displacement, mm")
+
+
+def _draw_log_jacobian(axes: Axes, plane: Plane, determinants: Array) -> None:
+    limit = slices.volume_limit(determinants)
+    picture = slices.volume_picture(plane, determinants, limit)
+    _show(axes, plane, picture, "logarithm of the Jacobian determinant")
+    folded = np.mean(~(determinants > 0))
+    note = f"folds (striped): {folded:.2%}" if folded else "no folds in this slice"
+    box = {"facecolor": "w", "linewidth": 0}
+    axes.text(0.97, 0.03, note, ha="right", fontsize=8, bbox=box, transform=axes.transAxes)
+    colors = ScalarMappable(Normalize(-limit, limit), VOLUME)
+    _color_bar(axes, colors, "< 0: compressed, > 0: expanded")
+
+
+def _color_bar(axes: Axes, mappable: Any, label: str) -> None:
+    figure = axes.get_figure()
+    if figure is not None:
+        bar = figure.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02)
+        bar.set_label(label, fontsize=8)
+        bar.ax.tick_params(labelsize=7)

@@ -1,0 +1,254 @@
+"""The report of a registration: one page that holds all it shows and opens anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.evaluation import metrics
+from itk_nephi.evaluation.statistics import statistics
+from itk_nephi.io.pair_files import Case
+from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.spatial.transforms import transform_points
+from itk_nephi.visualization import plots, slices
+from itk_nephi.visualization.pages import render
+from itk_nephi.visualization.palette import DISTANCE, VOLUME
+from itk_nephi.visualization.planes import Plane
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """What a method made of an image pair.
+
+    Parameters
+    ----------
+    name : str
+        What the report calls it.
+    warped : itk.Image
+        The moving image on the fixed grid.
+    fixed_to_moving : itk.Transform
+        Maps points of fixed to moving space.
+    moving_to_fixed : itk.Transform, optional
+        Its approximate inverse.
+    determinants : itk.Image, optional
+        Jacobian determinants of ``fixed_to_moving`` on the fixed grid.
+    """
+
+    name: str
+    warped: Any
+    fixed_to_moving: Any
+    moving_to_fixed: Any = None
+    determinants: Any = None
+
+
+def render_report(
+    case: Case,
+    outcomes: Sequence[MethodResult],
+    before: MethodResult,
+    findings: dict[str, Any],
+    *,
+    history: Sequence[plots.Progress] = (),
+    comparison: dict[str, Any] | None = None,
+) -> str:
+    """Return a page that shows how a registration went.
+
+    Parameters
+    ----------
+    case : Case
+        What was registered.
+    outcomes : sequence of Outcome
+        The first one is what the page is about; it can be looked at beside the others.
+    before : Outcome
+        The initial transform alone.
+    findings : dict
+        What metrics.json holds of the first outcome.
+    history : sequence of Progress
+        The losses of each step.
+    comparison : dict, optional
+        What comparison.json holds.
+
+    Returns
+    -------
+    str
+        HTML that needs nothing else: no file, no network.
+    """
+    first = outcomes[0]
+    errors: dict[str, Array] = {}
+    if case.evaluation_landmarks is not None:
+        identity = itk.IdentityTransform[itk.D, case.dimension].New()
+        transforms = {"as stored": identity}
+        transforms |= {outcome.name: outcome.fixed_to_moving for outcome in (before, *outcomes)}
+        errors = {
+            name: metrics.landmark_errors(transform, *case.evaluation_landmarks)
+            for name, transform in transforms.items()
+        }
+    rows = (comparison or {}).get("methods", [])
+    return render(
+        "report.html",
+        fixed_name=Path(case.paths["fixed"]).name,
+        moving_name=Path(case.paths["moving"]).name,
+        name=first.name,
+        before=before.name,
+        viewer=_viewer(case, outcomes, before),
+        findings=findings,
+        errors=errors,
+        statistics={name: statistics(values) for name, values in errors.items()},
+        landmark_plot=plots.landmark_errors(errors, first.name) if errors else None,
+        loss_plot=plots.losses(history) if history else None,
+        methods=rows,
+        method_plot=plots.methods(rows) if rows else None,
+        settings=_flat(findings.get("settings", {})),
+        warnings=_warnings(findings),
+    )
+
+
+def _viewer(case: Case, outcomes: Sequence[MethodResult], before: MethodResult) -> dict[str, Any]:
+    """Return what the script of the page shows: the slices of each plane, and their legends."""
+    first, shown = outcomes[0], [before, *outcomes]
+    domain = ImageDomain.of(case.fixed).canonical()
+    planes = Plane.all_of(domain)
+    mask = None if case.fixed_mask is None else slices.ordered(case.fixed_mask) != 0
+    pixels = sum(len(plane.indices) * plane.size[0] * plane.size[1] for plane in planes)
+    maps = [_Maps(plane, pixels, case, shown) for plane in planes]
+    grids = [slices.Grid(plane, first.fixed_to_moving, before.fixed_to_moving) for plane in planes]
+    farthest = max(grid.largest for grid in grids)
+    consistency = _limit([m.consistency for m in maps if m.consistency is not None])
+    determinants = None if first.determinants is None else slices.ordered(first.determinants)
+    volume = 0.0 if determinants is None else slices.volume_limit(determinants)
+
+    images = [slices.ordered(image) for image in (case.fixed, *(one.warped for one in shown))]
+    windows = [slices.window(images[0])] + [slices.window(images[-1])] * len(shown)
+    pictures: list[slices.Bytes] = []
+    result: list[dict[str, Any]] = []
+    for plane, map_, grid in zip(planes, maps, grids, strict=True):
+        entries = []
+        for number, index in enumerate(plane.indices):
+            for image, window, outside in zip(images, windows, [None, *map_.outside], strict=True):
+                gray = slices.picture(plane, plane.cut(image, index), window)
+                pictures.append(gray if outside is None else slices.shaded(gray, outside[number]))
+            outline = [] if mask is None else slices.outline(plane, plane.cut(mask, index))
+            entry: dict[str, Any] = {
+                "position": plane.position(index),
+                "grid": grid.paths(number, farthest),
+                "volume": None,
+                "consistency": None,
+                "folds": 0,
+                "outline": "".join(map(slices.path, outline)),
+                "landmarks": map_.landmarks(index),
+            }
+            if determinants is not None:
+                cut = plane.cut(determinants, index)
+                entry["folds"] = int((~(cut > 0)).sum())
+                pictures.append(slices.volume_picture(plane, cut, volume))
+            if map_.consistency is not None:
+                colors = slices.colored(map_.consistency[number] / consistency, DISTANCE)
+                entry["consistency"] = slices.exact(colors)
+            entries.append(entry)
+        result.append(
+            {
+                "name": plane.name,
+                "extent": plane.extent,
+                "size": plane.size,
+                "letters": plane.letters,
+                "bar": plane.scale_bar,
+                "start": plane.start(mask),
+                "slices": entries,
+            }
+        )
+    addresses = iter(slices.encoded(pictures))
+    for described in result:
+        for entry in described["slices"]:
+            entry["pictures"] = [next(addresses) for _ in images]
+            if determinants is not None:
+                entry["volume"] = next(addresses)
+    return {
+        "planes": result,
+        "names": [one.name for one in shown],
+        "shades": slices.shades(),
+        "farthest": farthest,
+        "consistency": consistency,
+        "volume": float(np.exp(volume)),
+        "volume_word": "Volume" if domain.dimension == 3 else "Area",
+        "has_volume": determinants is not None,
+        "has_consistency": maps[0].consistency is not None,
+        "has_outline": mask is not None,
+        "has_landmarks": case.evaluation_landmarks is not None
+        and first.moving_to_fixed is not None,
+        "bars": {"volume": slices.color_bar(VOLUME), "distance": slices.color_bar(DISTANCE)},
+    }
+
+
+class _Maps:
+    """What transforms say at coarse points of all slices of a plane, and at the landmarks."""
+
+    def __init__(
+        self, plane: Plane, pixels: int, case: Case, shown: Sequence[MethodResult]
+    ) -> None:
+        first = shown[1]
+        sampling = slices.SliceSampling(plane, pixels)
+        points = sampling.points()
+        moving_domain = ImageDomain.of(case.moving)
+        moved = [transform_points(one.fixed_to_moving, points) for one in shown]
+        self.outside = [sampling.slices(~moving_domain.contains(places)) for places in moved]
+        self.consistency: npt.NDArray[Any] | None = None
+        self._plane = plane
+        self._fixed = self._back = np.empty((0, case.dimension))
+        if first.moving_to_fixed is not None:
+            back = transform_points(first.moving_to_fixed, moved[1])
+            self.consistency = sampling.slices(np.linalg.norm(back - points, axis=1))
+            if case.evaluation_landmarks is not None:
+                self._fixed, moving = case.evaluation_landmarks
+                self._back = transform_points(first.moving_to_fixed, moving)
+
+    def landmarks(self, index: int) -> str:
+        """Return the marks of the landmarks to which a slice is the closest."""
+        plane = self._plane
+        near = np.ones(len(self._fixed), bool)
+        if plane.across is not None:
+            place = plane.domain.index_from_points(self._fixed)[:, plane.across]
+            indices = np.array(plane.indices)
+            near = indices[np.abs(place[:, None] - indices).argmin(axis=1)] == index
+        return slices.marks(plane.places(self._fixed[near]), plane.places(self._back[near]))
+
+
+def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
+    """Return what nearly all values are below, more than 0."""
+    values = np.concatenate([part.ravel() for part in parts] or [np.zeros(1)])
+    return max(float(np.percentile(values, 99)), 1e-6)
+
+
+def _warnings(findings: dict[str, Any]) -> list[str]:
+    """Say what a reader should not overlook."""
+    found = []
+    if findings.get("interrupted"):
+        found.append(f"The registration was interrupted after step {findings['steps']}.")
+    if findings.get("folding_fraction"):
+        found.append(
+            f"The transform folds in {findings['folding_fraction']:.3%} of the "
+            f"{findings['measured_in']}."
+        )
+    errors = findings.get("landmark_error_mm")
+    if errors and errors["after"]["mean"] > errors["before"]["mean"]:
+        found.append("Landmarks are farther apart than with the initial transform alone.")
+    similarity = findings.get("similarity")
+    if similarity and similarity["after"] < similarity["before"]:
+        found.append("The images are less alike than with the initial transform alone.")
+    return found
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as one level of text."""
+    result: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            result |= _flat(value, f"{prefix}{name}.")
+        else:
+            listed = isinstance(value, (list, tuple))
+            result[prefix + name] = ", ".join(map(str, value)) if listed else str(value)
+    return result

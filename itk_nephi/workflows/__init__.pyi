@@ -1,0 +1,15 @@
+__all__ = [
+    "METHODS",
+    "BatchSettings",
+    "MethodInput",
+    "PairOutcome",
+    "compare_pair",
+    "compare_pairs",
+    "run_batch",
+    "run_method",
+]
+
+from .batch import BatchSettings, PairOutcome, run_batch
+from .comparison import compare_pair, compare_pairs, run_method
+from .method_input import MethodInput
+from .methods import METHODS

@@ -1,0 +1,304 @@
+"""Many pairs with the same settings: one folder each, whole or not there, and a summary."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import itk
+
+from itk_nephi.fields.threads import torch_threads
+from itk_nephi.io.errors import plain_words
+from itk_nephi.io.pair_files import Case
+from itk_nephi.io.pair_table import PairPaths
+from itk_nephi.io.transforms import read_transform
+from itk_nephi.registration import pairwise
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.workflows import outputs
+from itk_nephi.workflows.parallel import run_parallel
+
+RECORD = "batch.json"
+"""The file that makes a pair's folder complete: what it was made from, and its warnings."""
+
+_UNFINISHED = ".itk-nephi-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """What all pairs of a batch have in common.
+
+    Parameters
+    ----------
+    registration : RegistrationSettings
+        How each pair is registered.
+    initial_transform : str
+        The kind of initial transform of the pairs whose row names none.
+    device : str
+        What torch calls it.
+    seed : int
+        The seed of each pair.
+    threads : int
+        Threads that compute a pair. Their number changes the last bits of a result, so it is part
+        of the settings, whatever the number of pairs at a time.
+
+    Raises
+    ------
+    ValueError
+        If there is not at least one thread.
+    """
+
+    registration: RegistrationSettings
+    initial_transform: str = "affine"
+    device: str = "cpu"
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"expected at least one thread, got {self.threads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOutcome:
+    """How a pair ended.
+
+    Parameters
+    ----------
+    pair : PairRow
+        Which one.
+    reason : str
+        Why it failed; empty if it did not.
+    earlier : bool
+        Whether an earlier run had done it.
+    seconds : float
+        What it took now.
+    """
+
+    pair: PairPaths
+    reason: str = ""
+    earlier: bool = False
+    seconds: float = 0.0
+
+
+def run_batch(
+    pairs: Sequence[PairPaths],
+    output: Path,
+    settings: BatchSettings,
+    *,
+    jobs: int = 1,
+    dask: str | None = None,
+) -> Iterator[PairOutcome]:
+    """Register pairs, each into the folder of its name; what is done already is not done again.
+
+    Parameters
+    ----------
+    pairs : sequence of PairRow
+        What to register, see :func:`itk_nephi.io.pair_table.read_pair_table`.
+    output : Path
+        Where the folders go. A folder appears when it is complete.
+    settings : BatchSettings
+        How. A pair whose folder was made with other settings, files or versions is done anew.
+    jobs : int
+        How many pairs at a time, each in a process of its own if more than one.
+    dask : str, optional
+        The address of a Dask scheduler whose workers see the same files and have one thread each,
+        to compute there instead.
+
+    Yields
+    ------
+    Outcome
+        One for each pair, as they end. The results do not depend on ``jobs`` and ``dask``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not what it should be, another batch writes to the folder, or it holds
+        what no batch has made under the name of a pair.
+    ImportError
+        If distributed is needed and not installed.
+    """
+    if jobs < 1:
+        raise ValueError(f"expected at least one job, got {jobs}")
+    output = output.absolute()
+    foreign = [
+        pair.name
+        for pair in pairs
+        if (output / pair.name).exists() and not (output / pair.name / RECORD).is_file()
+    ]
+    if foreign:
+        raise ValueError(
+            f"expected {output} to hold nothing of a pair's name but what a batch has made, got "
+            + ", ".join(foreign)
+        )
+    with _alone(output):
+        if jobs == 1 and dask is None:
+            for pair in pairs:
+                yield run_pair(pair, output, settings)
+        else:
+            compute = partial(run_pair, output=output, settings=settings)
+            for pair, outcome in run_parallel(compute, pairs, min(jobs, len(pairs)), dask):
+                reason = "its process was killed again and again, perhaps for lack of memory"
+                yield outcome or PairOutcome(pair=pair, reason=reason)
+
+
+def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutcome:
+    """Register one pair into its folder, unless it is there; see :func:`run_batch`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If interrupted; nothing of the pair is kept.
+    """
+    start = time.perf_counter()
+    folder = output / pair.name
+    try:
+        digest = _digest(pair, settings)
+        earlier = _recorded_digest(folder) == digest
+        if not earlier:
+            with _stage(output) as stage:
+                with _threads(settings.threads), warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always", UserWarning)
+                    _register(pair, stage, settings)
+                record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
+                (stage / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+                _put(stage, folder, digest)
+    except Exception as error:
+        reason = plain_words(error)
+        return PairOutcome(pair=pair, reason=reason, seconds=time.perf_counter() - start)
+    return PairOutcome(pair=pair, earlier=earlier, seconds=time.perf_counter() - start)
+
+
+def _register(pair: PairPaths, stage: Path, settings: BatchSettings) -> None:
+    start = time.perf_counter()
+    case = Case.read(
+        pair.fixed,
+        pair.moving,
+        pair.fixed_mask,
+        pair.moving_mask,
+        pair.evaluation_landmarks,
+        pair.labels,
+        guide_landmarks=pair.guide_landmarks,
+    )
+    initial_transform: Any = pair.initial_transform or settings.initial_transform
+    if "initial_transform" in pair.files:
+        initial_transform = read_transform(
+            pair.files["initial_transform"], "initial_transform", case.dimension
+        )
+    seconds = {"read": time.perf_counter() - start}
+    result = pairwise.register(
+        case.fixed,
+        case.moving,
+        fixed_mask=case.fixed_mask,
+        moving_mask=case.moving_mask,
+        guide_landmarks=case.guide_landmarks,
+        initial_transform=initial_transform,
+        settings=settings.registration,
+        device=settings.device,
+        seed=settings.seed,
+    )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    seconds["register"] = time.perf_counter() - start - seconds["read"]
+    outputs.write(
+        stage,
+        case,
+        result,
+        seconds=seconds,
+        device=settings.device,
+        initial_transform=pair.initial_transform or settings.initial_transform,
+    )
+
+
+@contextmanager
+def _stage(output: Path) -> Iterator[Path]:
+    """Make a folder for what is not finished, and remove it if it has not become another."""
+    stage = output / f"{_UNFINISHED}{uuid4().hex}"
+    stage.mkdir()
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _put(stage: Path, folder: Path, digest: str) -> None:
+    """Rename a complete folder, in place of one that was made otherwise."""
+    if _recorded_digest(folder) not in (None, digest):
+        with _stage(folder.parent) as old:
+            folder.rename(old / folder.name)
+    try:
+        stage.rename(folder)
+    except OSError:
+        if _recorded_digest(folder) != digest:  # else a worker that was given up was quicker
+            raise
+
+
+def _digest(pair: PairPaths, settings: BatchSettings) -> str:
+    """Return the checksum of all that decides on a result."""
+    parts = asdict(settings) | {
+        "files": {column: _checksum(path) for column, path in pair.files.items()},
+        "initial_transform": "initial_transform" not in pair.files
+        and (pair.initial_transform or settings.initial_transform),
+        "versions": [importlib.metadata.version(name) for name in ("itk-nephi", "itk", "torch")],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recorded_digest(folder: Path) -> str | None:
+    try:
+        digest: str = json.loads((folder / RECORD).read_text(encoding="utf-8"))["digest"]
+    except FileNotFoundError:
+        return None
+    return digest
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute on this many threads, in torch and ITK."""
+    usual = itk.MultiThreaderBase.GetGlobalDefaultNumberOfThreads()
+    itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(count)
+    try:
+        with torch_threads(count):
+            yield
+    finally:
+        itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(usual)
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Make a folder, let no other batch write to it, and clear what was not finished."""
+    output.mkdir(parents=True, exist_ok=True)
+    lock = os.open(output, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(f"expected no other batch that writes to {output}, got one") from None
+    try:
+        _clear(output)
+        yield
+        _clear(output)
+    finally:
+        os.close(lock)
+
+
+def _clear(output: Path) -> None:
+    for left in output.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)

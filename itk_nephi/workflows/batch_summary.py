@@ -1,0 +1,79 @@
+"""The summary of a batch: a table, and a page to look at."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from itk_nephi.io.staging import staged
+from itk_nephi.visualization.pages import render
+from itk_nephi.workflows.batch import RECORD, PairOutcome
+
+NUMBERS = {
+    "similarity_before": ("similarity", "before"),
+    "similarity_after": ("similarity", "after"),
+    "landmark_error_before_mm": ("landmark_error_mm", "before", "mean"),
+    "landmark_error_after_mm": ("landmark_error_mm", "after", "mean"),
+    "dice_before": ("dice", "before"),
+    "dice_after": ("dice", "after"),
+    "folding_fraction": ("folding_fraction",),
+    "inverse_consistency_error_mm": ("inverse_consistency_error_mm", "mean"),
+    "seconds": ("seconds", "total"),
+}
+"""Columns of the summary, and where metrics.json has them; the mean where it has several."""
+
+
+def write_summary(output: Path, outcomes: Sequence[PairOutcome]) -> None:
+    """Write summary.csv and summary.html of a batch, one row a pair in the table's order.
+
+    Parameters
+    ----------
+    output : Path
+        The folder with the pairs' folders.
+    outcomes : sequence of Outcome
+        How the pairs ended.
+    """
+    rows = [_row(output, outcome) for outcome in sorted(outcomes, key=lambda o: o.pair.row)]
+    with staged(output, "--output") as stage:
+        with (stage / "summary.csv").open("w", newline="", encoding="utf-8") as file:
+            columns = ["row", "name", "status", *NUMBERS, "remarks"]
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        (stage / "summary.html").write_text(_page(rows), encoding="utf-8")
+
+
+def _row(output: Path, outcome: PairOutcome) -> dict[str, Any]:
+    row = {"row": outcome.pair.row, "name": outcome.pair.name}
+    if outcome.reason:
+        return row | {"status": "failed", "remarks": outcome.reason}
+    folder = output / outcome.pair.name
+    metrics, record = (
+        json.loads((folder / file).read_text(encoding="utf-8")) for file in ("metrics.json", RECORD)
+    )
+    numbers = {name: _number(metrics, keys) for name, keys in NUMBERS.items()}
+    return (
+        row
+        | {"status": "done", "remarks": "; ".join(record["warnings"])}
+        | {name: value for name, value in numbers.items() if value is not None}
+    )
+
+
+def _number(metrics: Any, keys: Sequence[str]) -> float | None:
+    for key in keys:
+        if metrics is not None:
+            metrics = metrics.get(key)
+    if isinstance(metrics, Mapping):
+        return fmean(metrics.values())
+    return None if metrics is None else float(metrics)
+
+
+def _page(rows: Sequence[Mapping[str, Any]]) -> str:
+    done = [row for row in rows if row["status"] == "done"]
+    values = {name: [row[name] for row in done if name in row] for name in NUMBERS}
+    means = {name: fmean(known) for name, known in values.items() if known}
+    return render("batch.html", rows=rows, done=done, means=means)

@@ -1,0 +1,39 @@
+"""Where results come from: checksums of the inputs, versions of the software."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+from itk_nephi.workflows.methods import METHODS
+
+
+def sha256(path: Path) -> str:
+    """Return the checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def without_nan(value: Any) -> Any:
+    """Replace what JSON cannot hold by null."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def find_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that registered."""
+    packages = ["itk-nephi", "itk", "torch", "numpy"]
+    packages += sorted({package for _, package in METHODS.values() if package})
+    installed = {
+        distribution.metadata["Name"].lower().replace("_", "-"): distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
+    found = {name: installed.get(name.lower().replace("_", "-")) for name in packages}
+    return {"python": platform.python_version()} | {n: v for n, v in found.items() if v}

@@ -1,0 +1,124 @@
+"""Options of `itk-nephi register` that say how long it may take, and what it needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import itk
+import pytest
+from support.command_line import assert_fails, run
+from typer.testing import Result
+
+from itk_nephi.cli.options import Preset, registration_settings
+from itk_nephi.phantoms.pairs import deformed_shape
+from itk_nephi.registration import pairwise
+from itk_nephi.registration.result import Progress
+from itk_nephi.registration.settings import RegistrationSettings
+
+QUICK = ["--steps", 3, "--points", 100, "--initial-transform", "identity"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    shape = deformed_shape(2, size=24, motion=2, seed=1)
+    for name in ("fixed", "moving"):
+        itk.imwrite(getattr(shape, name), str(folder / f"{name}.nrrd"))
+    return folder
+
+
+def register(inputs: Path, output: Path, *options: Any) -> Result:
+    images = (inputs / "fixed.nrrd", inputs / "moving.nrrd")
+    return run("register", *images, "-o", output, *QUICK, *options)
+
+
+def changed_settings(preset: Preset, **changes: Any) -> RegistrationSettings:
+    return registration_settings(preset, smoothing_sigmas=None, elastix_parameters=None, **changes)
+
+
+def test_single_options_change_a_preset() -> None:
+    for preset, expected in (
+        (Preset.fast, RegistrationSettings.preset("fast")),
+        (Preset.default, RegistrationSettings()),
+        (Preset.accurate, RegistrationSettings.preset("accurate")),
+    ):
+        assert RegistrationSettings.preset(preset) == expected
+        assert changed_settings(preset, steps=None) == expected
+        changed = changed_settings(preset, steps=7, points=None, gradicon_weight=0.25)
+        assert (changed.steps, changed.points) == (7, expected.points)
+        assert changed.gradicon_weight == 0.25
+    assert changed_settings(Preset.fast, points=100).regularizer_points == 100
+
+
+def test_the_help_tells_what_the_presets_are() -> None:
+    text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
+    fast, accurate = RegistrationSettings.preset("fast"), RegistrationSettings.preset("accurate")
+    assert f"fast: {fast.steps} steps of each level, {fast.points} points" in text
+    assert f"accurate: {accurate.steps} steps, {accurate.points} points" in text
+
+
+def test_limits_reach_the_registration_and_its_settings(inputs: Path, tmp_path: Path) -> None:
+    limits = ["--preset", "fast", "--early-stop", "--max-time", 1000, "--memory-limit", 900.5]
+    result = register(inputs, tmp_path, *limits)
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
+    assert settings["points"] == 100
+    assert settings["early_stop"]
+    assert settings["max_time"] == 1000
+    assert settings["memory_limit"] == 900.5
+
+
+def test_too_little_memory_is_one_sentence(inputs: Path, tmp_path: Path) -> None:
+    result = register(inputs, tmp_path / "output", "--memory-limit", 0.1)
+    assert_fails(result, "expected memory_limit of at least", "576 voxels and 100 points, got 0.1")
+
+
+def test_a_checkpoint_lets_the_same_command_go_on(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = pairwise.register
+    path = tmp_path / "state.checkpoint"
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        def callback(progress: Progress) -> None:
+            if progress.done == 3:
+                raise KeyboardInterrupt
+
+        return original(*arguments, **options | {"callback": callback})
+
+    monkeypatch.setattr(pairwise, "register", interrupted)
+    assert register(inputs, tmp_path / "a", "--checkpoint", path).exit_code == 130
+    monkeypatch.setattr(pairwise, "register", original)
+    assert_fails(
+        register(inputs, tmp_path / "a", "--checkpoint", path, "--seed", 1),
+        "same images with the same settings",
+        "another seed",
+    )
+    assert register(inputs, tmp_path / "a", "--checkpoint", path).exit_code == 0
+    assert not path.exists()
+    assert register(inputs, tmp_path / "b").exit_code == 0
+    for name in ("fixed_to_moving.h5", "moving_to_fixed.h5"):
+        (found,), (expected,) = (
+            itk.transformread(str(tmp_path / folder / name)) for folder in ("a", "b")
+        )
+        assert list(found.GetParameters()) == list(expected.GetParameters())
+
+
+def test_a_warm_start_goes_on_from_a_file(inputs: Path, tmp_path: Path) -> None:
+    assert register(inputs, tmp_path / "first").exit_code == 0
+    transforms = {
+        name: tmp_path / "first" / f"{name}.h5" for name in ("fixed_to_moving", "moving_to_fixed")
+    }
+    options = ["--warm-start", transforms["fixed_to_moving"]]
+    assert register(inputs, tmp_path / "second", *options).exit_code == 0
+    seen = json.loads((tmp_path / "second" / "metrics.json").read_text())["inputs"]
+    assert seen["warm_start"] == str(transforms["fixed_to_moving"])
+    options = ["--warm-start", transforms["moving_to_fixed"]]
+    assert_fails(
+        register(inputs, tmp_path / "third", *options),
+        "--warm-start to be fixed_to_moving.h5",
+        "begins with TranslationTransform",
+    )

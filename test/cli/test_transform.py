@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+from support.command_line import assert_fails, run
+from typer.testing import Result
+
+from itk_nephi.evaluation.metrics import jacobian_determinant_image
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.transforms import compose, flatten, transform_points
+
+
+@pytest.fixture
+def inputs(diffeomorphism: Any, image: Any, tmp_path: Path) -> Path:
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    itk.transformwrite(diffeomorphism, str(folder / "fixed_to_moving.h5"))
+    itk.imwrite(image, str(folder / "fixed.nrrd"))
+    dimension = image.GetImageDimension()
+    itk.transformwrite(itk.AffineTransform[itk.D, 5 - dimension].New(), str(folder / "other.tfm"))
+    return folder
+
+
+@pytest.fixture
+def points(domain: ImageDomain) -> np.ndarray:
+    relative = np.random.default_rng(7).uniform(-0.95, 0.95, (20, domain.dimension))
+    return domain.points_from_coords(relative * domain.bounds)
+
+
+def read_transform(path: Path) -> Any:
+    (transform,) = itk.transformread(str(path))
+    return transform
+
+
+def succeeded(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
+
+
+# convert
+
+
+@pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha", "h5", "tfm"])
+def test_the_suffix_chooses_a_field_or_its_transform(
+    diffeomorphism: Any, inputs: Path, image: Any, tmp_path: Path, suffix: str
+) -> None:
+    output = tmp_path / "new" / f"output.{suffix}"
+    reference = ["--reference", inputs / "fixed.nrrd"]
+    result = succeeded(run("convert", inputs / "fixed_to_moving.h5", "-o", output, *reference))
+    assert f"sampled at {np.asarray(image).size} voxels" in result.stderr
+    assert f"maps from fixed space to moving space: {output}" in result.stderr
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+    voxels = ImageDomain.of(image).voxel_points(np.arange(np.asarray(image).size))
+    if suffix in ("h5", "tfm"):
+        moved = transform_points(read_transform(output), voxels)
+    else:
+        moved = voxels + np.asarray(itk.imread(str(output))).reshape(voxels.shape)
+    np.testing.assert_allclose(moved, transform_points(diffeomorphism, voxels), rtol=0, atol=1e-4)
+
+
+def test_a_bspline_says_its_largest_error(
+    diffeomorphism: Any, inputs: Path, image: Any, tmp_path: Path
+) -> None:
+    files = [inputs / "fixed_to_moving.h5", "--reference", inputs / "fixed.nrrd"]
+    voxels = ImageDomain.of(image).voxel_points(np.arange(np.asarray(image).size))
+    moved = transform_points(diffeomorphism, voxels)
+    for options, bound in ((["--spacing", 4], 1.0), (["--tolerance", 0.02], 0.02), ([], 0.5)):
+        output = tmp_path / "bspline.h5"
+        result = succeeded(run("convert", *files, "-o", output, "--to", "b-spline", *options))
+        bspline = read_transform(output)
+        largest = np.linalg.norm(transform_points(bspline, voxels) - moved, axis=1).max()
+        assert largest <= bound
+        (stated,) = re.findall(r"largest error (\S+) mm at the voxels of ", result.stderr)
+        np.testing.assert_allclose(float(stated), largest, rtol=0.05, atol=1e-5)
+        counts = " x ".join(str(cells + 3) for cells in bspline.GetTransformDomainMeshSize())
+        assert f"B-spline of {counts} control points" in result.stderr
+
+
+def test_convert_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
+    transform, reference = inputs / "fixed_to_moving.h5", inputs / "fixed.nrrd"
+    output = tmp_path / "new" / "output.nrrd"
+    for arguments, fragment in (
+        ([transform, "--reference", reference, "--spacing", 3], "expected --to b-spline with"),
+        (
+            [transform, "--reference", reference, "--to", "b-spline"],
+            "expected to write a transform to",
+        ),
+        (
+            [transform, "--reference", reference, "--to", "b-spline", "--spacing", 0],
+            "expected spacing to be positive",
+        ),
+        ([inputs / "other.tfm", "--reference", reference], "dimensions like the images"),
+        ([reference, "--reference", reference], "TRANSFORM to be a transform that ITK can read"),
+        ([transform, "--reference", transform], "--reference to be an image that ITK can read"),
+    ):
+        assert_fails(run("convert", *arguments, "-o", output), fragment)
+        assert not output.parent.exists()
+
+
+# invert
+
+
+def test_the_parts_are_inverted_in_reverse_order(
+    diffeomorphism: Any, inputs: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    output = tmp_path / "inverse.h5"
+    result = succeeded(run("invert", inputs / "fixed_to_moving.h5", "-o", output))
+    assert f"maps from moving space to fixed space: {output}" in result.stderr
+    field, affine = (part.GetInverseTransform() for part in flatten(diffeomorphism))
+    expected = transform_points(field, transform_points(affine, points))
+    np.testing.assert_allclose(
+        transform_points(read_transform(output), points), expected, rtol=0, atol=1e-6
+    )
+    succeeded(run("invert", output, "-o", tmp_path / "again.h5"))
+    again = transform_points(read_transform(tmp_path / "again.h5"), points)
+    np.testing.assert_allclose(again, transform_points(diffeomorphism, points), rtol=0, atol=1e-6)
+
+
+def test_the_inverse_of_one_part_is_no_composite(tmp_path: Path) -> None:
+    affine = itk.AffineTransform[itk.D, 3].New()
+    affine.SetTranslation([1.0, 2.0, 3.0])
+    itk.transformwrite(affine, str(tmp_path / "affine.tfm"))
+    succeeded(run("invert", tmp_path / "affine.tfm", "-o", tmp_path / "inverse.tfm"))
+    inverse = read_transform(tmp_path / "inverse.tfm")
+    assert inverse.GetNameOfClass() == "AffineTransform"
+    assert list(inverse.GetTranslation()) == [-1.0, -2.0, -3.0]
+
+
+@pytest.mark.parametrize("suffix", ["h5", "nii.gz"])
+def test_the_exact_inverse_is_sampled_on_any_grid(
+    diffeomorphism: Any, inputs: Path, tmp_path: Path, dimension: int, suffix: str
+) -> None:
+    moving = itk.image_from_array(np.zeros((3, 4, 5)[:dimension], np.uint8))
+    moving.SetOrigin([-40.0, 5.0, 100.0][:dimension])
+    moving.SetSpacing([3.1, 2.0, 4.0][:dimension])
+    itk.imwrite(moving, str(tmp_path / "moving.nrrd"))
+    output = tmp_path / f"inverse.{suffix}"
+    options = ["--exact", "--reference", tmp_path / "moving.nrrd"]
+    result = succeeded(run("invert", inputs / "fixed_to_moving.h5", "-o", output, *options))
+    voxels = ImageDomain.of(moving).voxel_points(np.arange(np.asarray(moving).size))
+    if suffix == "h5":
+        back = transform_points(read_transform(output), voxels)
+    else:
+        back = voxels + np.asarray(itk.imread(str(output))).reshape(voxels.shape)
+    residuals = np.linalg.norm(transform_points(diffeomorphism, back) - voxels, axis=1)
+    assert residuals.max() < 2e-3
+    assert f"inverted {len(voxels)} points, all converged, largest residual " in result.stderr
+    assert "maps from moving space to fixed space" in result.stderr
+
+
+def test_points_that_did_not_converge_are_counted(tmp_path: Path) -> None:
+    flattening = itk.AffineTransform[itk.D, 2].New()
+    flattening.SetMatrix(itk.matrix_from_array(np.diag([1.0, 0.0])))
+    itk.transformwrite(flattening, str(tmp_path / "flattening.tfm"))
+    itk.imwrite(itk.image_from_array(np.zeros((3, 2), np.uint8)), str(tmp_path / "grid.nrrd"))
+    files = [tmp_path / "flattening.tfm", "-o", tmp_path / "inverse.nrrd"]
+    options = ["--exact", "--reference", tmp_path / "grid.nrrd"]
+    result = succeeded(run("invert", *files, *options))
+    assert "6 points, 4 did not converge, largest residual 2 mm" in result.stderr
+
+
+def test_invert_refuses_what_it_cannot(inputs: Path, dimension: int, tmp_path: Path) -> None:
+    transform, reference = inputs / "fixed_to_moving.h5", inputs / "fixed.nrrd"
+    bspline = itk.BSplineTransform[itk.D, dimension, 3].New()
+    chain = compose([bspline, itk.AffineTransform[itk.D, dimension].New()])
+    itk.transformwrite(chain, str(inputs / "chain.h5"))
+    output = tmp_path / "new" / "inverse.h5"
+    for arguments, fragment in (
+        ([inputs / "chain.h5"], f"or --exact, got {inputs / 'chain.h5'} with a BSplineTransform"),
+        ([transform, "--exact"], "expected --exact and --reference together"),
+        ([transform, "--reference", reference], "expected --exact and --reference together"),
+        ([transform, "--exact", "--reference", reference, "--tolerance", 0], "tolerance to be pos"),
+        ([inputs / "other.tfm", "--exact", "--reference", reference], "dimensions like the images"),
+    ):
+        assert_fails(run("invert", *arguments, "-o", output), fragment)
+        assert not output.parent.exists()
+
+
+# transform-points
+
+
+def test_points_come_back_by_the_exact_inverse(
+    diffeomorphism: Any, inputs: Path, points: np.ndarray, tmp_path: Path
+) -> None:
+    header = ",".join("xyz"[: points.shape[1]])
+    moved = transform_points(diffeomorphism, points)
+    np.savetxt(tmp_path / "in.csv", moved, delimiter=",", header=header, comments="")
+    files = [tmp_path / "in.csv", inputs / "fixed_to_moving.h5", "-o", tmp_path / "out.csv"]
+    result = succeeded(run("transform-points", *files, "--exact-inverse"))
+    back = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(back, points, rtol=0, atol=1e-2)
+    assert "inverted 20 points, all converged, largest residual" in result.stderr
+    assert "mapped 20 points from moving space to fixed space" in result.stderr
+
+
+# jacobian
+
+
+def test_the_determinant_is_written_on_any_grid(
+    diffeomorphism: Any, inputs: Path, domain: ImageDomain, tmp_path: Path
+) -> None:
+    finer = ImageDomain(
+        tuple(2 * n for n in domain.size),
+        tuple(s / 2 for s in domain.spacing),
+        domain.origin,
+        domain.direction,
+    )
+    grid = image_from_array(np.zeros(finer.size[::-1], np.uint8), finer)
+    itk.imwrite(grid, str(tmp_path / "grid.nrrd"))
+    options = ["--reference", tmp_path / "grid.nrrd", "-o", tmp_path / "determinant.nrrd"]
+    result = succeeded(run("jacobian", inputs / "fixed_to_moving.h5", *options))
+    written = itk.imread(str(tmp_path / "determinant.nrrd"))
+    expected = np.asarray(jacobian_determinant_image(diffeomorphism, grid))
+    np.testing.assert_allclose(np.asarray(written), expected, rtol=1e-5)
+    assert f"from {expected.min():.3g} to {expected.max():.3g}, folding none" in result.stderr
+
+
+def test_folding_is_told(tmp_path: Path) -> None:
+    mirror = itk.AffineTransform[itk.D, 2].New()
+    mirror.SetMatrix(itk.matrix_from_array(np.diag([1.0, -1.5])))
+    itk.transformwrite(mirror, str(tmp_path / "mirror.tfm"))
+    itk.imwrite(itk.image_from_array(np.zeros((3, 2), np.uint8)), str(tmp_path / "grid.nrrd"))
+    files = [tmp_path / "mirror.tfm", "--reference", tmp_path / "grid.nrrd"]
+    result = succeeded(run("jacobian", *files, "-o", tmp_path / "out.nii"))
+    assert "from -1.5 to -1.5, folding 100.0000% of the voxels" in result.stderr
+
+
+# transform-mesh
+
+VTK = """# vtk DataFile Version 3.0
+tetrahedron
+ASCII
+DATASET POLYDATA
+POINTS 4 float
+-30 13 107 -28 13 107 -30 16 107 -30 13 110
+POLYGONS 2 8
+3 0 1 2
+3 0 1 3
+"""
+SCALARS = "POINT_DATA 4\nSCALARS number float 1\nLOOKUP_TABLE default\n1 2 3 4\n"
+NORMALS = "POINT_DATA 4\nNORMALS normals float\n0 0 1 0 1 0 1 0 0 0 0 1\n"
+
+
+@pytest.mark.parametrize("dimension", [3], indirect=True)
+@pytest.mark.parametrize("suffix", ["vtk", "obj", "off", "gii", "byu"])
+def test_a_mesh_keeps_its_cells_and_scalars(
+    diffeomorphism: Any, inputs: Path, tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / "mesh.vtk").write_text(VTK + (SCALARS if suffix == "vtk" else ""))
+    original = itk.meshread(str(tmp_path / "mesh.vtk"), itk.F)
+    source, output = tmp_path / f"source.{suffix}", tmp_path / f"moved.{suffix}"
+    itk.meshwrite(original, str(source))
+    result = succeeded(run("transform-mesh", source, inputs / "fixed_to_moving.h5", "-o", output))
+    assert "mapped 4 points from fixed space to moving space" in result.stderr
+    moved = itk.meshread(str(output), itk.F)
+    before, after = (itk.array_from_vector_container(m.GetPoints()) for m in (original, moved))
+    np.testing.assert_allclose(after, transform_points(diffeomorphism, before), rtol=0, atol=1e-3)
+    if suffix == "vtk":
+        lines = (source.read_text().split("POLYGONS")[1], output.read_text().split("POLYGONS")[1])
+        assert lines[0] == lines[1]
+        assert "LOOKUP_TABLE default\n1\n2\n3\n4\n" in lines[1]
+    if suffix in ("obj", "off"):
+        faces = [
+            [line.split() for line in path.read_text().splitlines()][-2:]
+            for path in (source, output)
+        ]
+        assert faces[0] == faces[1]
+
+
+@pytest.mark.parametrize("dimension", [3], indirect=True)
+def test_normals_are_left_out_and_that_is_said(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "mesh.vtk").write_text(VTK + NORMALS)
+    files = [tmp_path / "mesh.vtk", inputs / "fixed_to_moving.h5", "-o", tmp_path / "moved.vtk"]
+    result = succeeded(run("transform-mesh", *files))
+    assert "vectors at points, such as normals, are left out" in result.stderr
+    assert "POINT_DATA" not in (tmp_path / "moved.vtk").read_text()
+
+
+def test_transform_mesh_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "mesh.vtk").write_text(VTK + SCALARS)
+    (tmp_path / "none.vtk").write_text("once upon a time")
+    (tmp_path / "empty.off").write_text("OFF\n0 0 0\n")
+    (tmp_path / "mesh.stl").write_text("solid x\nendsolid x\n")
+    itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(inputs / "flat.tfm"))
+    itk.transformwrite(itk.AffineTransform[itk.D, 3].New(), str(inputs / "solid.tfm"))
+    output = tmp_path / "new" / "moved.vtk"
+    for mesh, transform, target, fragment in (
+        ("mesh.vtk", "flat.tfm", output, "a mesh in 2 dimensions like the transform, got 3"),
+        ("none.vtk", "solid.tfm", output, "expected MESH to be a mesh that ITK can read"),
+        ("empty.off", "solid.tfm", output, "empty.off: no points"),
+        ("mesh.stl", "solid.tfm", output, "expected MESH to be a mesh that ITK can read"),
+        ("absent.vtk", "solid.tfm", output, "which does not exist"),
+        ("mesh.vtk", "solid.tfm", output.with_suffix(".xyz"), "expected to write a mesh to"),
+    ):
+        assert_fails(
+            run("transform-mesh", tmp_path / mesh, inputs / transform, "-o", target), fragment
+        )
+        assert not output.parent.exists()

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.registration.memory_plan import MIB, Allocations, planned_chunk
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+
+CPU = torch.device("cpu")
+SETTINGS = RegistrationSettings(
+    field=FieldSettings(width=32, frequencies=16), points=100_000, regularizer_points=200
+)
+
+
+def blank(*size: int) -> Any:
+    """Return an image whose memory is never touched."""
+    identity = tuple(tuple(row) for row in np.eye(len(size)).tolist())
+    domain = ImageDomain(size, (1.0,) * len(size), (0.0,) * len(size), identity)
+    return image_from_array(np.zeros(size[::-1], np.float32), domain)
+
+
+def chunk(limit: float | None, image: Any, **changes: Any) -> int | None:
+    settings = replace(SETTINGS, memory_limit=limit, **changes)
+    return planned_chunk(settings, [image], [image], None, None, CPU)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (40, 30, 20)])
+def test_more_memory_takes_more_points_together_up_to_all(
+    size: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as on a GPU; the compiled fields keep so little that all points fit
+    monkeypatch.setattr("itk_nephi.fields.neural_field.can_fuse", lambda *_: False)
+    image = blank(*size)
+    chunks = [chunk(limit, image) for limit in (150, 250, 1e5)]
+    assert 256 <= chunks[0] < chunks[1] < SETTINGS.points
+    assert chunks[2] is None
+
+
+def test_too_little_memory_is_refused_with_numbers() -> None:
+    image = blank(100, 100, 100)
+    message = r"memory_limit of at least (\d+) MiB for images of 1000000 voxels and 1000 points, "
+    with pytest.raises(ValueError, match=message + r"got 20: making .* takes \d+ MiB") as error:
+        chunk(20, image, points=1000)
+    least = int(str(error.value).split("at least ")[1].split()[0])
+    chunk(least + 1, image, points=1000)
+    # two images and three channels of each, 4 bytes a voxel
+    assert least > 8 * 4 * 1e6 / MIB
+
+
+def test_fewer_channels_need_less() -> None:
+    def least(**changes: Any) -> int:
+        with pytest.raises(ValueError, match="memory_limit") as error:
+            chunk(1, blank(64, 64, 64), points=500, **changes)
+        return int(str(error.value).split("at least ")[1].split()[0])
+
+    assert least(similarity="ncc") < least() < least(similarity="mind_ssc")
+
+
+def test_a_device_s_tensors_are_counted_while_they_live() -> None:
+    with Allocations(CPU) as allocations:
+        values = torch.zeros(1000, requires_grad=True)
+        total = (values.sin() * values).sum()
+        held = allocations.now
+        total.backward()
+        del total
+    # values and gradient; before, also what the backward pass needs, of 4000 bytes each
+    assert allocations.now == 8000
+    assert 8000 <= held <= 16100
+    assert allocations.peak >= 16000

@@ -1,0 +1,220 @@
+"""register_series(): a latent code that moves with time."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi import (
+    EncoderSettings,
+    FieldSettings,
+    ModelSettings,
+    NePhi,
+    RegistrationSettings,
+    Series,
+    register,
+    register_series,
+)
+from itk_nephi.evaluation.metrics import landmark_errors
+from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.transforms import flatten
+
+TIMES = (0.5, 1.0, 2.0)
+"""How deep the breath is, in units of 8 mm."""
+
+
+def breath(depth: float, dimension: int = 2) -> Phantom:
+    size = (60, 44) if dimension == 2 else (32, 28, 24)
+    return lung(dimension, size=size, motion=8 * depth, seed=4)
+
+
+def settings(**changes: Any) -> RegistrationSettings:
+    field = FieldSettings(width=32, frequencies=12, local_grid=8, local_channels=8)
+    return RegistrationSettings(**({"field": field, "steps": 40} | changes))
+
+
+def fitted(times: Any = TIMES, **options: Any) -> Series:
+    chests = [breath(time) for time in times]
+    chosen = {"settings": settings(), "fixed_mask": chests[0].fixed_mask} | options
+    return register_series(chests[0].fixed, [chest.moving for chest in chests], times, **chosen)
+
+
+@pytest.fixture(scope="module")
+def series() -> Series:
+    return fitted(masks=[breath(time).moving_mask for time in TIMES])
+
+
+def parameters_of(registration: Any) -> Any:
+    return np.array(flatten(registration.fixed_to_moving)[0].GetParameters())
+
+
+def errors_at(found: Any, depth: float) -> tuple[float, float]:
+    """Return mean landmark errors, mm, of both maps of a registration with a depth of breath."""
+    chest = breath(depth)
+    points = chest.fixed_landmarks, chest.moving_landmarks
+    return (
+        float(landmark_errors(found.fixed_to_moving, *points).mean()),
+        float(landmark_errors(found.moving_to_fixed, *points[::-1]).mean()),
+    )
+
+
+def test_the_phantom_breathes_to_several_depths() -> None:
+    first, last = breath(TIMES[0]), breath(TIMES[-1])
+    np.testing.assert_array_equal(np.asarray(first.fixed), np.asarray(last.fixed))
+    np.testing.assert_array_equal(first.fixed_landmarks, last.fixed_landmarks)
+    assert ImageDomain.of(first.moving) == ImageDomain.of(last.moving)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("initial_transform", [None, "affine"])
+def test_one_time_is_a_registration_to_the_bit(
+    dimension: int, initial_transform: str | None
+) -> None:
+    chest = breath(1.0, dimension)
+    options: dict[str, Any] = {
+        "fixed_mask": chest.fixed_mask,
+        "initial_transform": initial_transform,
+        "settings": settings(steps=5),
+        "seed": 3,
+    }
+    found = register_series(
+        chest.fixed, [chest.moving], [7.0], masks=[chest.moving_mask], **options
+    ).at(7.0)
+    expected = register(chest.fixed, chest.moving, moving_mask=chest.moving_mask, **options)
+    np.testing.assert_array_equal(parameters_of(found), parameters_of(expected))
+    assert found.history == expected.history
+    point = chest.fixed_landmarks[0].tolist()
+    for name in ("fixed_to_moving", "moving_to_fixed"):
+        ours, theirs = (getattr(each, name).TransformPoint(point) for each in (found, expected))
+        assert tuple(ours) == tuple(theirs)
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_each_time_is_brought_together(series: Series, time: float) -> None:
+    chest = breath(time)
+    before = np.linalg.norm(chest.fixed_landmarks - chest.moving_landmarks, axis=1).mean()
+    assert max(errors_at(series.at(time), time)) < 0.6 * before
+    assert np.isfinite(series.history[-1].losses["total"])
+
+
+def test_a_time_without_an_image_lies_between_its_neighbors(series: Series) -> None:
+    between = errors_at(series.at(1.5), 1.5)
+    for time in (1.0, 2.0):
+        assert np.all(np.array(between) < errors_at(series.at(time), 1.5))
+
+
+def test_the_code_is_linear_between_knots_and_the_fields_are_shared(series: Series) -> None:
+    early, middle, late = (parameters_of(series.at(time)) for time in (1.0, 1.25, 2.0))
+    np.testing.assert_allclose(middle, 0.75 * early + 0.25 * late, atol=1e-6)
+    assert not np.allclose(early, late)
+    weights = sum(w.numel() for w in series.deformations[0].weights())
+    np.testing.assert_array_equal(early[:weights], late[:weights])
+
+
+def test_two_knots_make_the_code_a_straight_line() -> None:
+    found = fitted(knots=(0.0, 2.0))
+    assert len(found.deformations) == 2
+    chests = [breath(time) for time in TIMES]
+    before = np.mean(
+        [np.linalg.norm(c.fixed_landmarks - c.moving_landmarks, axis=1).mean() for c in chests]
+    )
+    assert np.mean([errors_at(found.at(time), time) for time in TIMES]) < 0.7 * before
+    start, middle, end = (parameters_of(found.at(time)) for time in (0.0, 1.0, 2.0))
+    np.testing.assert_allclose(middle, (start + end) / 2, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_series() -> None:
+    first, other, again = (
+        parameters_of(fitted(settings=settings(steps=3), seed=seed).at(1.5)) for seed in (0, 1, 0)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_ending_early_keeps_what_was_reached() -> None:
+    def stop(progress: Any) -> None:
+        if progress.done == 4:
+            raise StopIteration
+
+    found = fitted(callback=stop)
+    assert found.interrupted
+    assert found.at(0.75).interrupted
+    assert len(found.history) == 4
+
+
+@pytest.fixture
+def model() -> NePhi:
+    """A model whose weights, those of the output too, are random."""
+    generator = torch.Generator().manual_seed(2)
+    field = FieldSettings(width=12, frequencies=6, local_grid=5, local_channels=4)
+    encoder = EncoderSettings(filters=(8, 8), local_block=1, pooled=2)
+    made = NePhi(
+        ModelSettings(field=field, encoder=encoder, size=(32, 32), spacing=(12.0, 12.0)), generator
+    )
+    for each in (made.field, made.inverse_field):
+        torch.nn.init.normal_(each.output.weight, std=0.01, generator=generator)
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:the images are less alike")
+def test_a_model_predicts_each_time_and_the_code_is_refined(model: NePhi) -> None:
+    kept = {name: values.clone() for name, values in model.state_dict().items()}
+    predicted = fitted(model=model)
+    for time in TIMES:
+        chest = breath(time)
+        alone = register(
+            chest.fixed,
+            chest.moving,
+            fixed_mask=chest.fixed_mask,
+            initial_transform=None,
+            model=model,
+        )
+        np.testing.assert_allclose(
+            parameters_of(predicted.at(time)), parameters_of(alone), atol=1e-6
+        )
+    refined = fitted(model=model, refine_steps=5)
+    weights = sum(w.numel() for w in refined.deformations[0].weights())
+    first, last = (parameters_of(each.at(1.0)) for each in (predicted, refined))
+    np.testing.assert_array_equal(first[:weights], last[:weights])
+    assert not np.allclose(first[weights:], last[weights:])
+    assert all(torch.equal(values, kept[name]) for name, values in model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:the images are less alike")
+def test_predictions_become_the_closest_straight_line(model: NePhi) -> None:
+    each, line = fitted(model=model), fitted(model=model, knots=(0.5, 2.0))
+    times = np.array(TIMES)
+    wanted = np.stack([parameters_of(each.at(time)) for time in TIMES])
+    slope, offset = np.polyfit(times, wanted, 1)
+    for time in (0.5, 0.8, 2.0):
+        np.testing.assert_allclose(parameters_of(line.at(time)), slope * time + offset, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"times": (0.5, 1.0)}, "a time for each of 3 images, got 2"),
+        ({"times": (0.5, 2.0, 1.0)}, "times to be finite and to rise"),
+        ({"knots": (0.5, 1.0)}, "knots from 0.5 or before to 2 or after"),
+        ({"knots": (0.5, 0.6, 0.7, 2.0)}, "determine"),
+        ({"masks": [None]}, "a mask or None for each of 3 images, got 1"),
+        ({"refine_steps": 3}, "expected a model"),
+        ({"settings": settings(memory_limit=100.0)}, "memory_limit"),
+    ],
+)
+def test_wrong_arguments_are_named(options: dict[str, Any], reason: str) -> None:
+    chests = [breath(time) for time in TIMES]
+    arguments = {"times": TIMES, "settings": settings(steps=1)} | options
+    with pytest.raises(ValueError, match=reason):
+        register_series(chests[0].fixed, [chest.moving for chest in chests], **arguments)
+
+
+def test_images_and_times_outside_are_named(series: Series) -> None:
+    with pytest.raises(ValueError, match=r"images at one or more times, got none"):
+        register_series(breath(1.0).fixed, [])
+    with pytest.raises(ValueError, match=r"2 dimensions like fixed, got 3 of images\[1\]"):
+        register_series(breath(1.0).fixed, [breath(1.0).moving, breath(1.0, 3).moving])
+    with pytest.raises(ValueError, match=r"a time from 0\.5 to 2, got 2\.5"):
+        series.at(2.5)

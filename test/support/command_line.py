@@ -1,0 +1,23 @@
+"""The command line as a test calls it."""
+
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from itk_nephi.cli.app import app
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def assert_fails(result: Result, *fragments: str) -> None:
+    """One sentence on stderr that holds the fragments, and exit status 2."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("itk-nephi: error: ")]
+    assert result.stderr.splitlines()[-1:] == lines
+    for fragment in fragments:
+        assert fragment in lines[0]
+    assert "Traceback" not in result.stderr
+    assert "ITK ERROR" not in result.stderr

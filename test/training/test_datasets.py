@@ -1,0 +1,126 @@
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+
+from itk_nephi.phantoms.pairs import deformed_shape
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.training.datasets import Cache, FolderPairs, PhantomPairs, TablePairs
+
+DOMAIN = ImageDomain(
+    size=(5, 4), spacing=(1.5, 0.7), origin=(3.0, -8.0), direction=((0.0, -1.0), (1.0, 0.0))
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images whose mean is their own number, of three subjects: two, two and one."""
+    for kind in ("images", "labels", "masks"):
+        (tmp_path / kind).mkdir()
+    for number, name in enumerate(["a_1", "a_2", "b_1", "b_2", "c_1"]):
+        values = np.linspace(number - 0.5, number + 0.5, 20, dtype=np.float32).reshape(4, 5)
+        itk.imwrite(image_from_array(values, DOMAIN), str(tmp_path / "images" / f"{name}.nrrd"))
+        for kind in ("labels", "masks"):
+            values = np.full((4, 5), number + 1, np.uint8)
+            itk.imwrite(image_from_array(values, DOMAIN), str(tmp_path / kind / f"{name}.nrrd"))
+    return tmp_path
+
+
+def numbers(pair: Any) -> tuple[int, int]:
+    """Which images of the folder a pair shows."""
+    fixed, moving = (round(float(np.asarray(image).mean())) for image in (pair.fixed, pair.moving))
+    return fixed, moving
+
+
+def test_pairs_between_subjects_are_of_two_subjects(folder: Path) -> None:
+    pairs = FolderPairs(images=folder / "images", count=60, subject="^[a-z]")
+    found = {numbers(pairs[n]) for n in range(len(pairs))}
+    subject = [0, 0, 1, 1, 2]
+    assert all(subject[fixed] != subject[moving] for fixed, moving in found)
+    assert {n for pair in found for n in pair} == {0, 1, 2, 3, 4}
+
+
+def test_pairs_within_subjects_are_two_images_of_one(folder: Path) -> None:
+    pairs = FolderPairs(images=folder / "images", count=40, subject="^([a-z])_", pairs="within")
+    assert {numbers(pairs[n]) for n in range(40)} == {(0, 1), (1, 0), (2, 3), (3, 2)}
+
+
+def test_chosen_subjects_come_with_their_masks_and_labels(folder: Path) -> None:
+    folders = {kind: folder / kind for kind in ("images", "labels", "masks")}
+    pairs = FolderPairs(**folders, count=9, subject="^[a-z]", subjects=(0, 2), seed=3)
+    again = FolderPairs(**folders, count=9, subject="^[a-z]", subjects=(0, 2), seed=3)
+    for n in range(9):
+        pair, (fixed, moving) = pairs[n], numbers(pairs[n])
+        assert numbers(again[n]) == (fixed, moving)
+        assert max(fixed, moving) < 4
+        assert pair.labels is not None
+        assert [int(np.max(image)) for image in pair.labels] == [fixed + 1, moving + 1]
+        assert np.asarray(pair.fixed_mask).all()
+        assert ImageDomain.of(pair.fixed).matches(DOMAIN.canonical())
+    assert pairs[0].fixed is not pairs[0].moving
+    assert len({id(pairs[n].fixed) for n in range(9)}) <= 4  # each read once
+
+
+def test_table_pairs_are_those_of_the_rows(folder: Path) -> None:
+    itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(folder / "initial.tfm"))
+    point = ",".join(str(x) for x in [*DOMAIN.center, *DOMAIN.center])
+    (folder / "points.csv").write_text(f"fixed_x,fixed_y,moving_x,moving_y\n{point}\n")
+    (folder / "pairs.csv").write_text(
+        "fixed,moving,moving_mask,evaluation_landmarks,initial_transform\n"
+        "images/a_1.nrrd,images/c_1.nrrd,masks/c_1.nrrd,points.csv,initial.tfm\n"
+        "images/b_1.nrrd,images/a_2.nrrd,,,\n"
+    )
+    pairs = TablePairs(table=folder / "pairs.csv", initial_transform="moments")
+    first, second = pairs[0], pairs[1]
+    assert len(pairs) == 2
+    assert numbers(first) == (0, 4)
+    assert numbers(second) == (2, 1)
+    assert first.initial_transform.GetNameOfClass() == "AffineTransform"
+    assert second.initial_transform.GetNameOfClass() == "TranslationTransform"
+    assert first.fixed_mask is None
+    assert first.moving_mask is not None
+    assert first.evaluation_landmarks is not None
+    np.testing.assert_allclose(first.evaluation_landmarks[1], [DOMAIN.center])
+    assert (second.moving_mask, second.evaluation_landmarks, second.labels) == (None, None, None)
+
+
+def test_phantom_pairs_are_those_of_their_seeds() -> None:
+    pairs = PhantomPairs(phantom="deformed_shape", count=3, size=24, hollow=True, motion=2, seed=5)
+    pair, expected = pairs[2], deformed_shape(2, size=24, hollow=True, motion=2, seed=7)
+    np.testing.assert_array_equal(pair.moving, expected.moving)
+    assert pair.evaluation_landmarks is not None
+    np.testing.assert_array_equal(pair.evaluation_landmarks[0], expected.fixed_landmarks)
+    assert len(pairs) == 3
+
+
+def test_the_cache_keeps_what_fits() -> None:
+    made: list[str] = []
+    cache = Cache(limit=10)
+    for key, size in [("a", 6), ("b", 6), ("c", 4), ("a", 6), ("b", 6), ("c", 4)]:
+        cache(key, lambda key=key: made.append(key), lambda _, size=size: size)  # type: ignore[misc]
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_folders_without_what_pairs_need_are_refused(folder: Path) -> None:
+    images = folder / "images"
+    with pytest.raises(ValueError, match=r"expected images to be a folder, got .*missing"):
+        FolderPairs(images=folder / "missing", count=1)
+    with pytest.raises(ValueError, match="expected subjects from 0 to 5, as many as are in"):
+        FolderPairs(images=images, count=1, subjects=(0, 6))
+    with pytest.raises(ValueError, match=r"expected 2 subjects or more in .*, got 1"):
+        FolderPairs(images=images, count=1, subjects=(2, 3))
+    with pytest.raises(ValueError, match="expected 1 subjects with two images or more"):
+        FolderPairs(images=images, count=1, pairs="within")
+    (folder / "labels" / "b_1.nrrd").unlink()
+    with pytest.raises(ValueError, match=r"expected .*b_1.nrrd for .*b_1.nrrd, found none"):
+        FolderPairs(images=images, count=1, labels=folder / "labels")
+    with pytest.raises(ValueError, match="expected count of at least 1, got 0"):
+        FolderPairs(images=images, count=0)
+    with pytest.raises(ValueError, match="expected count of at least 1, got 0"):
+        PhantomPairs(phantom="deformed_shape", count=0)
+    with pytest.raises(
+        ValueError, match=r"expected initial_transform to be one of identity, .*, got 'x'"
+    ):
+        FolderPairs(images=images, count=1, initial_transform="x")

@@ -1,0 +1,273 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from support.command_line import assert_fails, run
+
+from itk_nephi.fields.latent_code import PairCode
+from itk_nephi.fields.sampled_image import SampledImage
+from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.losses.objective import objective_terms
+from itk_nephi.losses.similarity import correlation
+from itk_nephi.models.encoder import EncoderSettings
+from itk_nephi.models.nephi import ModelSettings, NePhi
+from itk_nephi.models.serialization import load_model
+from itk_nephi.training.augmentation import Augmentation, TrainingExample, TrainingExamples
+from itk_nephi.training.batch_objective import PairsObjective
+from itk_nephi.training.datasets import PhantomPairs
+from itk_nephi.training.settings import TrainingSettings
+from itk_nephi.training.training import BEST, CHECKPOINT, LAST, TrainingProgress, train
+
+MODEL = ModelSettings(
+    field=FieldSettings(width=16, frequencies=6, global_code=4, local_channels=4, local_grid=6),
+    encoder=EncoderSettings(filters=(8, 8, 8), local_block=2, pooled=2, hidden=8),
+    size=(24, 24),
+    spacing=(1.0, 1.0),
+)
+SETTINGS = TrainingSettings(
+    steps=4,
+    batch_size=2,
+    points=64,
+    regularizer_points=8,
+    gradicon_weight=0.5,
+    warm_up=2,
+    validate_every=2,
+)
+PAIRS = PhantomPairs(phantom="triangles_and_circles", count=6, size=24)
+FEW = PhantomPairs(phantom="deformed_shape", count=2, size=24, motion=2.0, seed=50)
+
+
+def losses_of(settings: TrainingSettings, output: Path) -> list[dict[str, float]]:
+    """Train a little and return the losses of every step."""
+    told: list[TrainingProgress] = []
+    train(PAIRS, FEW, MODEL, settings, output, callback=told.append)
+    assert [progress.done for progress in told] == list(range(1, settings.steps + 1))
+    return [progress.losses for progress in told]
+
+
+def stopper(step: int, stop: Callable[[], None]) -> Callable[[TrainingProgress], None]:
+    def callback(progress: TrainingProgress) -> None:
+        if progress.done == step:
+            stop()
+
+    return callback
+
+
+def end() -> None:
+    raise StopIteration
+
+
+def moving_model() -> NePhi:
+    """A model whose fields move points."""
+    generator = torch.Generator().manual_seed(1)
+    model = NePhi(MODEL, generator)
+    for field in (model.field, model.inverse_field):
+        torch.nn.init.normal_(field.output.weight, std=0.05, generator=generator)
+    return model
+
+
+def test_the_losses_of_a_batch_are_the_average_of_its_pairs() -> None:
+    model, settings = moving_model(), replace(SETTINGS, bending_weight=0.1)
+    samples = TrainingExamples(PAIRS, MODEL, Augmentation(), seed=0)
+    batch = TrainingExample(
+        *(torch.stack(values) for values in zip(*(samples[n] for n in range(3)), strict=True))
+    )
+    coords = 2 * torch.rand(3, 2, 64, 2, generator=torch.Generator().manual_seed(2)) - 1
+    compared = PairsObjective(model, None, settings)
+    together = compared(batch, torch.arange(3), coords)
+    domain = compared.domain
+    singly = []
+    for number in range(3):
+        images = [
+            SampledImage(values[number : number + 1], domain, domain)
+            for values in (batch.fixed, batch.moving)
+        ]
+        codes = model.encoder(batch.fixed, batch.moving)  # type: ignore[misc]
+        singly.append(
+            objective_terms(
+                model.field,
+                model.inverse_field,
+                PairCode(*(code[number] for code in codes)),
+                (images[0], images[1]),
+                (coords[number, 0], coords[number, 1]),
+                dissimilarity=correlation,
+                regularizer_points=8,
+                voxel=domain.voxel_size / domain.scale,
+                weights=settings,
+            )
+        )
+    for name, value in together.items():
+        expected = torch.stack([losses[name] for losses in singly]).mean()
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_learns_to_bring_pairs_together(tmp_path: Path) -> None:
+    model = replace(
+        MODEL,
+        field=FieldSettings(width=32, frequencies=8, global_code=8, local_channels=8, local_grid=8),
+        encoder=EncoderSettings(filters=(16, 16, 32), local_block=1, pooled=3, hidden=32),
+    )
+    settings = replace(
+        SETTINGS,
+        steps=40,
+        batch_size=8,
+        points=150,
+        warm_up=5,
+        validate_every=20,
+        network_learning_rate=1e-3,
+        code_learning_rate=3e-3,
+    )
+    pairs = replace(PAIRS, count=2)
+    told: list[TrainingProgress] = []
+    assert not train(pairs, pairs, model, settings, tmp_path, callback=told.append)
+    first, last = (told[step].losses["dissimilarity"] for step in (0, -1))
+    assert first > 0.4
+    assert last < 0.6 * first
+    assert [progress.done for progress in told if progress.scores] == [20, 40]
+    scores = told[-1].scores
+    assert scores is not None
+    assert scores.dice is not None
+    assert scores.landmark_error is None
+    assert load_model(tmp_path / BEST).settings == model
+    assert any(path.name.startswith("events.out.tfevents") for path in tmp_path.iterdir())
+
+
+def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    settings = replace(SETTINGS, steps=5)
+    augmentation = Augmentation(affine=0.02)
+    arguments = (PAIRS, FEW, MODEL, settings)
+    train(*arguments, whole, augmentation=augmentation)
+    assert train(*arguments, parts, augmentation=augmentation, callback=stopper(1, end))
+    ctrl_c = stopper(3, lambda: signal.raise_signal(signal.SIGINT))
+    assert train(*arguments, parts, augmentation=augmentation, resume=True, callback=ctrl_c)
+    assert not train(*arguments, parts, augmentation=augmentation, resume=True)
+    for name in (BEST, LAST):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+    assert not [path for path in parts.iterdir() if path.name.startswith(".")]
+
+
+def test_an_auto_decoder_learns_codes_of_its_pairs(tmp_path: Path) -> None:
+    model = replace(MODEL, encoder=None)
+    with pytest.raises(ValueError, match="expected no augmentation of pairs with codes of their"):
+        train(PAIRS, FEW, model, SETTINGS, tmp_path, augmentation=Augmentation(shift=1.0))
+    train(PAIRS, FEW, model, SETTINGS, tmp_path)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)["objective"]
+    assert state["codes.global_codes"].shape == (6, 4)
+    assert load_model(tmp_path / LAST).encoder is None
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    two = losses_of(replace(SETTINGS, accumulate=2), tmp_path / "two")
+    one = losses_of(replace(SETTINGS, batch_size=4), tmp_path / "one")
+    assert two[0]["dissimilarity"] != two[1]["dissimilarity"]
+    for first, second in zip(two, one, strict=True):
+        assert first == pytest.approx(second, rel=1e-3, abs=1e-6)
+
+
+def test_a_mixed_precision_encoder_gives_nearly_the_same_losses(tmp_path: Path) -> None:
+    mixed = losses_of(replace(SETTINGS, mixed_precision=True), tmp_path / "mixed")
+    single = losses_of(SETTINGS, tmp_path / "single")
+    assert mixed != single
+    for first, second in zip(mixed, single, strict=True):
+        assert first == pytest.approx(second, rel=0.1, abs=0.01)
+
+
+TWO_PROCESSES = """
+import json, os, sys
+from pathlib import Path
+import test_training
+from dataclasses import replace
+batch, devices = (int(n) for n in sys.argv[2:])
+settings = replace(test_training.SETTINGS, batch_size=batch, devices=devices)
+told = []
+test_training.train(
+    test_training.PAIRS, test_training.FEW, test_training.MODEL, settings, Path(sys.argv[1]),
+    callback=lambda progress: told.append(progress.losses),
+)
+if told:
+    (Path(sys.argv[1]) / "losses.json").write_text(json.dumps(told))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_a_doubled_batch(tmp_path: Path) -> None:
+    import json
+
+    script = tmp_path / "script.py"
+    script.write_text(TWO_PROCESSES)
+    folder = Path(__file__).parent
+    path = os.pathsep.join([str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")])
+    losses = []
+    for batch, devices in ((2, 2), (4, 1)):
+        output = tmp_path / f"{devices}"
+        subprocess.run(
+            [sys.executable, script, output, str(batch), str(devices)],
+            check=True,
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            timeout=300,
+        )
+        losses.append(json.loads((output / "losses.json").read_text()))
+    assert len(losses[0]) == SETTINGS.steps
+    for first, second in zip(*losses, strict=True):
+        assert first == pytest.approx(second, rel=1e-3, abs=1e-6)
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected the checkpoint to be a file, got .*not exist"):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, resume=True)
+    train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, callback=stopper(1, end))
+    with pytest.raises(ValueError, match=r"without checkpoint.pt, or to resume"):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"the settings of the checkpoint .*, got other steps, seed"
+    ):
+        train(PAIRS, FEW, MODEL, replace(SETTINGS, steps=9, seed=1), tmp_path, resume=True)
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:1000])
+    with pytest.raises(ValueError, match="expected a checkpoint of a training, got"):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, resume=True)
+
+
+def test_a_training_that_diverges_says_where(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, network_learning_rate=1e30, warm_up=1)
+    with pytest.raises(RuntimeError, match=r"the training diverged at step 2, where \w+ is"):
+        train(PAIRS, FEW, MODEL, settings, tmp_path)
+
+
+def test_missing_packages_and_devices_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="expected device to be cpu or cuda, got 'tpu'"):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="expected 1 GPUs, got 0 that torch finds"):
+            train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, device="cuda")
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    with pytest.raises(
+        ImportError, match=r"training needs what `pip install 'itk-nephi\[train\]'`"
+    ):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path)
+
+
+def test_the_command_trains_and_resumes(tmp_path: Path) -> None:
+    pairs = 'phantom = "deformed_shape"\ncount = 2\nsize = 24\nmotion = 2\n'
+    (tmp_path / "config.toml").write_text(
+        f"[pairs]\n{pairs}[validation]\n{pairs}"
+        "[model]\nsize = [24, 24]\nspacing = [1, 1]\n[model.field]\nwidth = 8\nlocal_grid = 4\n"
+        "[model.encoder]\nfilters = [4, 4]\n"
+        "[training]\nsteps = 2\nbatch_size = 1\npoints = 20\nregularizer_points = 2\n"
+    )
+    arguments = ["train", tmp_path / "config.toml", "-o", tmp_path / "out"]
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "step 2 of 2: dissimilarity" in result.stderr
+    assert "dice" in result.stderr
+    assert load_model(tmp_path / "out" / BEST).settings.field.width == 8
+    assert_fails(run(*arguments), "without checkpoint.pt")
+    assert run(*arguments, "--resume").exit_code == 0

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from itk_nephi.registration.result import Progress
+from itk_nephi.visualization import plots
+
+HISTORY = [
+    Progress(1 + n // 3, 2, n + 1, 6, {"dissimilarity": 1 / (n + 1), "total": 2 / (n + 1)})
+    for n in range(6)
+]
+
+
+def test_each_term_has_its_curve_and_a_line_ends_each_level() -> None:
+    axes = Figure().subplots()
+    plots.draw_losses(axes, HISTORY)
+    *curves, end = axes.lines
+    for curve, (name, factor) in zip(curves, {"dissimilarity": 1, "total": 2}.items(), strict=True):
+        assert curve.get_label() == name
+        assert to_hex(curve.get_color()) == plots.CURVES[name]
+        np.testing.assert_array_equal(curve.get_xdata(), np.arange(1, 7))
+        np.testing.assert_allclose(curve.get_ydata(), factor / np.arange(1, 7))
+    assert list(end.get_xdata()) == [3.5, 3.5]
+
+
+def test_nothing_is_drawn_of_no_steps() -> None:
+    axes = Figure().subplots()
+    plots.draw_losses(axes, [])
+    assert not axes.lines
+
+
+def test_plots_are_the_same_svg_each_time() -> None:
+    for draw in (
+        lambda: plots.losses(HISTORY),
+        lambda: plots.landmark_errors({"a": np.arange(3.0), "b": np.ones(3)}, "a"),
+        lambda: plots.methods([{"name": "a", "seconds": 1.0}, {"name": "b", "error": "no"}]),
+    ):
+        kind, content = draw().split(";base64,")
+        assert kind == "data:image/svg+xml"
+        assert base64.b64decode(content).rstrip().endswith(b"</svg>")
+        assert draw() == f"{kind};base64,{content}"
+
+
+def test_methods_that_failed_are_not_drawn() -> None:
+    figure = plots.draw_methods([{"name": "a", "seconds": 1.0}, {"name": "b", "error": "no"}])
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["notebook", "overview", "pages", "palette", "plane", "plots", "report", "slices"],
+)
+def test_pictures_and_pages_need_no_torch(module: str) -> None:
+    code = f"import sys, itk_nephi.visualization.{module}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

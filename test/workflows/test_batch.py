@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import psutil
+import pytest
+from distributed import LocalCluster
+from support.command_line import assert_fails, run
+
+from itk_nephi.io.pair_table import read_pair_table
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.registration import pairwise
+from itk_nephi.registration.instance_optimization import RegistrationSettings
+from itk_nephi.workflows.batch import RECORD, BatchSettings, PairOutcome, run_batch
+from itk_nephi.workflows.batch_summary import write_summary
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmark"))
+
+from batch import contents
+
+NAMES = ["anna", "ben", "cleo", "dan"]
+QUICK = ["--steps", "3", "--points", "100", "--initial-transform", "geometry"]
+SETTINGS = BatchSettings(
+    registration=RegistrationSettings(steps=3, points=100, regularizer_points=100),
+    initial_transform="geometry",
+)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    lines = ["name,fixed,moving,fixed_mask,fixed_labels,moving_labels,evaluation_landmarks"]
+    for seed, name in enumerate(NAMES):
+        phantom = lung(2, size=(40, 33), noise=5, seed=seed)
+        (folder / name).mkdir()
+        images = ["fixed", "moving", "fixed_mask", "fixed_labels", "moving_labels"]
+        for image in images:
+            itk.imwrite(getattr(phantom, image), str(folder / name / f"{image}.nrrd"))
+        points = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
+        np.savetxt(
+            folder / name / "landmarks.csv",
+            points,
+            delimiter=",",
+            header="fixed_x,fixed_y,moving_x,moving_y",
+            comments="",
+        )
+        files = [*(f"{name}/{image}.nrrd" for image in images), f"{name}/landmarks.csv"]
+        lines.append(",".join([name, *files]))
+    (folder / "table.csv").write_text("\n".join(lines))
+    return folder / "table.csv"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("undisturbed") / "deep"
+    result = run("batch", table, "-o", output, *QUICK)
+    assert result.exit_code == 0, result.output
+    return output
+
+
+def summary(output: Path) -> list[dict[str, str]]:
+    with (output / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def complete(output: Path) -> list[Path]:
+    return [path.parent for path in output.glob(f"*/{RECORD}")]
+
+
+def unfinished(output: Path) -> set[Path]:
+    return set(output.glob(".itk-nephi-*"))
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What registrations start from now on in this process."""
+    started: list[int] = []
+    original = pairwise.register
+
+    def counted(*arguments: Any, **keywords: Any) -> Any:
+        started.append(1)
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(pairwise, "register", counted)
+    return started
+
+
+def test_each_pair_gets_what_register_gives(undisturbed: Path, table: Path, tmp_path: Path) -> None:
+    folder = table.parent / "ben"
+    single = run(
+        "register", folder / "fixed.nrrd", folder / "moving.nrrd",
+        "-o", tmp_path / "single", *QUICK,
+        "--fixed-mask", folder / "fixed_mask.nrrd",
+        "--evaluation-landmarks", folder / "landmarks.csv",
+        "--labels", folder / "fixed_labels.nrrd", folder / "moving_labels.nrrd",
+    )  # fmt: skip
+    assert single.exit_code == 0, single.output
+    expected = contents(tmp_path)
+    found = contents(undisturbed)
+    assert {path.split("/")[0] for path in found} == set(NAMES)
+    for path in (tmp_path / "single").iterdir():
+        assert found[f"ben/{path.name}"] == expected[f"single/{path.name}"]
+
+
+def test_the_summary_tells_the_metrics_in_the_order_of_the_table(undisturbed: Path) -> None:
+    rows = summary(undisturbed)
+    assert [(row["row"], row["name"], row["status"]) for row in rows] == [
+        (str(number), name, "done") for number, name in enumerate(NAMES, start=1)
+    ]
+    for row in rows:
+        metrics = json.loads((undisturbed / row["name"] / "metrics.json").read_text())
+        assert float(row["similarity_after"]) == metrics["similarity"]["after"]
+        assert (
+            float(row["landmark_error_after_mm"]) == metrics["landmark_error_mm"]["after"]["mean"]
+        )
+        dice = list(metrics["dice"]["after"].values())
+        assert float(row["dice_after"]) == pytest.approx(sum(dice) / len(dice))
+    page = (undisturbed / "summary.html").read_text()
+    assert "4 of 4 pairs registered" in page
+    assert 'href="anna/overview.png"' in page
+
+
+def test_what_is_done_is_not_done_again(
+    undisturbed: Path, table: Path, registered: list[int]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")}
+    again = run("batch", table, "-o", undisturbed, *QUICK)
+    assert again.exit_code == 0
+    assert again.stderr.count("was done before") == 4
+    assert not registered
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")} == before
+    assert [row["status"] for row in summary(undisturbed)] == ["done"] * 4
+
+
+def test_what_was_made_otherwise_is_done_anew(
+    undisturbed: Path, table: Path, tmp_path: Path, registered: list[int]
+) -> None:
+    pairs = read_pair_table(table)[:1]
+    first = list(run_batch(pairs, tmp_path, SETTINGS))
+    expected = contents(tmp_path)
+    assert expected == {k: v for k, v in contents(undisturbed).items() if k.startswith("anna/")}
+    other = BatchSettings(registration=SETTINGS.registration, initial_transform="geometry", seed=1)
+    second = list(run_batch(pairs, tmp_path, other))
+    assert not any(outcome.earlier for outcome in first + second)
+    assert contents(tmp_path)["anna/fixed_to_moving.h5"] != expected["anna/fixed_to_moving.h5"]
+    assert len(registered) == 2
+    fixed = pairs[0].fixed
+    try:
+        content = fixed.read_bytes()
+        image = itk.imread(str(fixed))
+        image.SetPixel([3, 3], 7)
+        itk.imwrite(image, str(fixed))
+        assert not next(run_batch(pairs, tmp_path, other)).earlier
+    finally:
+        fixed.write_bytes(content)
+    assert not unfinished(tmp_path)
+
+
+def test_a_batch_killed_twice_goes_on_where_it_was(
+    undisturbed: Path, table: Path, tmp_path: Path, registered: list[int]
+) -> None:
+    output = tmp_path / "output"
+    for done in (1, 2):
+        start = [sys.executable, "-c", "from itk_nephi.cli import main; main()"]
+        process = subprocess.Popen(
+            [*start, "batch", table, "-o", output, *QUICK], stderr=subprocess.DEVNULL
+        )
+        wait(
+            lambda done=done: (
+                len(complete(output)) >= done
+                and any(path.joinpath("fixed_to_moving.h5").exists() for path in unfinished(output))
+            )
+        )
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert unfinished(output)
+    kept = complete(output)
+    assert 2 <= len(kept) < 4
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    last = run("batch", table, "-o", output, *QUICK)
+    assert last.exit_code == 0
+    assert len(registered) == 4 - len(kept)
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+    assert contents(output) == contents(undisturbed)
+    assert not unfinished(output)
+
+
+def wait(happened: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+
+
+def test_a_killed_worker_s_pair_is_done_by_another(
+    undisturbed: Path, table: Path, tmp_path: Path
+) -> None:
+    with closing(run_batch(read_pair_table(table), tmp_path, SETTINGS, jobs=2)) as running:
+        outcomes = [next(running)]
+        wait(lambda: len(unfinished(tmp_path)) == 2)
+        workers = [
+            child
+            for child in psutil.Process().children()
+            if any("spawn_main" in argument for argument in child.cmdline())
+        ]
+        assert len(workers) == 2
+        workers[0].kill()
+        begun = unfinished(tmp_path)
+        for outcome in running:
+            outcomes.append(outcome)
+            if len(outcomes) == 4:
+                assert begun & unfinished(tmp_path)
+    assert sorted(outcome.pair.name for outcome in outcomes) == NAMES
+    assert not any(outcome.reason or outcome.earlier for outcome in outcomes)
+    assert contents(tmp_path) == contents(undisturbed)
+    assert not unfinished(tmp_path)
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
+    threads = getattr(request, "param", 1)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=threads, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster
+
+
+def test_an_existing_cluster_gives_the_same_results(
+    undisturbed: Path, table: Path, tmp_path: Path, cluster: Any
+) -> None:
+    result = run("batch", table, "-o", tmp_path, *QUICK, "--dask", cluster.scheduler_address)
+    assert result.exit_code == 0, result.output
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+@pytest.mark.parametrize("cluster", [2], indirect=True)
+def test_workers_of_several_threads_are_refused(table: Path, tmp_path: Path, cluster: Any) -> None:
+    result = run("batch", table, "-o", tmp_path, "--dask", cluster.scheduler_address)
+    assert_fails(result, "expected workers of one thread each", "got 2")
+
+
+def test_failures_are_rows_and_tried_again(
+    table: Path, tmp_path: Path, registered: list[int], undisturbed: Path
+) -> None:
+    fixed = table.parent / "ben" / "fixed.nrrd"
+    content = fixed.read_bytes()
+    image = itk.imread(str(fixed))
+    try:
+        image.FillBuffer(5)
+        itk.imwrite(image, str(fixed))
+        result = run("batch", table, "-o", tmp_path, *QUICK)
+    finally:
+        fixed.write_bytes(content)
+    assert result.exit_code == 1
+    assert "3 of 4 pairs done, 1 failed" in result.stdout
+    rows = summary(tmp_path)
+    assert [row["status"] for row in rows] == ["done", "failed", "done", "done"]
+    assert "expected fixed to have contrast" in rows[1]["remarks"]
+    assert rows[1]["similarity_after"] == ""
+    assert '<tr class="failed">' in (tmp_path / "summary.html").read_text()
+    assert not (tmp_path / "ben").exists()
+    registered.clear()
+    assert run("batch", table, "-o", tmp_path, *QUICK).exit_code == 0
+    assert len(registered) == 1
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+def test_an_interruption_keeps_whole_pairs_only(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = pairwise.register
+
+    def interrupted(*arguments: Any, **keywords: Any) -> Any:
+        def callback(_: Any) -> None:
+            if complete(tmp_path):
+                raise KeyboardInterrupt
+
+        return original(*arguments, **keywords, callback=callback)
+
+    monkeypatch.setattr(pairwise, "register", interrupted)
+    result = run("batch", table, "-o", tmp_path, *QUICK)
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"anna", "summary.csv", "summary.html"}
+    assert len(summary(tmp_path)) == 1
+
+
+def test_warnings_are_remarks(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pairwise.register
+
+    def warned(*arguments: Any, **keywords: Any) -> Any:
+        warnings.warn("looks odd & <small>", stacklevel=1)
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(pairwise, "register", warned)
+    outcomes = list(run_batch(read_pair_table(table)[:1], tmp_path, SETTINGS))
+    write_summary(tmp_path, outcomes)
+    assert summary(tmp_path)[0]["remarks"] == "looks odd & <small>"
+    assert "looks odd &amp; &lt;small&gt;" in (tmp_path / "summary.html").read_text()
+
+
+def test_guide_landmarks_steer_and_do_not_judge(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, seen = pairwise.register, {}
+
+    def watched(*images: Any, **options: Any) -> Any:
+        seen.update(options)
+        return original(*images, **options)
+
+    monkeypatch.setattr(pairwise, "register", watched)
+    pair = read_pair_table(table)[0]
+    path = pair.evaluation_landmarks
+    assert path is not None
+    guided = replace(pair, evaluation_landmarks=None, guide_landmarks=path)
+    assert [outcome.reason for outcome in run_batch([guided], tmp_path, SETTINGS)] == [""]
+    points = np.loadtxt(path, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(np.hstack(seen["guide_landmarks"]), points)
+    metrics = json.loads((tmp_path / pair.name / "metrics.json").read_text())
+    assert metrics["inputs"]["guide_landmarks"] == str(path)
+    assert "landmark_error_mm" not in metrics
+
+
+def test_what_a_batch_has_not_made_is_left_alone(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "cleo").mkdir()
+    (tmp_path / "cleo" / "thesis.txt").write_text("x")
+    result = run("batch", table, "-o", tmp_path, *QUICK)
+    assert_fails(result, "expected", "to hold nothing of a pair's name", "got cleo")
+    assert (tmp_path / "cleo" / "thesis.txt").exists()
+
+
+def test_two_batches_do_not_share_a_folder(table: Path, tmp_path: Path) -> None:
+    with closing(run_batch(read_pair_table(table), tmp_path, SETTINGS)) as running:
+        assert isinstance(next(running), PairOutcome)
+        with pytest.raises(ValueError, match="expected no other batch that writes to"):
+            next(run_batch(read_pair_table(table), tmp_path, SETTINGS))
+    assert next(run_batch(read_pair_table(table), tmp_path, SETTINGS)).earlier
+
+
+def test_faults_of_the_table_are_told_before_anything_starts(table: Path, tmp_path: Path) -> None:
+    bad = table.with_name("bad.csv")
+    bad.write_text("fixed,moving\nno.nrrd,nowhere.nrrd\n")
+    result = run("batch", bad, "-o", tmp_path / "output")
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert lines[0] == f"itk-nephi: error: TABLE {bad} has 2 faults:"
+    assert [line.strip().split(":")[0] for line in lines[1:]] == ["row 1 (pair-0001)"] * 2
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        (["--jobs", "0"], "expected at least one job, got 0"),
+        (["--threads", "0"], "expected at least one thread, got 0"),
+        (["--initial-transform", "magic"], "expected --initial-transform to be one of identity"),
+        (["--steps", "0"], "expected steps of at least 1"),
+    ],
+)
+def test_faulty_options_are_named(
+    table: Path, tmp_path: Path, options: list[str], fragment: str
+) -> None:
+    assert_fails(run("batch", table, "-o", tmp_path, *options), fragment)
+
+
+def test_several_jobs_without_dask_are_an_error(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run("batch", table, "-o", tmp_path, "--jobs", "2", *QUICK)
+    assert_fails(result, "install itk-nephi[batch]")

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from itk_nephi.workflows.comparison_table import metric, paired_differences
+
+
+def row(name: str, error: float | None, **further: Any) -> dict[str, Any]:
+    if error is None:
+        return {"name": name, "error": "no luck"}
+    return {"name": name, "error": None, "landmark_error_mm": {"mean": error}, **further}
+
+
+def test_methods_are_compared_on_the_pairs_where_both_succeeded() -> None:
+    pairs = [
+        {"methods": [row("a", 2.0, dice={"1": 0.5, "2": 0.7}), row("b", 1.0, dice={"1": 0.4})]},
+        {"methods": [row("a", 4.0), row("b", 1.0)]},
+        {"methods": [row("a", None), row("b", 1.0)]},
+    ]
+    landmarks, dice = paired_differences(pairs)
+    assert landmarks | {"low": 0, "high": 0} == {
+        "metric": "landmark error, mean mm",
+        "method": "a",
+        "other": "b",
+        "pairs": 2,
+        "mean": 2.0,
+        "low": 0,
+        "high": 0,
+    }
+    assert (landmarks["low"], landmarks["high"]) == (1.0, 3.0)
+    assert dice["metric"] == "Dice, mean"
+    assert dice["mean"] == dice["low"] == dice["high"] == pytest.approx(0.2)
+
+
+def test_a_metric_that_a_row_lacks_is_none() -> None:
+    assert metric(row("a", None), "landmark error, mean mm") is None
+    assert (
+        metric(
+            {"inverse_consistency_error_mm": {"mean": 0.5}}, "inverse consistency error, mean mm"
+        )
+        == 0.5
+    )
+    assert metric({"landmark_error_mm": {"mean": None}}, "landmark error, mean mm") is None
