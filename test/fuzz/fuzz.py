@@ -9,7 +9,7 @@ recorder, and preload the latter:
     gcc -shared -fPIC -O2 -o coverage.so test/fuzz/coverage.c
     export CXXFLAGS=-fsanitize-coverage=trace-pc LDFLAGS=-Wl,--no-as-needed,$PWD/coverage.so
     pip install --no-deps --force-reinstall .
-    LD_PRELOAD=$PWD/coverage.so python benchmark/fuzz.py
+    LD_PRELOAD=$PWD/coverage.so python test/fuzz/fuzz.py
 
 HDF5 itself hangs or crashes on broken structures, before any transform is asked. So only the
 numbers of the transform are changed in .h5 files.
