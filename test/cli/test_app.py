@@ -10,7 +10,6 @@ from typing import Any
 import itk
 import pytest
 from support.command_line import run
-from typer.testing import Result
 
 from itk_nephi.cli import app
 
@@ -125,37 +124,3 @@ def test_waiting_threads_of_torch_leave_the_cores_to_others(
             monkeypatch.setenv("OMP_WAIT_POLICY", given)
         app.main()
         assert seen["policy"] == expected
-
-
-def test_applying_a_transform_needs_no_torch(
-    registered: tuple[Path, Result], inputs: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
-    transform = registered[0] / "fixed_to_moving.h5"
-    moving = inputs / "moving.nrrd"
-    commands = [
-        ["info", transform],
-        ["transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv"],
-        ["transform-image", moving, transform, "--reference", moving, "-o", tmp_path / "o.mha"],
-        ["convert", transform, "--reference", moving, "-o", tmp_path / "field.mha"],
-        ["invert", transform, "-o", tmp_path / "inverse.h5"],
-        ["jacobian", transform, "--reference", moving, "-o", tmp_path / "jacobian.mha"],
-    ]
-    code = f"""
-import sys
-from importlib.machinery import PathFinder
-
-class Without(PathFinder):
-    def find_spec(name, *arguments):
-        return None if name in ("torch", "matplotlib") else PathFinder.find_spec(name, *arguments)
-
-    def find_distributions(context):
-        return [] if context.name == "torch" else PathFinder.find_distributions(context)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-from itk_nephi.cli.app import app
-for command in {[[str(part) for part in command] for command in commands]!r}:
-    assert app(command, standalone_mode=False) in (None, 0)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert (tmp_path / "o.mha").exists()
