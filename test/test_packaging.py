@@ -1,4 +1,4 @@
-"""What is distributed, as the project files say."""
+"""What is distributed, as the project files say; `make check-dist` builds it."""
 
 from __future__ import annotations
 
