@@ -40,6 +40,7 @@ lint: setup
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
+	$(VENV)/lint-imports --no-logo
 	$(VENV)/clang-format --dry-run --Werror include/* src/* test/cpp/*.cpp test/cpp/*.h
 
 wheel:
