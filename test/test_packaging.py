@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import tomllib
 from distutils.core import run_setup
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from setuptools.command.build_py import build_py
 from setuptools.command.egg_info import egg_info
 from setuptools.dist import Distribution
@@ -56,3 +60,13 @@ def test_the_sdist_holds_every_tracked_file_that_is_not_hidden(
     command.run()
     visible = {name for name in tracked_files() if not name.startswith(".")}
     assert visible <= set(command.filelist.files)
+
+
+def test_every_requirement_has_a_pinned_version() -> None:
+    project_file = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = project_file["project"]
+    required = [*project_file["build-system"]["requires"], *project["dependencies"]]
+    required += [line for lines in project["optional-dependencies"].values() for line in lines]
+    pinned = re.findall(r"^(\S+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    names = {canonicalize_name(Requirement(line).name) for line in required}
+    assert names == set(map(canonicalize_name, pinned))
