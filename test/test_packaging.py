@@ -62,6 +62,11 @@ def test_the_sdist_holds_every_tracked_file_that_is_not_hidden(
     assert visible <= set(command.filelist.files)
 
 
+def test_an_editable_install_is_refused(distribution: Distribution) -> None:
+    with pytest.raises(SystemExit, match=r"expected a regular install, got .* run `make setup`"):
+        distribution.run_command("editable_wheel")
+
+
 def test_every_requirement_has_a_pinned_version() -> None:
     project_file = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = project_file["project"]
