@@ -8,10 +8,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import itk
 import numpy as np
+from pydantic import AfterValidator, ValidationInfo
 
 from itk_nephi.fields.settings import check_settings, described, documented, setting
 from itk_nephi.io.images import read_image
@@ -25,6 +26,14 @@ from itk_nephi.spatial.preparation import checked_image, checked_mask
 
 CACHE_BYTES = 2 * 2**30
 """How much of what was read is kept in memory."""
+
+
+def _in_folder(path: Path, reading: ValidationInfo) -> Path:
+    return path if reading.context is None else reading.context / path
+
+
+FilePath = Annotated[Path, AfterValidator(_in_folder)]
+"""A path that is relative to the folder of the file where it is written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +134,7 @@ class _Reader:
 class TablePairs:
     """The pairs of a table, see :func:`itk_nephi.io.read_pair_table`."""
 
-    table: Path = field(metadata=described("A CSV file."))
+    table: FilePath = field(metadata=described("A CSV file."))
     initial_transform: str = setting(
         "geometry", "The kind of initial transform of the rows that name none."
     )
@@ -173,10 +182,10 @@ class TablePairs:
 class FolderPairs:
     """Random pairs of the images of a folder, each of two different images."""
 
-    images: Path = field(metadata=described("A folder of images."))
+    images: FilePath = field(metadata=described("A folder of images."))
     count: int = field(metadata=described("How many pairs.", minimum=1))
-    masks: Path | None = setting(None, "A folder with a mask of the same name for each image.")
-    labels: Path | None = setting(
+    masks: FilePath | None = setting(None, "A folder with a mask of the same name for each image.")
+    labels: FilePath | None = setting(
         None, "A folder with a label image of the same name for each image."
     )
     pairs: Literal["between", "within"] = setting(
