@@ -16,7 +16,7 @@ from torch import Tensor
 
 from itk_nephi.losses.features import (
     WINDOWS,
-    ChannelMap,
+    FeatureMap,
     channels,
     rescaled,
     self_similarity,
@@ -38,13 +38,13 @@ class Similarity:
 
     Parameters
     ----------
-    channels : ChannelMap
+    feature_map : FeatureMap
         Makes the channels of either image.
     dissimilarity : Dissimilarity
         Compares them at corresponding points.
     """
 
-    channels: ChannelMap
+    feature_map: FeatureMap
     dissimilarity: Dissimilarity
 
     @classmethod
