@@ -21,7 +21,7 @@ from itk_nephi.spatial.domain import ImageDomain
 QUANTILES = (0.005, 0.995)
 """The shares of the voxels at or below the intensities that become 0 and 1."""
 
-ChannelMap = Callable[[Tensor, Tensor | None, ImageDomain, float], Tensor]
+FeatureMap = Callable[[Tensor, Tensor | None, ImageDomain, float], Tensor]
 """From an image, its mask, their grid and the smoothing to channels, as :func:`channels`."""
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from itk_nephi.losses.features import (
-    ChannelMap,
+    FeatureMap,
     channels,
     rescaled,
     self_similarity,
@@ -36,13 +36,13 @@ class Similarity:
 
     Parameters
     ----------
-    channels : ChannelMap
+    feature_map : FeatureMap
         Makes the channels of either image.
     dissimilarity : Dissimilarity
         Compares them at corresponding points.
     """
 
-    channels: ChannelMap
+    feature_map: FeatureMap
     dissimilarity: Dissimilarity
 
     @classmethod

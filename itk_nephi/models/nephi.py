@@ -114,6 +114,13 @@ class ModelSettings:
         UserWarning
             If the box is smaller.
         """
+        box, finding = self.fit_box(fixed, fixed_mask)
+        if finding is not None:
+            warnings.warn(finding, stacklevel=2)
+        return box
+
+    def fit_box(self, fixed: Any, fixed_mask: Any = None) -> tuple[ImageDomain, str | None]:
+        """Return what :meth:`box` does, and in place of a warning its text, if there is one."""
         domain = ImageDomain.of(fixed)
         if domain.dimension != self.dimension:
             raise ValueError(
@@ -129,14 +136,13 @@ class ModelSettings:
         )
         order, _ = domain.canonical_axes()
         needed = ((last - first + 1) * np.array(domain.spacing))[list(order)]
-        if (needed > np.array(self.extent) * (1 + 1e-3)).any():
-            what = "fixed" if fixed_mask is None else "fixed_mask"
-            warnings.warn(
-                f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
-                f"{_edges(needed)} mm: what lies beyond moves as its border does",
-                stacklevel=4,
-            )
-        return box
+        if (needed <= np.array(self.extent) * (1 + 1e-3)).all():
+            return box, None
+        what = "fixed" if fixed_mask is None else "fixed_mask"
+        return box, (
+            f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
+            f"{_edges(needed)} mm: what lies beyond moves as its border does"
+        )
 
     def _domain(self, center: Any, direction: Any) -> ImageDomain:
         half = (np.array(self.size) - 1) * np.array(self.spacing) / 2
@@ -168,7 +174,7 @@ class ModelSettings:
             How much each place counts, in [0, 1], on the same grid.
         box : ImageDomain
             From :meth:`box`.
-        space_map : SpaceMap, optional
+        space_map : SampledTransform, optional
             From the points of the box to those of the image; the identity when left out.
         device : torch.device
             Where to compute.
@@ -282,7 +288,7 @@ class NePhi(nn.Module):
             How much each place counts, in [0, 1], on the grids of the images.
         box : ImageDomain
             Around the fixed image, from :meth:`ModelSettings.box`.
-        initial_transform : SpaceMap
+        initial_transform : SampledTransform
             From points of the box to points of the moving image.
         device : torch.device
             Where to compute, and where the deformation is.

@@ -32,7 +32,7 @@ def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
     ValueError
         If it has another number of dimensions, or its voxels are all the same or not all finite.
     """
-    domain = _checked_domain(image, name)
+    domain = checked_domain(image, name)
     values = np.asarray(itk.array_view_from_image(image))
     if values.ndim != domain.dimension:
         raise TypeError(
@@ -75,7 +75,7 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     ValueError
         If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
     """
-    domain = _checked_domain(mask, name)
+    domain = checked_domain(mask, name)
     expected = ImageDomain.of(image)
     if domain.dimension != expected.dimension or not domain.matches(expected):
         raise ValueError(
@@ -96,7 +96,8 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     return _in_canonical_order(inside, domain, voxels, np.uint8)
 
 
-def _checked_domain(image: Any, name: str) -> ImageDomain:
+def checked_domain(image: Any, name: str) -> ImageDomain:
+    """Return the domain of an image, or say what is wrong with it by its name."""
     if not hasattr(image, "GetLargestPossibleRegion"):
         raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
     try:

@@ -69,9 +69,9 @@ class PairsObjective(nn.Module):
         images = [
             torch.stack(
                 [
-                    self.similarity.channels(image, weights, self.domain, settings.smoothing_sigma)[
-                        0
-                    ]
+                    self.similarity.feature_map(
+                        image, weights, self.domain, settings.smoothing_sigma
+                    )[0]
                     for image, weights in zip(values[:, None], inside[:, None], strict=True)
                 ]
             )
