@@ -104,7 +104,7 @@ class ModelSettings:
         fixed : itk.Image
             Gives the axes, in canonical order.
         fixed_mask : itk.Image, optional
-            On the same grid; the box is centered on where it is not zero, or else on the image.
+            On the same grid; the box is centered on its non-zero voxels, or else on the image.
 
         Warns
         -----
@@ -162,10 +162,10 @@ class ModelSettings:
         image : itk.Image of float
             Of any grid.
         mask : itk.Image or None
-            How much each place counts, in [0, 1], on the same grid.
+            Weights of the voxels, in [0, 1], on the same grid.
         box : ImageDomain
             From :meth:`box`.
-        space_map : SpaceMap, optional
+        space_map : SampledTransform, optional
             From the points of the box to those of the image; the identity when left out.
         device : torch.device
             Where to compute.
@@ -269,17 +269,17 @@ class NePhi(nn.Module):
         initial_transform: SampledTransform,
         device: torch.device | str = "cpu",
     ) -> Deformation:
-        """Predict the deformation of a pair; the model itself stays as it is.
+        """Predict the deformation of a pair; the model itself does not change.
 
         Parameters
         ----------
         fixed, moving : itk.Image of float
             The images.
         fixed_mask, moving_mask : itk.Image, optional
-            How much each place counts, in [0, 1], on the grids of the images.
+            Weights of the voxels, in [0, 1], on the grids of the images.
         box : ImageDomain
             Around the fixed image, from :meth:`ModelSettings.box`.
-        initial_transform : SpaceMap
+        initial_transform : SampledTransform
             From points of the box to points of the moving image.
         device : torch.device
             Where to compute, and where the deformation is.
