@@ -33,7 +33,7 @@ from itk_nephi.spatial.domain import ImageDomain
 @documented
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a model is: its sizes, and how images enter it."""
+    """The sizes of a model, and how images enter it."""
 
     field: FieldSettings = setting(
         FieldSettings(), "The sizes of the deformation fields and of the latent code."
@@ -53,7 +53,7 @@ class ModelSettings:
     )
     window: tuple[float, float] | None = setting(
         None,
-        "The intensities that become 0 and 1. When left out, they are found for each image.",
+        "The intensities that become 0 and 1. When left out, the quantiles of each image.",
     )
     quantiles: tuple[float, float] = setting(
         (0.005, 0.995),
@@ -203,12 +203,12 @@ class ModelSettings:
                 "expected images and masks that lie in the model's box after the initial "
                 "transform, got none of one in it; give another initial transform"
             )
-        low, high = self.window or self._found_window(sampled[:, 0][inside > 0])
+        low, high = self.window or self._quantile_window(sampled[:, 0][inside > 0])
         scaled = ((sampled[:, 0] - low) / max(high - low, 1e-12)).clamp(0, 1) * inside
         shape = (1, 1, *reversed(box.size))
         return scaled.view(shape), inside.view(shape)
 
-    def _found_window(self, values: Tensor) -> tuple[float, float]:
+    def _quantile_window(self, values: Tensor) -> tuple[float, float]:
         some = values[:: -(-len(values) // QUANTILE_VOXELS)]
         low, high = np.quantile(some.cpu().numpy(), self.quantiles)
         return float(low), float(high)
