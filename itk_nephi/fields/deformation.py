@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from itk_nephi.fields.compiled import compiled_module
 from itk_nephi.fields.latent_code import InterpolatedCode, LatentCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.threads import torch_threads
 from itk_nephi.spatial.domain import Array, ImageDomain
 
 FILE_FORMAT_VERSION = 1
@@ -26,13 +29,13 @@ class Deformation:
     Parameters
     ----------
     domain : ImageDomain
-        Where both fields live.
+        The domain of both fields.
     settings : FieldSettings
         Their sizes.
     field, inverse_field : DeformationField
         The field, and the one that undoes it.
-    code : LatentCode or CodeBetween
-        What both are conditioned by.
+    code : LatentCode or InterpolatedCode
+        The latent code, which both are conditioned on.
     """
 
     domain: ImageDomain
@@ -45,7 +48,7 @@ class Deformation:
     def identity(
         cls, domain: ImageDomain, settings: FieldSettings, generator: torch.Generator
     ) -> Deformation:
-        """Return a deformation with random hidden weights and code that moves nothing yet."""
+        """Return the identity, with random hidden weights and a random latent code."""
         return cls(
             domain=domain,
             settings=settings,
@@ -64,7 +67,7 @@ class Deformation:
         return [*self.field.parameters(), *self.inverse_field.parameters()]
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return the weights and what the latent code is made of."""
+        """Return the weights and the parameters of the latent code."""
         return [*self.weights(), *self.code.parameters()]
 
     def state(self) -> list[dict[str, Any]]:
@@ -72,7 +75,7 @@ class Deformation:
         return [module.state_dict() for module in (self.field, self.inverse_field, self.code)]
 
     def load_state(self, state: list[dict[str, Any]]) -> None:
-        """Become what another deformation of the same domain and sizes was."""
+        """Restore the :meth:`state` of a deformation of the same domain and sizes."""
         for module, values in zip((self.field, self.inverse_field, self.code), state, strict=True):
             module.load_state_dict(values)
 
@@ -83,8 +86,30 @@ def weights_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
 
 
 def codes_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
-    """Return what the codes of deformations are made of, each once where they share it."""
+    """Return the parameters of the codes of deformations, each once where they share it."""
     return list(dict.fromkeys(p for each in deformations for p in each.code.parameters()))
+
+
+@contextmanager
+def threads_for_fields(deformations: Sequence[Deformation], device: torch.device) -> Iterator[None]:
+    """Leave torch's threads to compiled fields while these are optimized, on a CPU.
+
+    Torch's operators are small beside them: to wake a second thread takes them longer than their
+    work, and its threads would be in the way of those of the compiled code.
+    """
+    if device.type != "cpu" or compiled_module() is None:
+        yield
+        return
+    fields = [field for each in deformations for field in (each.field, each.inverse_field)]
+    count = torch.get_num_threads()
+    try:
+        for field in fields:
+            field.threads = count
+        with torch_threads(1):
+            yield
+    finally:
+        for field in fields:
+            field.threads = None
 
 
 def transform_from_deformation(deformation: Deformation) -> Any:

@@ -1,11 +1,10 @@
-"""What registration and training minimize: dissimilarity, regularizers, landmarks; their sum."""
+"""The objective of registration and training: dissimilarity, regularizers and landmarks."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from itk_nephi.fields.latent_code import Code
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.losses.regularizers import diffusion_energy, folding_penalty, gradicon, latent_prior
+from itk_nephi.losses.settings import ObjectiveWeights
 from itk_nephi.losses.similarity import Dissimilarity
 
 Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -21,57 +21,17 @@ Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
 shape (N, C), and 1 or 0 for each point inside or outside the image, shape (N,)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveWeights:
-    """How much the terms of the objective count beside the dissimilarity; settings have them.
-
-    Parameters
-    ----------
-    gradicon_weight : float
-        Weight of GradICON; larger is smoother, and closer to invertible.
-    inverse_consistency_weight : float
-        Weight of the mean square distance, voxels^2, between a point and where both fields, one
-        after the other, put it.
-    latent_prior_weight : float
-        Weight of the latent prior.
-    diffusion_weight : float
-        Weight of the mean square of the displacement's derivatives.
-    bending_weight : float
-        Weight of the mean square by which the Jacobian changes from a voxel to the next.
-    folding_weight : float
-        Weight of the mean square by which Jacobian determinants fall below 0.1.
-
-    Raises
-    ------
-    ValueError
-        If a number, of these or of the settings that have them, is negative or not finite.
-    """
-
-    gradicon_weight: float = 2.0
-    inverse_consistency_weight: float = 0.1
-    latent_prior_weight: float = 0.005
-    diffusion_weight: float = 0.0
-    bending_weight: float = 0.0
-    folding_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
-
-
 @dataclass(frozen=True)
 class LandmarkPairs:
-    """Corresponding points that the fields have to bring together.
+    """Guide landmarks: corresponding points that the fields have to bring together.
 
     Parameters
     ----------
     coords : pair of Tensor, shape (N, D)
-        Of the fixed domain: the fixed points, and where the inverse of the initial transform puts
-        the moving points.
+        Of the fixed domain: the fixed points, and the moving points mapped by the inverse of the
+        initial transform.
     weights : Tensor, shape (N,)
-        How much each pair counts.
+        The weight of each pair.
     scale : float
         Up to which distance the penalty is about quadratic, coords; beyond, it is about linear.
     """
@@ -81,11 +41,11 @@ class LandmarkPairs:
     scale: float
 
     def misfit(self, moved: Tensor, goal: Tensor) -> Tensor:
-        r"""Penalize the distance r of moved points from their goal, both coords, shape (N, D).
+        r"""Pseudo-Huber loss of the distance r of moved points from their goal, (N, D), coords.
 
         .. math:: \langle \sqrt{1 + (r / s)^2} - 1 \rangle
 
-        the weighted mean of a pseudo-Huber function of scale s: a wrong pair does little harm.
+        The weighted mean over the pairs, with the scale s; robust to a wrong pair.
         """
         squares = ((moved - goal) / self.scale).square().sum(dim=1)
         return (self.weights * ((1 + squares).sqrt() - 1)).sum() / self.weights.sum()
@@ -109,23 +69,23 @@ def objective_terms(
 ) -> dict[str, Tensor]:
     """Return the terms of the objective and their weighted sum.
 
-    Both directions count the same. The regularizer takes the first of the similarity's points,
-    whose values it shares.
+    Both directions have the same weight. The regularizer takes the first of the points of the
+    dissimilarity, whose values it shares.
 
     Parameters
     ----------
     field, inverse_field : DeformationField
         From fixed to moving coords, and back.
     code : Code
-        The pair's.
+        The pair's latent code.
     images : pair of Sampler
         Of the fixed and of the moving image.
     coords : pair of Tensor, shape (N, D)
         Points in the fixed image, for the field, and in the moving one, for the inverse field.
     dissimilarity : Dissimilarity
-        Compares the images' channels.
+        Of the images' channels.
     point_weights : pair of Tensor, shape (N,), or None
-        How much each of the points counts in the dissimilarity; all the same when left out.
+        The weight of each point in the dissimilarity; all the same when left out.
     guide_landmarks : LandmarkPairs, optional
         Points to bring together.
     regularizer_points : int
@@ -133,27 +93,26 @@ def objective_terms(
     voxel : float
         The edge of a voxel in coords, dimensionless: the unit of the inverse consistency and of the
         bending.
-    weights : Weights
+    weights : ObjectiveWeights
         Of the terms; diffusion, bending and folding are left out where theirs is 0.
     landmark_weight : float
         Of the landmarks.
     chunk : int, optional
-        How many of the points that serve the similarity alone a field moves at a time, once more
+        How many of the points that serve the dissimilarity alone a field moves at a time, once more
         for the gradients: the same values with less memory. All, and once, when left out.
 
     Returns
     -------
     dict of str to Tensor, shape ()
-        Unweighted: ``dissimilarity``; ``gradicon``; ``inverse_consistency``, the mean square by
-        which points come back to another place, voxels^2, averaged over the axes;
-        ``latent_prior``; and where asked for ``landmark``; ``diffusion``; ``bending``, the mean
-        square by which the Jacobian changes from a voxel to the next; ``folding``. And their
-        weighted sum, ``total``.
+        Unweighted: ``dissimilarity``; ``gradicon``; ``inverse_consistency``, the mean square
+        inverse consistency error, voxels^2, averaged over the axes; ``latent_prior``; and where
+        asked for ``landmark``; ``diffusion``; ``bending``, the mean square difference of the
+        Jacobian from a voxel to the next; ``folding``. And their weighted sum, ``total``.
 
     References
     ----------
-    Tian et al., NePhi, arXiv:2309.07322. The inverse consistency of the points themselves is ours:
-    the published objective leaves a shift of the round trip free.
+    Tian et al., NePhi, arXiv:2309.07322. The inverse consistency error of the points is ours: the
+    published objective, GradICON, is blind to a translation.
     """
     dissimilarities, gradient_terms, residual_terms = [], [], []
     more: dict[str, list[Tensor]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Where latent codes come from in a model of many pairs: an encoder, or a table of codes."""
+"""The latent codes of a model of many pairs: from an encoder, or from a table (auto-decoder)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.settings import FieldSettings, check_settings, documented, setting
 
 SLOPE = 0.2
 """The slope of the rectifiers for negative values, as published."""
@@ -19,55 +19,41 @@ GROUP = 8
 """Channels that are normalized together."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """The sizes of an encoder.
+    """The sizes of an encoder."""
 
-    Parameters
-    ----------
-    filters : tuple of int
-        Channels of each block of the trunk; a block halves the image.
-    local_block : int
-        The first block, from 1, whose features the local code comes from.
-    pooled : int
-        Cells along each axis to which the last features are averaged for the global code.
-    hidden : int
-        Features of the global head's hidden layer.
-    published_size : tuple of int, optional
-        Build the published encoder, for images of this size only, voxels, i first.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    filters: tuple[int, ...] = (16, 32, 64, 128)
-    local_block: int = 2
-    pooled: int = 2
-    hidden: int = 64
-    published_size: tuple[int, ...] | None = None
+    filters: tuple[int, ...] = setting(
+        (16, 32, 64, 128),
+        "Channels of each block of the trunk; a block halves the image.",
+        minimum=1,
+    )
+    local_block: int = setting(
+        2, "The first block, from 1, whose features the local code comes from.", minimum=1
+    )
+    pooled: int = setting(
+        2,
+        "Cells along each axis to which the last features are averaged for the global code.",
+        minimum=1,
+    )
+    hidden: int = setting(64, "Features of the global head's hidden layer.", minimum=1)
+    published_size: tuple[int, ...] | None = setting(
+        None,
+        "Build the published encoder, for images of this size only, i first.",
+        unit="voxels",
+        minimum=2,
+    )
 
     def __post_init__(self) -> None:
-        if not self.filters or min(self.filters) < 1:
-            raise ValueError(
-                f"expected filters of at least 1 for one block or more, got {self.filters}"
-            )
-        if not 1 <= self.local_block <= len(self.filters):
+        check_settings(self)
+        if self.local_block > len(self.filters):
             raise ValueError(
                 f"expected local_block from 1 to the number of blocks, {len(self.filters)}, got "
                 f"{self.local_block}"
             )
-        for name in ("pooled", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if self.published_size is not None and (
-            len(self.published_size) not in (2, 3) or min(self.published_size) < 2
-        ):
-            raise ValueError(
-                f"expected published_size of two voxels or more on 2 or 3 axes, got "
-                f"{self.published_size}"
-            )
+        if self.published_size is not None and len(self.published_size) not in (2, 3):
+            raise ValueError(f"expected published_size on 2 or 3 axes, got {self.published_size}")
 
     @classmethod
     def paper(cls, size: tuple[int, ...] = (175, 175, 175)) -> EncoderSettings:
@@ -95,16 +81,16 @@ class EncoderSettings:
 
 
 class Encoder(nn.Module):
-    """Predicts the latent code of a pair of images in one pass.
+    """A convolutional encoder: predicts the latent code of an image pair in one pass.
 
-    A trunk of convolutions with stride 2 sees the pair as two channels. Two heads read the codes
-    off it: the local one from the features of its later blocks, resampled to the local code's grid;
+    A trunk of convolutions with stride 2 takes the pair as two channels. Two heads compute the
+    codes: the local one from the features of its later blocks, resampled to the local code's grid;
     the global one from its last features, averaged to a few cells, so that images may have any
     size. The codes themselves are neither normalized nor rectified.
 
-    Channels are normalized in groups. Group norm asks nothing of other pairs, so that a pair gets
-    the same code in any batch, in training and after it. It also keeps how the channels of a group
-    compare, which instance norm would set to the same mean before they are averaged.
+    Channels are normalized in groups. Group norm does not depend on other pairs, so that a pair
+    gets the same code in any batch, in training and after it. It also keeps the channels of a group
+    in proportion, which instance norm would set to the same mean before they are averaged.
 
     The published encoder is another: batch norm, a local head that sees its first block only and
     is normalized and rectified, and a global head that takes all of the last features, for images
@@ -229,7 +215,7 @@ class Encoder(nn.Module):
 
 
 class LatentCodeTable(nn.Module):
-    """Free codes in place of predicted ones, one for each pair of a list: an auto-decoder.
+    """The codes of an auto-decoder: one for each pair of a list, free instead of predicted.
 
     Parameters
     ----------

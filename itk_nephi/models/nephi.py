@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -18,59 +19,61 @@ from itk_nephi.fields.filters import QUANTILE_VOXELS, gaussian
 from itk_nephi.fields.latent_code import LatentCode, PairCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
-from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.settings import (
+    FieldSettings,
+    check_settings,
+    described,
+    documented,
+    setting,
+)
 from itk_nephi.models.encoder import Encoder, EncoderSettings
 from itk_nephi.spatial.domain import ImageDomain
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a model is: its sizes, and how images enter it.
+    """The sizes of a model, and how images enter it."""
 
-    Parameters
-    ----------
-    field : FieldSettings
-        The sizes of the deformation fields and the latent code.
-    encoder : EncoderSettings or None
-        Those of the encoder. None for a model without, an auto-decoder, whose prediction is the
-        code 0.
-    size : tuple of int
-        Voxels of the model's box along each axis, i first.
-    spacing : tuple of float
-        Their spacing, mm.
-    window : (float, float), optional
-        The intensities that become 0 and 1. When left out, they are found for each image.
-    quantiles : (float, float)
-        The shares of the voxels at or below the intensities that become 0 and 1, where there is no
-        window.
-    training_data : str
-        What it was trained on, in words.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    field: FieldSettings = FieldSettings()
-    encoder: EncoderSettings | None = EncoderSettings()
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    window: tuple[float, float] | None = None
-    quantiles: tuple[float, float] = (0.005, 0.995)
-    training_data: str = ""
+    field: FieldSettings = setting(
+        FieldSettings(), "The sizes of the deformation fields and of the latent code."
+    )
+    encoder: EncoderSettings | None = setting(
+        EncoderSettings(),
+        "The sizes of the encoder. None for a model without, an auto-decoder, whose prediction is "
+        "the code 0.",
+    )
+    size: tuple[int, ...] = dataclasses.field(
+        metadata=described(
+            "Voxels of the model's box along each axis, i first.", unit="voxels", minimum=2
+        )
+    )
+    spacing: tuple[float, ...] = dataclasses.field(
+        metadata=described("The spacing of these voxels along each axis.", unit="mm", above=0)
+    )
+    window: tuple[float, float] | None = setting(
+        None,
+        "The intensities that become 0 and 1. When left out, the quantiles of each image.",
+    )
+    quantiles: tuple[float, float] = setting(
+        (0.005, 0.995),
+        "The shares of the voxels at or below the intensities that become 0 and 1, where there is "
+        "no window.",
+        minimum=0,
+        maximum=1,
+    )
+    training_data: str = setting("", "What it was trained on, in words.")
 
     def __post_init__(self) -> None:
-        if len(self.size) not in (2, 3) or min(self.size) < 2:
-            raise ValueError(f"expected size of two or more on 2 or 3 axes, got {self.size}")
-        if len(self.spacing) != len(self.size) or not all(0 < s < math.inf for s in self.spacing):
-            raise ValueError(
-                f"expected spacing of more than 0 mm on {len(self.size)} axes, got {self.spacing}"
-            )
-        if self.window is not None and not -math.inf < self.window[0] < self.window[1] < math.inf:
-            raise ValueError(f"expected window of two rising numbers, got {self.window}")
-        if not 0 <= self.quantiles[0] < self.quantiles[1] <= 1:
-            raise ValueError(f"expected quantiles rising from 0 to 1, got {self.quantiles}")
+        check_settings(self)
+        if len(self.size) not in (2, 3):
+            raise ValueError(f"expected size on 2 or 3 axes, got {self.size}")
+        if len(self.spacing) != len(self.size):
+            raise ValueError(f"expected spacing on {len(self.size)} axes, got {self.spacing}")
+        for name in ("window", "quantiles"):
+            pair = getattr(self, name)
+            if pair is not None and not pair[0] < pair[1]:
+                raise ValueError(f"expected {name} of two rising numbers, got {pair}")
         if (
             self.encoder is not None
             and self.encoder.published_size is not None
@@ -104,13 +107,20 @@ class ModelSettings:
         fixed : itk.Image
             Gives the axes, in canonical order.
         fixed_mask : itk.Image, optional
-            On the same grid; the box is centered on where it is not zero, or else on the image.
+            On the same grid; the box is centered on its non-zero voxels, or else on the image.
 
         Warns
         -----
         UserWarning
             If the box is smaller.
         """
+        box, finding = self.fit_box(fixed, fixed_mask)
+        if finding is not None:
+            warnings.warn(finding, stacklevel=2)
+        return box
+
+    def fit_box(self, fixed: Any, fixed_mask: Any = None) -> tuple[ImageDomain, str | None]:
+        """Return what :meth:`box` does, and in place of a warning its text, if there is one."""
         domain = ImageDomain.of(fixed)
         if domain.dimension != self.dimension:
             raise ValueError(
@@ -126,14 +136,13 @@ class ModelSettings:
         )
         order, _ = domain.canonical_axes()
         needed = ((last - first + 1) * np.array(domain.spacing))[list(order)]
-        if (needed > np.array(self.extent) * (1 + 1e-3)).any():
-            what = "fixed" if fixed_mask is None else "fixed_mask"
-            warnings.warn(
-                f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
-                f"{_edges(needed)} mm: what lies beyond moves as its border does",
-                stacklevel=4,
-            )
-        return box
+        if (needed <= np.array(self.extent) * (1 + 1e-3)).all():
+            return box, None
+        what = "fixed" if fixed_mask is None else "fixed_mask"
+        return box, (
+            f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
+            f"{_edges(needed)} mm: what lies beyond moves as its border does"
+        )
 
     def _domain(self, center: Any, direction: Any) -> ImageDomain:
         half = (np.array(self.size) - 1) * np.array(self.spacing) / 2
@@ -162,10 +171,10 @@ class ModelSettings:
         image : itk.Image of float
             Of any grid.
         mask : itk.Image or None
-            How much each place counts, in [0, 1], on the same grid.
+            Weights of the voxels, in [0, 1], on the same grid.
         box : ImageDomain
             From :meth:`box`.
-        space_map : SpaceMap, optional
+        space_map : SampledTransform, optional
             From the points of the box to those of the image; the identity when left out.
         device : torch.device
             Where to compute.
@@ -200,12 +209,12 @@ class ModelSettings:
                 "expected images and masks that lie in the model's box after the initial "
                 "transform, got none of one in it; give another initial transform"
             )
-        low, high = self.window or self._found_window(sampled[:, 0][inside > 0])
+        low, high = self.window or self._quantile_window(sampled[:, 0][inside > 0])
         scaled = ((sampled[:, 0] - low) / max(high - low, 1e-12)).clamp(0, 1) * inside
         shape = (1, 1, *reversed(box.size))
         return scaled.view(shape), inside.view(shape)
 
-    def _found_window(self, values: Tensor) -> tuple[float, float]:
+    def _quantile_window(self, values: Tensor) -> tuple[float, float]:
         some = values[:: -(-len(values) // QUANTILE_VOXELS)]
         low, high = np.quantile(some.cpu().numpy(), self.quantiles)
         return float(low), float(high)
@@ -269,17 +278,17 @@ class NePhi(nn.Module):
         initial_transform: SampledTransform,
         device: torch.device | str = "cpu",
     ) -> Deformation:
-        """Predict the deformation of a pair; the model itself stays as it is.
+        """Predict the deformation of a pair; the model itself does not change.
 
         Parameters
         ----------
         fixed, moving : itk.Image of float
             The images.
         fixed_mask, moving_mask : itk.Image, optional
-            How much each place counts, in [0, 1], on the grids of the images.
+            Weights of the voxels, in [0, 1], on the grids of the images.
         box : ImageDomain
             Around the fixed image, from :meth:`ModelSettings.box`.
-        initial_transform : SpaceMap
+        initial_transform : SampledTransform
             From points of the box to points of the moving image.
         device : torch.device
             Where to compute, and where the deformation is.

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from itk_nephi.fields.deformation import Deformation
-from itk_nephi.fields.sampled_image import SampledTransform
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.phantoms.pairs import deformed_shape
-from itk_nephi.registration.instance_optimization import RETRIES, RegistrationSettings, optimize
+from itk_nephi.registration.instance_optimization import RETRIES, RegistrationSettings, solve
+from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Progress
-from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.spatial.image_pair import ImagePair
 
 CPU = torch.device("cpu")
 
@@ -31,16 +31,10 @@ def settings(**changes: Any) -> RegistrationSettings:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"smoothing_sigmas": ()},
-            r"smoothing_sigmas to be one number of voxels for each level.* got \(\)",
-        ),
-        (
-            {"smoothing_sigmas": (2.0, -1.0)},
-            r"smoothing_sigmas to be .* 0 or more, got \(2.0, -1.0\)",
-        ),
-        ({"smoothing_sigmas": (math.inf,)}, r"smoothing_sigmas to be .* got \(inf,\)"),
-        ({"smoothing_sigmas": (math.nan,)}, r"smoothing_sigmas to be .* got \(nan,\)"),
+        ({"smoothing_sigmas": ()}, r"smoothing_sigmas of one or more numbers, got \(\)"),
+        ({"smoothing_sigmas": (2.0, -1.0)}, r"smoothing_sigmas of 0 or more, got \(2.0, -1.0\)"),
+        ({"smoothing_sigmas": (math.inf,)}, r"smoothing_sigmas to be finite, got \(inf,\)"),
+        ({"smoothing_sigmas": (math.nan,)}, r"smoothing_sigmas to be finite, got \(nan,\)"),
         ({"steps": 0}, "steps of at least 1, got 0"),
         ({"points": -5}, "points of at least 1, got -5"),
         ({"points_per_voxel": 0.0}, "points_per_voxel of more than 0, got 0.0"),
@@ -50,15 +44,15 @@ def settings(**changes: Any) -> RegistrationSettings:
             "regularizer_points of at most points, 100, got 101",
         ),
         ({"gradicon_weight": -0.5}, "gradicon_weight of 0 or more, got -0.5"),
-        ({"gradicon_weight": math.nan}, "gradicon_weight of 0 or more, got nan"),
+        ({"gradicon_weight": math.nan}, "gradicon_weight to be finite, got nan"),
         ({"similarity": "nmi"}, "similarity to be one of local_ncc, .*, got 'nmi'"),
-        ({"local_windows": ()}, r"local_windows to be numbers of voxels, .* got \(\)"),
-        ({"local_windows": (2.0, 0.0)}, r"local_windows to be .* more than 0, got \(2.0, 0.0\)"),
+        ({"local_windows": ()}, r"local_windows of one or more numbers, got \(\)"),
+        ({"local_windows": (2.0, 0.0)}, r"local_windows of more than 0, got \(2.0, 0.0\)"),
         ({"importance_sampling": 1.0}, "importance_sampling of 0 or more and below 1, got 1.0"),
         ({"landmark_scale": 0.0}, "landmark_scale of more than 0, got 0.0"),
         ({"folding_weight": -1.0}, "folding_weight of 0 or more, got -1.0"),
         ({"latent_prior_weight": -1.0}, "latent_prior_weight of 0 or more, got -1.0"),
-        ({"network_learning_rate": math.inf}, "network_learning_rate of 0 or more, got inf"),
+        ({"network_learning_rate": math.inf}, "network_learning_rate to be finite, got inf"),
         ({"code_learning_rate": -1.0}, "code_learning_rate of 0 or more, got -1.0"),
     ],
 )
@@ -67,24 +61,21 @@ def test_a_setting_out_of_range_is_named(change: dict[str, Any], message: str) -
         RegistrationSettings(**change)
 
 
-def shape_pair(seed: int = 1, size: int = 24) -> PairSampler:
+def shape_pair(seed: int = 1, size: int = 24) -> ImagePair:
     shape = deformed_shape(2, size=size, motion=2, seed=seed)
-    return PairSampler(
-        fixed=[shape.fixed],
-        moving=[shape.moving],
-        fixed_mask=None,
-        moving_mask=None,
-        initial_transform=SampledTransform(np.eye(2), np.zeros(2)),
-        device=CPU,
-    )
+    return ImagePair(fixed=(shape.fixed,), moving=(shape.moving,), initial_transform=None)
 
 
 def optimized(
-    pair: PairSampler, chosen: RegistrationSettings, seed: int = 0, callback: Any = None
+    pair: ImagePair, chosen: RegistrationSettings, seed: int = 0, callback: Any = None
 ) -> tuple[Deformation, list[Progress], bool]:
     generator = torch.Generator().manual_seed(seed)
-    deformation = Deformation.identity(pair.domain, chosen.field, generator)
-    history, interrupted = optimize([deformation], [pair], chosen, generator, callback)
+    problem = RegistrationProblem.prepare([pair], chosen, CPU)
+    deformation = Deformation.identity(problem.domain, chosen.field, generator)
+    history, interrupted, findings = solve(
+        problem, [deformation], generator=generator, callback=callback
+    )
+    assert findings == []
     return deformation, history, interrupted
 
 
@@ -244,16 +235,3 @@ def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
         assert weights.shape == (200,)
         # the shapes are drawn with intensities of 0 to 1
         assert 0 <= fixed.min() < 0.1 < 0.9 < fixed.max() <= 1
-
-
-def test_a_result_worse_than_the_start_is_warned_of() -> None:
-    def opposite(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
-        # alike only while it is not looked at with gradients
-        sign = -1 if moving.requires_grad else 1
-        return sign * 10 * (weights[:, None] * (fixed - moving).square()).mean()
-
-    chosen = settings(dissimilarity=opposite, gradicon_weight=0.1, steps=20)
-    with pytest.warns(
-        UserWarning, match=r"dissimilarity [\d.]+ after the initial .*, [\d.]+ after"
-    ):
-        optimized(shape_pair(), chosen)

@@ -23,7 +23,9 @@ from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
 from itk_nephi.phantoms.pairs import Phantom, deformed_shape
+from itk_nephi.registration.instance_optimization import Solution
 from itk_nephi.registration.pairwise import register
+from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.refinement import parameters_of, take_back_folds
 from itk_nephi.registration.result import Registration
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
@@ -125,17 +127,17 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
 ) -> None:
     # stands in for an optimizer that went astray: all displacements grow
     def astray(by: float) -> None:
-        def optimized(
-            deformations: list[Deformation], *_: Any, **__: Any
-        ) -> tuple[list[Any], bool]:
+        def solved(
+            _problem: RegistrationProblem, deformations: list[Deformation], **_: Any
+        ) -> Solution:
             (deformation,) = deformations
             with torch.no_grad():
                 for field in (deformation.field, deformation.inverse_field):
                     field.output.weight *= by
                     field.output.bias *= by
-            return [], False
+            return Solution([], interrupted=False, findings=[])
 
-        monkeypatch.setattr("itk_nephi.registration.pairwise.optimize", optimized)
+        monkeypatch.setattr("itk_nephi.registration.joint.solve", solved)
 
     def weights_of(by: float) -> Any:
         astray(by)
@@ -155,17 +157,22 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
 
 
 def test_folds_between_the_voxels_are_taken_back(pair: Phantom, model: NePhi) -> None:
-    domain = ImageDomain.of(pair.fixed)
-    domain = replace(domain, size=(4, 4), spacing=tuple((2 * domain.half_extent / 3).tolist()))
     deformation = deformation_from_transform(field_of(predicted(pair, model)))
     prediction = parameters_of([deformation])
     predicted_weight = deformation.field.output.weight.detach().clone()
-    for by in range(2, 60):  # so far that it folds, but at no voxel
+    points = ImageDomain.of(pair.fixed).twice_as_fine().grid_points().reshape(-1, 2)
+    for by in range(2, 60):  # so far that it folds somewhere
         with torch.no_grad():
             deformation.field.output.weight.copy_(by * predicted_weight)
-        folds = folds_of(transform_from_deformation(deformation), domain)
-        if folds[1]:
+        field = transform_from_deformation(deformation)
+        determinants = np.linalg.det(field.JacobiansWithRespectToPosition(points))
+        if determinants.min() < -0.1:
             break
+    # midway between four voxels beyond the corners of the field, where it only translates
+    size = 4 * ImageDomain.of(pair.fixed).half_extent.max()
+    origin = points[determinants.argmin()] - size / 2
+    domain = ImageDomain((2, 2), (size, size), tuple(origin.tolist()), ((1.0, 0.0), (0.0, 1.0)))
+    folds = folds_of(field, domain)
     assert folds[0] == 0 < folds[1]
     take_back_folds([deformation], prediction, domain)
     assert folds_of(transform_from_deformation(deformation), domain) == [0, 0, 0, 0]
