@@ -15,7 +15,7 @@ import itk
 import numpy as np
 import pytest
 import torch
-from support.command_line import assert_fails, run
+from support.command_line import assert_fails, parameters, run
 from typer.testing import Result
 
 from itk_nephi.evaluation.metrics import landmark_errors
@@ -263,14 +263,16 @@ def test_warnings_are_one_plain_line(inputs: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_help_tells_the_defaults() -> None:
     settings = RegistrationSettings()
-    text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
     smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
-    assert f"each level (default {settings.steps})" in text
-    assert f"each step (default {settings.points})" in text
-    assert f"invertible (default {settings.gradicon_weight:g})" in text
-    assert f"coarse to fine (default {smoothing})" in text
-    assert f"{settings.similarity} (default)" in text
-    assert all(name in text for name in SIMILARITIES)
+    for name, words in {
+        "steps": f"each level. Default {settings.steps}.",
+        "points": f"see points_per_voxel. Default {settings.points}.",
+        "gradicon_weight": f"invertible. Default {settings.gradicon_weight:g}.",
+        "smoothing_sigmas": f"coarse to fine. Default {smoothing} voxels.",
+        "similarity": f"Default {settings.similarity}.",
+    }.items():
+        assert parameters("register")[name].help.endswith(words)
+    assert all(name in parameters("register")["similarity"].help for name in SIMILARITIES)
 
 
 def test_an_interrupted_registration_keeps_what_was_reached(

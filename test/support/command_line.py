@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import typer.main
 from typer.testing import CliRunner, Result
 
 from itk_nephi.cli.app import app
@@ -9,6 +10,12 @@ from itk_nephi.cli.app import app
 
 def run(*arguments: Any) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def parameters(command: str) -> dict[str, Any]:
+    """Return the arguments and options of a command by name, in the order of its help."""
+    group: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in group.commands[command].params}
 
 
 def assert_fails(result: Result, *fragments: str) -> None:
