@@ -1,19 +1,34 @@
-"""How many threads compute."""
+"""The number of torch's threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
+
+_lock = Lock()
+_given_back: list[list[int]] = []
+"""What each context in force gives back. Torch has one number for the whole process: of callers in
+several threads, one that ends before those that began later leaves it to the next of them."""
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Compute on this many threads of torch, and give back those that there were."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(count)
+    with _lock:
+        usual = [torch.get_num_threads()]
+        _given_back.append(usual)
+        torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(usual)
+        with _lock:
+            place = next(n for n, other in enumerate(_given_back) if other is usual)
+            later = _given_back[place + 1 :]
+            if later:
+                later[0][0] = usual[0]
+            else:
+                torch.set_num_threads(usual[0])
+            del _given_back[place]
