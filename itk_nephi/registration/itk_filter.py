@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 
+from itk_nephi.registration.filter_arguments import argument_values
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.spatial.domain import ImageDomain, image_like
@@ -39,8 +40,8 @@ def generate(method: Any) -> None:
 
     fixed, moving = method.GetFixedImage(), method.GetMovingImage()
     registration = register(
-        fixed,
-        moving,
+        [fixed, *method.GetFixedChannels()],
+        [moving, *method.GetMovingChannels()],
         fixed_mask=_mask_image(method.GetFixedMask(), "fixed_mask", fixed),
         moving_mask=_mask_image(method.GetMovingMask(), "moving_mask", moving),
         initial_transform=method.GetInitialTransform() or method.GetInitialTransformKind(),
@@ -48,6 +49,7 @@ def generate(method: Any) -> None:
         device=method.GetDevice(),
         seed=method.GetSeed(),
         callback=callback,
+        **argument_values(method),
     )
     state["registration"] = registration
     method._SetTransforms(registration.fixed_to_moving, registration.moving_to_fixed)
