@@ -31,17 +31,17 @@ from voxel_field import VoxelField
 
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.latent_code import LatentCode
-from itk_nephi.fields.sampled_transforms import sample_transform
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.phantoms.pairs import lung
-from itk_nephi.registration.inputs import checked_images
-from itk_nephi.registration.instance_optimization import optimize
+from itk_nephi.registration.checks import checked_images
+from itk_nephi.registration.instance_optimization import solve
 from itk_nephi.registration.pairwise import register
-from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import compute_initial_transform
 from itk_nephi.training.datasets import TrainingPair
 from itk_nephi.training.settings import TrainingSettings
@@ -82,17 +82,9 @@ def optimize_voxels(
     fixed: Any, moving: Any, settings: RegistrationSettings, device: torch.device
 ) -> None:
     """Optimize a displacement of each voxel as :func:`itk_nephi.register` does a neural field."""
-    fixed, moving = checked_images([fixed], "fixed"), checked_images([moving], "moving")
-    domain = ImageDomain.of(fixed[0])
-    initial_transform = compute_initial_transform("affine", fixed[0], moving[0])
-    pair = PairSampler(
-        fixed=fixed,
-        moving=moving,
-        fixed_mask=None,
-        moving_mask=None,
-        initial_transform=sample_transform(initial_transform, domain),
-        device=device,
-    )
+    pair = ImagePair(fixed=(fixed,), moving=(moving,))
+    problem = RegistrationProblem.prepare([pair], settings, device)
+    domain = problem.domain
     generator = torch.Generator().manual_seed(0)
     nothing = FieldSettings(global_code=0, local_channels=1, local_grid=2)
     deformation = Deformation(
@@ -102,7 +94,7 @@ def optimize_voxels(
         inverse_field=VoxelField(domain),
         code=LatentCode(nothing, domain.bounds, generator),
     )
-    optimize([deformation], [pair], settings, generator)
+    solve(problem, [deformation], generator=generator)
 
 
 def train_on(fixed: Any, moving: Any, settings: TrainingSettings, device: str) -> None:

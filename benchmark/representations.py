@@ -17,53 +17,54 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from itk_nephi.fields.deformation import Deformation
-from itk_nephi.registration import pairwise
-from itk_nephi.registration.instance_optimization import optimize
+from itk_nephi.registration import joint
+from itk_nephi.registration.instance_optimization import Solution, solve
+from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Progress
-from itk_nephi.registration.sampler import PairSampler
-from itk_nephi.registration.settings import RegistrationSettings
 
 FINER = 4
 """How many linear cells stand for a cell of the B-spline's grid, along each axis."""
 
-Optimize = Callable[..., tuple[list[Progress], bool]]
+Solve = Callable[..., Solution]
 
 
 @contextmanager
 def represented_by(name: str) -> Iterator[None]:
     """Let :func:`itk_nephi.register` optimize one of ``REPRESENTATIONS``."""
-    with mock.patch.object(pairwise, "optimize", REPRESENTATIONS[name]):
+    with mock.patch.object(joint, "solve", REPRESENTATIONS[name]):
         yield
 
 
 def level_by_level(
+    problem: RegistrationProblem,
     deformations: Sequence[Deformation],
-    pairs: Sequence[PairSampler],
-    settings: RegistrationSettings,
-    *arguments: Any,
+    *,
     before: Callable[[int], None],
     **options: Any,
-) -> tuple[list[Progress], bool]:
+) -> Solution:
     """Optimize as usual, but call a function before each level, numbered from 0."""
     history: list[Progress] = []
-    for number, smoothing in enumerate(settings.smoothing_sigmas):
+    solution = Solution(history, interrupted=False, findings=[])
+    for number, sigma in enumerate(problem.settings.smoothing_sigmas):
         before(number)
-        level = replace(settings, smoothing_sigmas=(smoothing,))
-        steps, interrupted = optimize(deformations, pairs, level, *arguments, **options)
-        history += steps
-        if interrupted:
-            return history, True
-    return history, False
+        level = replace(problem, settings=replace(problem.settings, smoothing_sigmas=(sigma,)))
+        solution = solve(level, deformations, **options)
+        history += solution.history
+        if solution.interrupted:
+            break
+    return solution._replace(history=history)
 
 
-def growing_grid(deformations: Sequence[Deformation], *arguments: Any, **options: Any) -> Any:
+def growing_grid(
+    problem: RegistrationProblem, deformations: Sequence[Deformation], **options: Any
+) -> Solution:
     """Halve the local code's cells, linearly, before each level but the first: a pyramid.
 
     The last level has the grid of the settings.
     """
-    (deformation,), settings = deformations, arguments[1]
+    (deformation,) = deformations
     last = deformation.code.local_code.shape[:-1]
-    levels = len(settings.smoothing_sigmas)
+    levels = len(problem.settings.smoothing_sigmas)
 
     def before(number: int) -> None:
         cells = 2 ** (levels - 1 - number)
@@ -77,12 +78,12 @@ def growing_grid(deformations: Sequence[Deformation], *arguments: Any, **options
             grown = F.interpolate(code, size, mode=linear, align_corners=True)
         deformation.code.local_code = nn.Parameter(grown[0].movedim(0, -1).contiguous())
 
-    return level_by_level(deformations, *arguments, before=before, **options)
+    return level_by_level(problem, deformations, before=before, **options)
 
 
 def frequencies_by_level(
-    deformations: Sequence[Deformation], *arguments: Any, **options: Any
-) -> Any:
+    problem: RegistrationProblem, deformations: Sequence[Deformation], **options: Any
+) -> Solution:
     """Leave the higher half of the embedding's frequencies out of the first level."""
     held = []
 
@@ -102,7 +103,7 @@ def frequencies_by_level(
                     weight.mul_(counts)
                 held.append(weight.register_hook(counts.mul))
 
-    return level_by_level(deformations, *arguments, before=before, **options)
+    return level_by_level(problem, deformations, before=before, **options)
 
 
 class SplineCode(nn.Module):
@@ -150,23 +151,27 @@ def cubic_basis(count: int, places: int) -> Tensor:
     return basis.float()
 
 
-def cubic_spline(deformations: Sequence[Deformation], *arguments: Any, **options: Any) -> Any:
+def cubic_spline(
+    problem: RegistrationProblem, deformations: Sequence[Deformation], **options: Any
+) -> Solution:
     """Interpolate the local code by cubic B-splines."""
     (deformation,) = deformations
     code: Any = SplineCode(deformation.code)
-    found = optimize([replace(deformation, code=code)], *arguments, **options)
+    found = solve(problem, [replace(deformation, code=code)], **options)
     deformation.code.local_code = nn.Parameter(code.local_code.detach())
     return found
 
 
-def small_codes(deformations: Sequence[Deformation], *arguments: Any, **options: Any) -> Any:
+def small_codes(
+    problem: RegistrationProblem, deformations: Sequence[Deformation], **options: Any
+) -> Solution:
     """Start with local codes ten times smaller."""
     with torch.no_grad():
         deformations[0].code.local_code.mul_(0.1)
-    return optimize(deformations, *arguments, **options)
+    return solve(problem, deformations, **options)
 
 
-REPRESENTATIONS: dict[str, Optimize] = {
+REPRESENTATIONS: dict[str, Solve] = {
     "growing_grid": growing_grid,
     "frequencies_by_level": frequencies_by_level,
     "cubic_spline": cubic_spline,

@@ -17,6 +17,7 @@ from itk_nephi.losses.objective import objective_terms
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.datasets import TrainingPair
 
 
@@ -56,10 +57,7 @@ def register_voxels(
 ) -> Any:
     """Return the transform of a pair, without initial transform, with the steps of ``settings``."""
     images = PairSampler(
-        fixed=[pair.fixed],
-        moving=[pair.moving],
-        fixed_mask=None,
-        moving_mask=None,
+        ImagePair(fixed=(pair.fixed,), moving=(pair.moving,)),
         initial_transform=sample_transform(pair.initial_transform, ImageDomain.of(pair.fixed)),
         device=torch.device("cpu"),
     )
@@ -69,7 +67,7 @@ def register_voxels(
     generator = torch.Generator().manual_seed(seed)
     code = PairCode(torch.zeros(1), torch.zeros(1, 1))
     for smoothing in settings.smoothing_sigmas:
-        channels = images.channels(smoothing, similarity.channels)
+        channels = images.features(smoothing, similarity.feature_map)
         optimizer = torch.optim.Adam(
             [*field.parameters(), *inverse_field.parameters()], lr=learning_rate
         )

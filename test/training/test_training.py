@@ -196,7 +196,7 @@ def test_missing_packages_and_devices_are_named(
     with pytest.raises(ValueError, match="expected device to be cpu or cuda, got 'tpu'"):
         train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, device="tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="expected 1 GPUs, got 0 that torch finds"):
+        with pytest.raises(ValueError, match="expected 1 GPUs, got 0 available"):
             train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, device="cuda")
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(
