@@ -17,7 +17,7 @@ from itk_nephi.spatial.resampling import resample
 
 
 def generate(method: Any) -> None:
-    """Register the inputs of a filter, tell its observers of every step, and set its outputs.
+    """Register the inputs of a filter, notify its observers of every step, and set its outputs.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def registered(
     warped : itk.Image or array
         The moving image on the grid of the fixed image, 0 outside; an array if one was given.
     registration : Registration
-        How it was found.
+        The transforms, and the losses of each step.
 
     Raises
     ------
