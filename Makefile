@@ -1,10 +1,17 @@
 # What a newcomer types: make demo, make test. Both set up .venv first.
 PYTHON ?= python3.11
 WHEEL_DIR ?= dist
+DIST_DIR ?= dist
 VENV := .venv/bin
 SOURCES := CMakeLists.txt pyproject.toml setup.py constraints.txt $(wildcard include/* src/* wrapping/* scripts/*)
 
-.PHONY: setup demo test browser-test lint wheel clean
+# Every pip below, also that of an isolated build, installs the pinned versions.
+export PIP_CONSTRAINT := constraints.txt
+
+# setuptools keeps what it once built: without this, wheels would hold modules that are long gone.
+FORGET := rm -rf build/lib.*
+
+.PHONY: setup demo test browser-test lint wheel dist check-dist clean
 
 setup: .venv/.installed
 
@@ -12,7 +19,7 @@ setup: .venv/.installed
 .venv/.installed: $(SOURCES)
 	@start=$$(date +%s) && \
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv && \
-	PIP_CONSTRAINT=constraints.txt $(VENV)/python -m pip install '.[dev]' && \
+	$(FORGET) && $(VENV)/python -m pip install '.[dev]' && \
 	touch $@ && \
 	echo "make setup: $$(($$(date +%s) - start)) s"
 
@@ -33,10 +40,19 @@ lint: setup
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
+	$(VENV)/lint-imports --no-logo
 	$(VENV)/clang-format --dry-run --Werror include/* src/* test/cpp/*.cpp test/cpp/*.h
 
 wheel:
+	$(FORGET)
 	$(PYTHON) -m pip wheel --no-deps --wheel-dir $(WHEEL_DIR) .
+
+# The sdist, and the wheel built from it.
+dist: setup
+	$(VENV)/python -m build --outdir $(DIST_DIR)
+
+check-dist: setup
+	PYTHON=$(PYTHON) scripts/check_dist.sh
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

@@ -229,8 +229,8 @@ struct NePhiKernelSet
  * The order of the weights is W0, b0, W_1, b_1 ... W_L, b_L, W_out, b_out, A0, a0, A_1, a_1 ... A_L, a_L, matrices
  * row-major [output][input]. The local code is in the order of a VectorImage buffer: channels innermost, then i, j, k.
  *
- * The layers are computed in the precision TReal, the place in the local code's grid and the phases 2 pi x B in double
- * precision.
+ * The layers are computed in the precision TReal, the position in the local code's grid and the phases 2 pi x B in
+ * double precision.
  *
  * Evaluation is thread-safe, allocates only when a thread first evaluates a larger field than before, and gives the
  * same bits for the same point, alone or among others, in whatever order points come.

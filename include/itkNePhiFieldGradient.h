@@ -24,7 +24,8 @@
 namespace itk
 {
 /** \class NePhiFieldGradient
- * \brief Differentiates a neural deformation field by its weights and codes, in reverse mode, in double precision.
+ * \brief Differentiates a neural deformation field with respect to its weights and codes, in reverse mode, in double
+ * precision.
  *
  * For the formula and the order of the weights see NePhiField. One object serves one point after the other of one
  * field, and one thread.
@@ -127,51 +128,51 @@ public:
     }
   }
 
-  /** Adds the derivatives of the sum of the given multiples of the displacement's components, at the last coords. */
+  /** Adds the derivatives of the sum of the given cotangents of the displacement's components, at the last coords. */
   template <typename TDerivative>
   void
-  AddDerivatives(const CoordsType & multiples,
-                 TDerivative *      byWeights,
-                 TDerivative *      byGlobalCode,
-                 TDerivative *      byLocalCode)
+  AddDerivatives(const CoordsType & cotangents,
+                 TDerivative *      gradWeights,
+                 TDerivative *      gradGlobalCode,
+                 TDerivative *      gradLocalCode)
   {
     const std::size_t   width = m_Shape.Width;
     const std::size_t   depth = m_Shape.Depth;
-    std::vector<double> byOutput(multiples.begin(), multiples.end());
-    std::vector<double> byHidden = m_Synthesis[depth + 1].AddDerivatives(byOutput, m_Hidden[depth], byWeights);
-    std::vector<double> byGate(width, 0.0);
-    std::vector<double> byFirstGate(width, 0.0);
-    std::vector<double> byHiddenPhase(width);
-    std::vector<double> byGatePhase(width);
+    std::vector<double> gradOutput(cotangents.begin(), cotangents.end());
+    std::vector<double> gradHidden = m_Synthesis[depth + 1].AddDerivatives(gradOutput, m_Hidden[depth], gradWeights);
+    std::vector<double> gradGate(width, 0.0);
+    std::vector<double> gradFirstGate(width, 0.0);
+    std::vector<double> gradHiddenPhase(width);
+    std::vector<double> gradGatePhase(width);
     for (std::size_t k = depth; k > 0; --k)
     {
       for (std::size_t i = 0; i < width; ++i)
       {
-        byGate[i] += byHidden[i] * m_HiddenSines[k].Value[i];
-        byFirstGate[i] += byGate[i];
-        byGatePhase[i] = byGate[i] * m_GateSines[k].Slope[i];
-        byHiddenPhase[i] = byHidden[i] * m_Gates[k][i] * m_HiddenSines[k].Slope[i];
+        gradGate[i] += gradHidden[i] * m_HiddenSines[k].Value[i];
+        gradFirstGate[i] += gradGate[i];
+        gradGatePhase[i] = gradGate[i] * m_GateSines[k].Slope[i];
+        gradHiddenPhase[i] = gradHidden[i] * m_Gates[k][i] * m_HiddenSines[k].Slope[i];
       }
-      byHidden = m_Synthesis[k].AddDerivatives(byHiddenPhase, m_Hidden[k - 1], byWeights);
-      byGate = m_Modulation[k].AddDerivatives(byGatePhase, m_Gates[k - 1], byWeights);
+      gradHidden = m_Synthesis[k].AddDerivatives(gradHiddenPhase, m_Hidden[k - 1], gradWeights);
+      gradGate = m_Modulation[k].AddDerivatives(gradGatePhase, m_Gates[k - 1], gradWeights);
     }
     for (std::size_t i = 0; i < width; ++i)
     {
-      byHiddenPhase[i] = byHidden[i] * m_HiddenSines[0].Slope[i];
-      byGatePhase[i] = (byFirstGate[i] + byGate[i]) * m_GateSines[0].Slope[i];
+      gradHiddenPhase[i] = gradHidden[i] * m_HiddenSines[0].Slope[i];
+      gradGatePhase[i] = (gradFirstGate[i] + gradGate[i]) * m_GateSines[0].Slope[i];
     }
-    m_Synthesis[0].AddDerivatives(byHiddenPhase, m_Embedding, byWeights);
-    const std::vector<double> bySource = m_Modulation[0].AddDerivatives(byGatePhase, m_Source, byWeights);
+    m_Synthesis[0].AddDerivatives(gradHiddenPhase, m_Embedding, gradWeights);
+    const std::vector<double> gradSource = m_Modulation[0].AddDerivatives(gradGatePhase, m_Source, gradWeights);
     for (std::size_t i = 0; i < m_Shape.GlobalCodeSize; ++i)
     {
-      byGlobalCode[i] += static_cast<TDerivative>(bySource[i]);
+      gradGlobalCode[i] += static_cast<TDerivative>(gradSource[i]);
     }
     for (const auto & vertex : m_Vertices)
     {
       for (std::size_t c = 0; c < m_Shape.LocalCodeChannels; ++c)
       {
-        byLocalCode[vertex.Offset + c] +=
-          static_cast<TDerivative>(vertex.Weight * bySource[m_Shape.GlobalCodeSize + c]);
+        gradLocalCode[vertex.Offset + c] +=
+          static_cast<TDerivative>(vertex.Weight * gradSource[m_Shape.GlobalCodeSize + c]);
       }
     }
   }
@@ -186,29 +187,29 @@ private:
     std::size_t     Outputs;
     std::size_t     Inputs;
 
-    /** Adds the derivatives by the layer's weights; returns those by its input. */
+    /** Adds the derivatives with respect to the layer's weights; returns those with respect to its input. */
     template <typename TDerivative>
     std::vector<double>
-    AddDerivatives(const std::vector<double> & byOutput,
+    AddDerivatives(const std::vector<double> & gradOutput,
                    const std::vector<double> & input,
-                   TDerivative *               byWeights) const
+                   TDerivative *               gradWeights) const
     {
-      std::vector<double> byInput(Inputs, 0.0);
-      TDerivative * const byMatrix = byWeights + Offset;
+      std::vector<double> gradInput(Inputs, 0.0);
+      TDerivative * const gradMatrix = gradWeights + Offset;
       for (std::size_t o = 0; o < Outputs; ++o)
       {
         for (std::size_t i = 0; i < Inputs; ++i)
         {
-          byMatrix[o * Inputs + i] += static_cast<TDerivative>(byOutput[o] * input[i]);
-          byInput[i] += byOutput[o] * Weights[o * Inputs + i];
+          gradMatrix[o * Inputs + i] += static_cast<TDerivative>(gradOutput[o] * input[i]);
+          gradInput[i] += gradOutput[o] * Weights[o * Inputs + i];
         }
-        byMatrix[Outputs * Inputs + o] += static_cast<TDerivative>(byOutput[o]);
+        gradMatrix[Outputs * Inputs + o] += static_cast<TDerivative>(gradOutput[o]);
       }
-      return byInput;
+      return gradInput;
     }
   };
 
-  /** The sines of a layer's scaled outputs, and their derivatives by the unscaled ones. */
+  /** The sines of a layer's scaled outputs, and their derivatives with respect to the unscaled ones. */
   struct SineType
   {
     std::vector<double> Value{};

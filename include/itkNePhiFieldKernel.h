@@ -37,14 +37,14 @@ struct Vector
   typedef IntegerType BitsType __attribute__((vector_size(ITK_NEPHI_VECTOR_BYTES)));
 
   static const MemoryType &
-  At(const TReal * place)
+  At(const TReal * position)
   {
-    return *reinterpret_cast<const MemoryType *>(place);
+    return *reinterpret_cast<const MemoryType *>(position);
   }
   static MemoryType &
-  At(TReal * place)
+  At(TReal * position)
   {
-    return *reinterpret_cast<MemoryType *>(place);
+    return *reinterpret_cast<MemoryType *>(position);
   }
 };
 

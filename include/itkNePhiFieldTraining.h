@@ -59,7 +59,7 @@ struct NePhiTrainingMatrix
 };
 
 template <unsigned int VDimension>
-struct NePhiPlace;
+struct NePhiGridPosition;
 
 /** A field as its training kernels read it. */
 template <unsigned int VDimension>
@@ -81,7 +81,7 @@ struct NePhiTrainingField
 
 /** Where a point lies in the grid of the local code. */
 template <unsigned int VDimension>
-struct NePhiPlace
+struct NePhiGridPosition
 {
   static constexpr unsigned int Vertices = 1u << VDimension;
 
@@ -129,7 +129,7 @@ struct NePhiPlace
     return offset;
   }
 
-  /** The share of a vertex in the code, differentiated by up to two coordinates: from 1, 0 for none. */
+  /** The share of a vertex in the code, differentiated with respect to up to two coordinates: from 1, 0 for none. */
   float
   GetFactor(unsigned int vertex, unsigned int one, unsigned int other) const
   {
@@ -208,8 +208,8 @@ struct NePhiTrainingKernelSet
 /** \class NePhiFieldTraining
  * \brief Moves coords by a neural deformation field and differentiates the result, in single precision, on threads.
  *
- * For the formula see NePhiField. Parameters, and the derivatives by them, are arrays in this order: the global code,
- * the local code, and the weights, each matrix and each bias by itself.
+ * For the formula see NePhiField. Parameters, and the derivatives with respect to them, are arrays in this order: the
+ * global code, the local code, and the weights, each matrix and each bias by itself.
  *
  * Work is split into blocks that do not depend on the number of threads, and summed in their order: results are the
  * same bits on any number of threads. The way back computes the way forth again, so that nothing has to be kept.
@@ -275,7 +275,7 @@ public:
     }
   }
 
-  /** Writes where coords, [point][D], are moved to, and their Jacobians, [point][D][D], unless there is no place. */
+  /** Writes where coords, [point][D], are moved to, and their Jacobians, [point][D][D], unless the pointer is null. */
   template <typename TParallelize>
   void
   Forward(std::size_t count, const float * coords, float * moved, float * jacobians, const TParallelize & parallelize)
@@ -294,37 +294,38 @@ public:
     });
   }
 
-  /** Differentiates the sum of what Forward() writes, times the numbers given for it; none stand for zeros.
+  /** Differentiates the sum of what Forward() writes, times its cotangents; a null pointer stands for zero cotangents.
    *
-   * Writes the derivatives by the parameters, and those by the coords, [point][D], unless there is no place.
+   * Writes the derivatives with respect to the parameters, and those with respect to the coords, [point][D], unless the
+   * pointer is null.
    */
   template <typename TParallelize>
   void
   Backward(std::size_t          count,
            const float *        coords,
-           const float *        byMoved,
-           const float *        byJacobians,
-           float * const *      byParameters,
-           float *              byCoords,
+           const float *        gradMoved,
+           const float *        gradJacobians,
+           float * const *      gradParameters,
+           float *              gradCoords,
            const TParallelize & parallelize) const
   {
-    const bool                  hasJacobians = byJacobians != nullptr;
+    const bool                  hasJacobians = gradJacobians != nullptr;
     const std::size_t           tile = GetTile(hasJacobians);
     const std::size_t           blocks = GetBlocks(count, tile);
     const std::size_t           columns = hasJacobians ? 1 + VDimension : 1;
     const std::size_t           lines = m_SumsSize / LineSize;
     std::vector<NePhiCacheLine> sums(std::max<std::size_t>(blocks, 1) * lines);
-    std::vector<float>          byLocal(count * columns * m_Field.Channels);
+    std::vector<float>          gradLocal(count * columns * m_Field.Channels);
     parallelize(blocks, [&](std::size_t block) {
       m_Kernels.Backward[hasJacobians](m_Field,
                                        GetBegin(block, blocks, count, tile),
                                        GetBegin(block + 1, blocks, count, tile),
                                        coords,
-                                       byMoved,
-                                       byJacobians,
+                                       gradMoved,
+                                       gradJacobians,
                                        sums[block * lines].Numbers,
-                                       byLocal.data(),
-                                       byCoords);
+                                       gradLocal.data(),
+                                       gradCoords);
     });
     for (std::size_t block = 1; block < blocks; ++block)
     {
@@ -338,9 +339,9 @@ public:
     }
     for (const Part & part : m_Parts)
     {
-      this->Unpack(part, sums.data()->Numbers, byParameters);
+      this->Unpack(part, sums.data()->Numbers, gradParameters);
     }
-    this->Scatter(count, columns, coords, byLocal.data(), byParameters[1]);
+    this->Scatter(count, columns, coords, gradLocal.data(), gradParameters[1]);
   }
 
 private:
@@ -422,55 +423,57 @@ private:
     }
   }
 
-  /** Writes the derivatives by the weights, and those by the global code. */
+  /** Writes the derivatives with respect to the weights, and those with respect to the global code. */
   void
-  Unpack(const Part & part, const float * sums, float * const * byParameters) const
+  Unpack(const Part & part, const float * sums, float * const * gradParameters) const
   {
     const NePhiTrainingMatrix & matrix = *part.Matrix;
-    const float *               bySum = sums + matrix.SumsOffset;
-    const float *               byBias = bySum + matrix.Outputs * matrix.Inputs;
+    const float *               gradSum = sums + matrix.SumsOffset;
+    const float *               gradBias = gradSum + matrix.Outputs * matrix.Inputs;
     const float *               weights = m_Parameters[part.Parameter];
-    float *                     byWeights = byParameters[part.Parameter];
-    for (std::size_t o = 0; o < part.Outputs; ++o, bySum += matrix.Inputs)
+    float *                     gradWeights = gradParameters[part.Parameter];
+    for (std::size_t o = 0; o < part.Outputs; ++o, gradSum += matrix.Inputs)
     {
       for (std::size_t piece = 0; piece < part.Pieces; ++piece)
       {
-        const float * const source = bySum + piece * this->Pad(part.PieceSize);
-        float * const       goal = byWeights + o * part.RowSize + part.FirstColumn + piece * part.PieceSize;
+        const float * const source = gradSum + piece * this->Pad(part.PieceSize);
+        float * const       goal = gradWeights + o * part.RowSize + part.FirstColumn + piece * part.PieceSize;
         for (std::size_t n = 0; n < part.PieceSize; ++n)
         {
           goal[n] = part.Scale * source[n];
         }
       }
-      byParameters[part.Parameter + 1][o] = part.Scale * byBias[o];
+      gradParameters[part.Parameter + 1][o] = part.Scale * gradBias[o];
       for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Shape.GlobalCodeSize; ++g)
       {
-        byWeights[o * part.RowSize + g] = part.Scale * byBias[o] * m_Parameters[0][g];
-        byParameters[0][g] =
-          (o == 0 ? 0.0F : byParameters[0][g]) + part.Scale * byBias[o] * weights[o * part.RowSize + g];
+        gradWeights[o * part.RowSize + g] = part.Scale * gradBias[o] * m_Parameters[0][g];
+        gradParameters[0][g] =
+          (o == 0 ? 0.0F : gradParameters[0][g]) + part.Scale * gradBias[o] * weights[o * part.RowSize + g];
       }
     }
   }
 
-  /** Shares out the derivatives by the local code at the points, [point][column][channel], among the vertices. */
+  /** Shares out the derivatives with respect to the local code at the points, [point][column][channel], among the
+   * vertices. */
   void
-  Scatter(std::size_t count, std::size_t columns, const float * coords, const float * byLocal, float * byVertices) const
+  Scatter(std::size_t count, std::size_t columns, const float * coords, const float * gradLocal, float * gradVertices)
+    const
   {
-    std::fill_n(byVertices, m_Shape.GetLocalCodeSize(), 0.0F);
+    std::fill_n(gradVertices, m_Shape.GetLocalCodeSize(), 0.0F);
     for (std::size_t p = 0; p < count; ++p)
     {
-      NePhiPlace<VDimension> place;
-      place.Find(m_Field, coords + p * VDimension);
-      for (unsigned int vertex = 0; vertex < place.Vertices; ++vertex)
+      NePhiGridPosition<VDimension> position;
+      position.Find(m_Field, coords + p * VDimension);
+      for (unsigned int vertex = 0; vertex < position.Vertices; ++vertex)
       {
-        float * const byVertex = byVertices + place.GetOffset(m_Field, vertex);
+        float * const gradVertex = gradVertices + position.GetOffset(m_Field, vertex);
         for (unsigned int c = 0; c < columns; ++c)
         {
-          const float         factor = place.GetFactor(vertex, c, 0);
-          const float * const by = byLocal + (p * columns + c) * m_Field.Channels;
+          const float         factor = position.GetFactor(vertex, c, 0);
+          const float * const grad = gradLocal + (p * columns + c) * m_Field.Channels;
           for (std::size_t i = 0; i < m_Field.Channels; ++i)
           {
-            byVertex[i] += factor * by[i];
+            gradVertex[i] += factor * grad[i];
           }
         }
       }

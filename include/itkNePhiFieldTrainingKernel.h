@@ -27,7 +27,7 @@ namespace ITK_NEPHI_TARGET
 /** Some points on their way through the network and back.
  *
  * Numbers of a point lie side by side, in rows: [column][point][feature]. Column 0 holds the values, columns 1 to D
- * the derivatives by each coordinate.
+ * the derivatives with respect to each coordinate.
  */
 template <unsigned int VDimension, unsigned int VColumns>
 class TrainingTile
@@ -36,7 +36,7 @@ class TrainingTile
   using VectorType = V::Type;
   using FieldType = NePhiTrainingField<VDimension>;
   using MatrixType = NePhiTrainingMatrix;
-  using PlaceType = NePhiPlace<VDimension>;
+  using PositionType = NePhiGridPosition<VDimension>;
 
 public:
   static constexpr std::size_t Points = NePhiTrainingPoints<VColumns>;
@@ -70,12 +70,12 @@ public:
       }
     }
     m_Output = take(field.Output.Outputs);
-    for (float ** by : { &m_ByGate, &m_ByHidden, &m_ByFirstGate, &m_Next, &m_NextHidden })
+    for (float ** grad : { &m_GradGate, &m_GradHidden, &m_GradFirstGate, &m_Next, &m_NextHidden })
     {
-      *by = take(m_Width);
+      *grad = take(m_Width);
     }
-    m_ByLocal = take(field.FirstGateByLocal.Inputs);
-    m_ByEmbedding = take(field.First.Inputs);
+    m_GradLocal = take(field.FirstGateByLocal.Inputs);
+    m_GradEmbedding = take(field.First.Inputs);
   }
 
   /** Evaluates the field at up to Points coords, [point][D], and, if asked to, remembers what Backward() needs. */
@@ -85,7 +85,7 @@ public:
   {
     for (std::size_t p = 0; p < Points; ++p)
     {
-      m_Places[p].Find(m_Field, coords + (p < count ? p : 0) * VDimension);
+      m_Positions[p].Find(m_Field, coords + (p < count ? p : 0) * VDimension);
       InterpolateLocalCode(p);
       Embed(p);
     }
@@ -143,7 +143,7 @@ public:
         {
           const float derivative = output[(j + 1) * Points * m_Field.Output.Outputs];
           jacobians[(p * VDimension + i) * VDimension + j] =
-            (m_Places[p].IsInside[j] ? derivative : 0.0F) + (i == j ? 1.0F : 0.0F);
+            (m_Positions[p].IsInside[j] ? derivative : 0.0F) + (i == j ? 1.0F : 0.0F);
         }
       }
     }
@@ -151,16 +151,16 @@ public:
 
   /** Differentiates what Write() writes, times the given numbers, at the coords last given to Forward().
    *
-   * Adds the derivatives by the weights to sums; writes those by the local code at the points,
-   * [point][column][channel], and by the coords, [point][D], unless there is no place for these.
+   * Adds the derivatives with respect to the weights to sums; writes those with respect to the local code at the
+   * points, [point][column][channel], and to the coords, [point][D], unless their pointer is null.
    */
   void
   Backward(std::size_t   count,
-           const float * byMoved,
-           const float * byJacobians,
+           const float * gradMoved,
+           const float * gradJacobians,
            float *       sums,
-           float *       byLocal,
-           float *       byCoords)
+           float *       gradLocal,
+           float *       gradCoords)
   {
     const std::size_t outputs = m_Field.Output.Outputs;
     for (std::size_t i = 0; i < Rows * outputs; ++i)
@@ -172,64 +172,65 @@ public:
       for (unsigned int i = 0; i < VDimension; ++i)
       {
         float * const output = m_Output + p * outputs + i;
-        *output = byMoved == nullptr ? 0.0F : byMoved[p * VDimension + i];
+        *output = gradMoved == nullptr ? 0.0F : gradMoved[p * VDimension + i];
         for (unsigned int j = 0; j + 1 < VColumns; ++j)
         {
           output[(j + 1) * Points * outputs] =
-            m_Places[p].IsInside[j] ? byJacobians[(p * VDimension + i) * VDimension + j] : 0.0F;
+            m_Positions[p].IsInside[j] ? gradJacobians[(p * VDimension + i) * VDimension + j] : 0.0F;
         }
       }
     }
     AddDerivatives(m_Field.Output, m_Output, m_Hidden.back().Output, sums);
-    ApplyBack<false>(m_Field.Output, m_Output, m_ByHidden);
+    ApplyBack<false>(m_Field.Output, m_Output, m_GradHidden);
     for (std::size_t i = 0; i < VColumns * m_Size; i += V::Lanes)
     {
-      V::At(m_ByGate + i) = V::At(m_ByFirstGate + i) = VectorType{};
+      V::At(m_GradGate + i) = V::At(m_GradFirstGate + i) = VectorType{};
     }
     for (std::size_t k = m_Field.Depth; k > 0; --k)
     {
       GateBack(m_Gates[k], m_Hidden[k]);
-      ActivateBack(m_Gates[k], m_ByGate);
-      ActivateBack(m_Hidden[k], m_ByHidden);
-      AddDerivatives(m_Field.Modulation[k - 1], m_ByGate, m_Gates[k - 1].Output, sums);
-      AddDerivatives(m_Field.Synthesis[k - 1], m_ByHidden, m_Hidden[k - 1].Output, sums);
-      ApplyBack<false>(m_Field.Modulation[k - 1], m_ByGate, m_Next);
-      ApplyBack<false>(m_Field.Synthesis[k - 1], m_ByHidden, m_NextHidden);
-      std::swap(m_ByGate, m_Next);
-      std::swap(m_ByHidden, m_NextHidden);
+      ActivateBack(m_Gates[k], m_GradGate);
+      ActivateBack(m_Hidden[k], m_GradHidden);
+      AddDerivatives(m_Field.Modulation[k - 1], m_GradGate, m_Gates[k - 1].Output, sums);
+      AddDerivatives(m_Field.Synthesis[k - 1], m_GradHidden, m_Hidden[k - 1].Output, sums);
+      ApplyBack<false>(m_Field.Modulation[k - 1], m_GradGate, m_Next);
+      ApplyBack<false>(m_Field.Synthesis[k - 1], m_GradHidden, m_NextHidden);
+      std::swap(m_GradGate, m_Next);
+      std::swap(m_GradHidden, m_NextHidden);
     }
     for (std::size_t i = 0; i < VColumns * m_Size; i += V::Lanes)
     {
-      V::At(m_ByGate + i) += V::At(m_ByFirstGate + i);
+      V::At(m_GradGate + i) += V::At(m_GradFirstGate + i);
     }
-    ActivateBack(m_Gates[0], m_ByGate);
-    ActivateBack(m_Hidden[0], m_ByHidden);
-    AddDerivatives(m_Field.FirstGate, m_ByGate, m_Embedding, sums);
-    AddDerivatives(m_Field.FirstGateByLocal, m_ByGate, m_Local, sums);
-    AddDerivatives(m_Field.First, m_ByHidden, m_Embedding, sums);
+    ActivateBack(m_Gates[0], m_GradGate);
+    ActivateBack(m_Hidden[0], m_GradHidden);
+    AddDerivatives(m_Field.FirstGate, m_GradGate, m_Embedding, sums);
+    AddDerivatives(m_Field.FirstGateByLocal, m_GradGate, m_Local, sums);
+    AddDerivatives(m_Field.First, m_GradHidden, m_Embedding, sums);
 
     const std::size_t channels = m_Field.Channels;
     const std::size_t stride = m_Field.FirstGateByLocal.Inputs;
-    ApplyBack<false>(m_Field.FirstGateByLocal, m_ByGate, m_ByLocal);
+    ApplyBack<false>(m_Field.FirstGateByLocal, m_GradGate, m_GradLocal);
     for (std::size_t p = 0; p < count; ++p)
     {
       for (unsigned int c = 0; c < VColumns; ++c)
       {
-        std::copy_n(m_ByLocal + (c * Points + p) * stride, channels, byLocal + (p * VColumns + c) * channels);
+        std::copy_n(m_GradLocal + (c * Points + p) * stride, channels, gradLocal + (p * VColumns + c) * channels);
       }
     }
-    if (byCoords != nullptr)
+    if (gradCoords != nullptr)
     {
-      ApplyBack<false>(m_Field.First, m_ByHidden, m_ByEmbedding);
-      ApplyBack<true>(m_Field.FirstGate, m_ByGate, m_ByEmbedding);
+      ApplyBack<false>(m_Field.First, m_GradHidden, m_GradEmbedding);
+      ApplyBack<true>(m_Field.FirstGate, m_GradGate, m_GradEmbedding);
       for (std::size_t p = 0; p < count; ++p)
       {
-        const std::array<float, VDimension> byLocalPlace = InterpolateBack(p);
-        const std::array<float, VDimension> byPhases = EmbedBack(p);
+        const std::array<float, VDimension> gradLocalPlace = InterpolateBack(p);
+        const std::array<float, VDimension> gradPhases = EmbedBack(p);
         for (unsigned int d = 0; d < VDimension; ++d)
         {
-          const float direct = byMoved == nullptr ? 0.0F : byMoved[p * VDimension + d];
-          byCoords[p * VDimension + d] = direct + (m_Places[p].IsInside[d] ? byLocalPlace[d] + byPhases[d] : 0.0F);
+          const float direct = gradMoved == nullptr ? 0.0F : gradMoved[p * VDimension + d];
+          gradCoords[p * VDimension + d] =
+            direct + (m_Positions[p].IsInside[d] ? gradLocalPlace[d] + gradPhases[d] : 0.0F);
         }
       }
     }
@@ -343,37 +344,37 @@ private:
     multiply(std::false_type{}, Points, Rows - Points);
   }
 
-  /** Computes the derivatives by the inputs from those by the outputs, or adds them. */
+  /** Computes the derivatives with respect to the inputs from those with respect to the outputs, or adds them. */
   template <bool VAdd>
   static void
-  ApplyBack(const MatrixType & matrix, const float * byY, float * byX)
+  ApplyBack(const MatrixType & matrix, const float * gradY, float * gradX)
   {
     Multiply<VAdd>(Rows,
                    matrix.Inputs,
                    matrix.UsedOutputs,
-                   byY,
+                   gradY,
                    matrix.Outputs,
                    1,
                    matrix.GetBack(),
                    matrix.Inputs,
-                   byX,
+                   gradX,
                    matrix.Inputs);
   }
 
-  /** Adds the derivatives by the matrix and by the bias. */
+  /** Adds the derivatives with respect to the matrix and to the bias. */
   static void
-  AddDerivatives(const MatrixType & matrix, const float * byY, const float * x, float * sums)
+  AddDerivatives(const MatrixType & matrix, const float * gradY, const float * x, float * sums)
   {
     const std::size_t rows = (matrix.UsedOutputs + 3) / 4 * 4;
     Multiply<true>(
-      rows, matrix.Inputs, Rows, byY, 1, matrix.Outputs, x, matrix.Inputs, sums + matrix.SumsOffset, matrix.Inputs);
+      rows, matrix.Inputs, Rows, gradY, 1, matrix.Outputs, x, matrix.Inputs, sums + matrix.SumsOffset, matrix.Inputs);
     float * const bias = sums + matrix.SumsOffset + matrix.Outputs * matrix.Inputs;
     for (std::size_t i = 0; i < matrix.Outputs; i += V::Lanes)
     {
       VectorType sum = V::At(bias + i);
       for (std::size_t p = 0; p < Points; ++p)
       {
-        sum += V::At(byY + p * matrix.Outputs + i);
+        sum += V::At(gradY + p * matrix.Outputs + i);
       }
       V::At(bias + i) = sum;
     }
@@ -393,9 +394,9 @@ private:
     }
   }
 
-  /** Derivatives by the sines become those by the phases. */
+  /** Derivatives with respect to the sines become those with respect to the phases. */
   void
-  ActivateBack(const Layer & layer, float * by) const
+  ActivateBack(const Layer & layer, float * grad) const
   {
     for (std::size_t i = 0; i < m_Size; i += V::Lanes)
     {
@@ -403,15 +404,15 @@ private:
       VectorType       sum{};
       for (std::size_t n = i + m_Size; n < VColumns * m_Size; n += m_Size)
       {
-        sum += V::At(layer.Slope + n) * V::At(by + n);
-        V::At(by + n) *= cosine;
+        sum += V::At(layer.Slope + n) * V::At(grad + n);
+        V::At(grad + n) *= cosine;
       }
-      V::At(by + i) = cosine * V::At(by + i) - V::At(layer.Sine + i) * sum;
+      V::At(grad + i) = cosine * V::At(grad + i) - V::At(layer.Sine + i) * sum;
     }
   }
 
-  /** Derivatives by the product of a gate and a hidden layer become those by the latter's sines, and add to the
-   * former's; these add to those by the first gate. */
+  /** Derivatives with respect to the product of a gate and a hidden layer become those with respect to the latter's
+   * sines, and add to the former's; these add to those with respect to the first gate. */
   void
   GateBack(const Layer & gate, const Layer & hidden)
   {
@@ -419,20 +420,20 @@ private:
     {
       const VectorType factor = V::At(gate.Output + i);
       const VectorType sine = V::At(hidden.Sine + i);
-      VectorType       byGate = V::At(m_ByGate + i) + V::At(m_ByHidden + i) * sine;
-      VectorType       bySine = V::At(m_ByHidden + i) * factor;
+      VectorType       gradGate = V::At(m_GradGate + i) + V::At(m_GradHidden + i) * sine;
+      VectorType       gradSine = V::At(m_GradHidden + i) * factor;
       for (std::size_t n = i + m_Size; n < VColumns * m_Size; n += m_Size)
       {
-        const VectorType by = V::At(m_ByHidden + n);
-        byGate += by * V::At(hidden.Sine + n);
-        bySine += by * V::At(gate.Output + n);
-        V::At(m_ByGate + n) += by * sine;
-        V::At(m_ByFirstGate + n) += V::At(m_ByGate + n);
-        V::At(m_ByHidden + n) = by * factor;
+        const VectorType grad = V::At(m_GradHidden + n);
+        gradGate += grad * V::At(hidden.Sine + n);
+        gradSine += grad * V::At(gate.Output + n);
+        V::At(m_GradGate + n) += grad * sine;
+        V::At(m_GradFirstGate + n) += V::At(m_GradGate + n);
+        V::At(m_GradHidden + n) = grad * factor;
       }
-      V::At(m_ByGate + i) = byGate;
-      V::At(m_ByFirstGate + i) += byGate;
-      V::At(m_ByHidden + i) = bySine;
+      V::At(m_GradGate + i) = gradGate;
+      V::At(m_GradFirstGate + i) += gradGate;
+      V::At(m_GradHidden + i) = gradSine;
     }
   }
 
@@ -479,36 +480,37 @@ private:
     {
       std::fill_n(m_Local + (c * Points + p) * stride, stride, 0.0F);
     }
-    for (unsigned int vertex = 0; vertex < PlaceType::Vertices; ++vertex)
+    for (unsigned int vertex = 0; vertex < PositionType::Vertices; ++vertex)
     {
-      const float * const code = m_Field.LocalCode + m_Places[p].GetOffset(m_Field, vertex);
+      const float * const code = m_Field.LocalCode + m_Positions[p].GetOffset(m_Field, vertex);
       for (unsigned int c = 0; c < VColumns; ++c)
       {
-        const float factor = m_Places[p].GetFactor(vertex, c, 0);
+        const float factor = m_Positions[p].GetFactor(vertex, c, 0);
         AddScaled(factor, code, m_Local + (c * Points + p) * stride, m_Field.Channels);
       }
     }
   }
 
-  /** From the derivatives by the local code at a point, and by its derivatives, those by the point's coords. */
+  /** From the derivatives with respect to the local code at a point, and to its derivatives, those with respect to the
+   * point's coords. */
   std::array<float, VDimension>
   InterpolateBack(std::size_t p) const
   {
-    std::array<float, VDimension> byCoords{};
-    for (unsigned int vertex = 0; vertex < PlaceType::Vertices; ++vertex)
+    std::array<float, VDimension> gradCoords{};
+    for (unsigned int vertex = 0; vertex < PositionType::Vertices; ++vertex)
     {
-      const float * const code = m_Field.LocalCode + m_Places[p].GetOffset(m_Field, vertex);
+      const float * const code = m_Field.LocalCode + m_Positions[p].GetOffset(m_Field, vertex);
       for (unsigned int c = 0; c < VColumns; ++c)
       {
-        const float * const by = m_ByLocal + (c * Points + p) * m_Field.FirstGateByLocal.Inputs;
-        const float         byFactor = Dot(by, code, m_Field.Channels);
+        const float * const grad = m_GradLocal + (c * Points + p) * m_Field.FirstGateByLocal.Inputs;
+        const float         gradFactor = Dot(grad, code, m_Field.Channels);
         for (unsigned int d = 0; d < VDimension; ++d)
         {
-          byCoords[d] += byFactor * m_Places[p].GetFactor(vertex, c, d + 1);
+          gradCoords[d] += gradFactor * m_Positions[p].GetFactor(vertex, c, d + 1);
         }
       }
     }
-    return byCoords;
+    return gradCoords;
   }
 
   /** The phases are in turns, and small, before they are multiplied by 2 pi. */
@@ -525,7 +527,7 @@ private:
       VectorType turns{};
       for (unsigned int d = 0; d < VDimension; ++d)
       {
-        turns += m_Places[p].Coords[d] * V::At(m_Field.Frequencies.data() + d * half + f);
+        turns += m_Positions[p].Coords[d] * V::At(m_Field.Frequencies.data() + d * half + f);
       }
       V::At(sines + f) = twoPi * (turns - ((turns + round) - round));
     }
@@ -542,7 +544,7 @@ private:
     }
   }
 
-  /** From the derivatives by the embedding of a point those by its coords. */
+  /** From the derivatives with respect to the embedding of a point those with respect to its coords. */
   std::array<float, VDimension>
   EmbedBack(std::size_t p) const
   {
@@ -550,50 +552,50 @@ private:
     const std::size_t half = m_Field.First.Inputs / 2;
     const float *     sines = m_Embedding + p * 2 * half;
     const float *     cosines = sines + half;
-    const float *     by = m_ByEmbedding + p * 2 * half;
+    const float *     grad = m_GradEmbedding + p * 2 * half;
     VectorType        sums[VDimension]{};
     for (std::size_t f = 0; f < half; f += V::Lanes)
     {
-      VectorType byPhase = V::At(by + f) * V::At(cosines + f) - V::At(by + half + f) * V::At(sines + f);
+      VectorType gradPhase = V::At(grad + f) * V::At(cosines + f) - V::At(grad + half + f) * V::At(sines + f);
       for (unsigned int c = 1; c < VColumns; ++c)
       {
-        const float * const byDerivatives = by + c * Points * 2 * half;
+        const float * const gradDerivatives = grad + c * Points * 2 * half;
         const VectorType    factor = twoPi * V::At(m_Field.Frequencies.data() + (c - 1) * half + f);
-        byPhase -=
-          factor * (V::At(byDerivatives + f) * V::At(sines + f) + V::At(byDerivatives + half + f) * V::At(cosines + f));
+        gradPhase -= factor * (V::At(gradDerivatives + f) * V::At(sines + f) +
+                               V::At(gradDerivatives + half + f) * V::At(cosines + f));
       }
       for (unsigned int d = 0; d < VDimension; ++d)
       {
-        sums[d] += twoPi * V::At(m_Field.Frequencies.data() + d * half + f) * byPhase;
+        sums[d] += twoPi * V::At(m_Field.Frequencies.data() + d * half + f) * gradPhase;
       }
     }
-    std::array<float, VDimension> byCoords{};
+    std::array<float, VDimension> gradCoords{};
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       for (std::size_t lane = 0; lane < V::Lanes; ++lane)
       {
-        byCoords[d] += sums[d][lane];
+        gradCoords[d] += sums[d][lane];
       }
     }
-    return byCoords;
+    return gradCoords;
   }
 
-  const FieldType &             m_Field;
-  const std::size_t             m_Width;
-  const std::size_t             m_Size;
-  std::array<PlaceType, Points> m_Places;
-  std::vector<Layer>            m_Gates;
-  std::vector<Layer>            m_Hidden;
-  float *                       m_Local;
-  float *                       m_Embedding;
-  float *                       m_Output;
-  float *                       m_ByGate;
-  float *                       m_ByHidden;
-  float *                       m_ByFirstGate;
-  float *                       m_Next;
-  float *                       m_NextHidden;
-  float *                       m_ByLocal;
-  float *                       m_ByEmbedding;
+  const FieldType &                m_Field;
+  const std::size_t                m_Width;
+  const std::size_t                m_Size;
+  std::array<PositionType, Points> m_Positions;
+  std::vector<Layer>               m_Gates;
+  std::vector<Layer>               m_Hidden;
+  float *                          m_Local;
+  float *                          m_Embedding;
+  float *                          m_Output;
+  float *                          m_GradGate;
+  float *                          m_GradHidden;
+  float *                          m_GradFirstGate;
+  float *                          m_Next;
+  float *                          m_NextHidden;
+  float *                          m_GradLocal;
+  float *                          m_GradEmbedding;
 };
 
 /** Moves coords, tile by tile. */
@@ -625,11 +627,11 @@ TrainBackward(const NePhiTrainingField<VDimension> & field,
               std::size_t                            begin,
               std::size_t                            end,
               const float *                          coords,
-              const float *                          byMoved,
-              const float *                          byJacobians,
+              const float *                          gradMoved,
+              const float *                          gradJacobians,
               float *                                sums,
-              float *                                byLocal,
-              float *                                byCoords)
+              float *                                gradLocal,
+              float *                                gradCoords)
 {
   TrainingTile<VDimension, VColumns> tile(field);
   for (std::size_t n = begin; n < end; n += tile.Points)
@@ -637,11 +639,11 @@ TrainBackward(const NePhiTrainingField<VDimension> & field,
     const std::size_t count = std::min(tile.Points, end - n);
     tile.template Forward<true>(count, coords + n * VDimension);
     tile.Backward(count,
-                  byMoved == nullptr ? nullptr : byMoved + n * VDimension,
-                  VColumns > 1 ? byJacobians + n * VDimension * VDimension : nullptr,
+                  gradMoved == nullptr ? nullptr : gradMoved + n * VDimension,
+                  VColumns > 1 ? gradJacobians + n * VDimension * VDimension : nullptr,
                   sums,
-                  byLocal + n * VColumns * field.Channels,
-                  byCoords == nullptr ? nullptr : byCoords + n * VDimension);
+                  gradLocal + n * VColumns * field.Channels,
+                  gradCoords == nullptr ? nullptr : gradCoords + n * VDimension);
   }
 }
 

@@ -47,7 +47,7 @@ public:
 
   /** That of the calling thread for the map with the given number, which is not 0 and which no other map ever has. */
   static NePhiLookAhead &
-  OfThisThread(std::uint64_t map)
+  GetThreadLocal(std::uint64_t map)
   {
     // As many as a composite is likely to hold.
     static thread_local std::array<NePhiLookAhead, 4> all;
@@ -191,12 +191,12 @@ private:
       VectorType
       GetPlace(std::size_t further) const
       {
-        VectorType place = Start;
+        VectorType position = Start;
         for (unsigned int d = 0; d < VDimension; ++d)
         {
-          place[d] += static_cast<double>(Index + further) * Difference[d];
+          position[d] += static_cast<double>(Index + further) * Difference[d];
         }
-        return place;
+        return position;
       }
 
       bool
@@ -211,7 +211,7 @@ private:
         return isNext;
       }
 
-      /** Goes from the start, which is the present place, to the given one. */
+      /** Goes from the start, which is the present position, to the given one. */
       void
       SetStep(const VectorType & point)
       {
@@ -224,7 +224,7 @@ private:
       }
     };
 
-    /** Goes to the next place of a level, where the levels below it start again. */
+    /** Goes to the next position of a level, where the levels below it start again. */
     void
     Begin(unsigned int level, const VectorType & point)
     {

@@ -56,7 +56,7 @@ public:
 
   using Superclass::MakeOutput;
 
-  /** Where the images are to be compared: images of any scalar type, not zero inside, or spatial objects. */
+  /** Where the images are to be compared: images of any scalar type, non-zero inside, or spatial objects. */
   /** @ITKStartGrouping */
   itkSetInputMacro(FixedMask, DataObject);
   itkGetInputMacro(FixedMask, DataObject);

@@ -396,12 +396,12 @@ public:
     const std::int64_t channels = Signed(m_Shape.LocalCodeChannels);
 
     std::vector<double> clamped(count * VDimension);
-    std::vector<float>  places(count * VDimension);
+    std::vector<float>  positions(count * VDimension);
     for (std::size_t i = 0; i < count * VDimension; ++i)
     {
       const double extent = m_Extent[i % VDimension];
       clamped[i] = coords[i] > -extent ? (coords[i] < extent ? coords[i] : extent) : -extent;
-      places[i] = static_cast<float>(clamped[i] / extent);
+      positions[i] = static_cast<float>(clamped[i] / extent);
     }
 
     Tensor       turns = this->template Empty<double>({ n, embeddingSize });
@@ -413,13 +413,13 @@ public:
     m_Torch.Call("aten::mul_", "Tensor", embedding, m_TwoPi);
     m_Torch.Call("aten::sin_", "", embedding);
 
-    NePhiTorch::SizesType placeSizes(VDimension, 1);
-    placeSizes.insert(placeSizes.begin() + 1, n);
-    placeSizes.push_back(VDimension);
-    const Tensor place = this->Upload(places, placeSizes);
+    NePhiTorch::SizesType positionSizes(VDimension, 1);
+    positionSizes.insert(positionSizes.begin() + 1, n);
+    positionSizes.push_back(VDimension);
+    const Tensor position = this->Upload(positions, positionSizes);
     // multilinear, clamped at the border, corners aligned
     const Tensor sampled = m_Torch.Call(
-      "aten::grid_sampler", "", m_LocalCode, place, std::int64_t{ 0 }, std::int64_t{ 1 }, std::int64_t{ 1 });
+      "aten::grid_sampler", "", m_LocalCode, position, std::int64_t{ 0 }, std::int64_t{ 1 }, std::int64_t{ 1 });
     const Tensor local = m_Torch.AsStrided(sampled, { n, channels }, { 1, n });
 
     const Tensor firstGate = this->template Empty<float>({ n, width });

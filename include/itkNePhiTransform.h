@@ -87,7 +87,8 @@ public:
   void
   ComputeJacobianWithRespectToPosition(const InputPointType & point, JacobianPositionType & jacobian) const override;
 
-  /** The derivatives of the transformed point, mm, by all parameters; those by the inverse field's weights are zero. */
+  /** The derivatives of the transformed point, mm, by all parameters; those with respect to the inverse field's weights
+   * are zero. */
   void
   ComputeJacobianWithRespectToParameters(const InputPointType & point, JacobianType & jacobian) const override;
 
@@ -183,14 +184,14 @@ private:
 
   /** Takes over what was found to fit together. Changes nothing when it throws. */
   void
-  Adopt(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);
+  SetState(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);
 
   void
   RenewFieldNumber();
 
   /** Throws after Clear(). */
   void
-  RequireParameters() const;
+  VerifyParameters() const;
 
   /** Evaluates the field with the backend. */
   void

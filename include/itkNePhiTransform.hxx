@@ -51,7 +51,7 @@ template <typename TParametersValueType, unsigned int VDimension>
 auto
 NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPointType & point) const -> OutputPointType
 {
-  this->RequireParameters();
+  this->VerifyParameters();
   CoordsType input;
   std::copy_n(point.GetDataPointer(), VDimension, input.data());
   const auto evaluate = [this](std::size_t count, const double * coords, double * displacements) {
@@ -60,7 +60,7 @@ NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPoin
   CoordsType displacement;
   if constexpr (std::is_same_v<ParametersValueType, double>)
   {
-    displacement = NePhiLookAhead<VDimension>::OfThisThread(m_FieldNumber)
+    displacement = NePhiLookAhead<VDimension>::GetThreadLocal(m_FieldNumber)
                      .Find(
                        input,
                        this->GetPointsTogether(),
@@ -89,7 +89,7 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPo
   const InputPointType & point,
   JacobianPositionType & jacobian) const
 {
-  this->RequireParameters();
+  this->VerifyParameters();
   double input[VDimension]{};
   double entries[VDimension * VDimension];
   std::copy_n(point.GetDataPointer(), VDimension, input);
@@ -109,7 +109,7 @@ void
 NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToParameters(const InputPointType & point,
                                                                                          JacobianType & jacobian) const
 {
-  this->RequireParameters();
+  this->VerifyParameters();
   const ShapeType &                 shape = m_Layout.Shape;
   const SizeValueType               weightsSize = shape.GetNumberOfWeights();
   const ParametersValueType * const weights = this->m_Parameters.data_block();
@@ -129,13 +129,13 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPa
   jacobian.Fill(ParametersValueType{});
   for (unsigned int i = 0; i < VDimension; ++i)
   {
-    CoordsType multiples;
+    CoordsType cotangents;
     for (unsigned int j = 0; j < VDimension; ++j)
     {
-      multiples[j] = m_Layout.Scale * m_Layout.Direction[i][j];
+      cotangents[j] = m_Layout.Scale * m_Layout.Direction[i][j];
     }
     ParametersValueType * const row = jacobian[i];
-    gradient.AddDerivatives(multiples, row, row + 2 * weightsSize, row + 2 * weightsSize + shape.GlobalCodeSize);
+    gradient.AddDerivatives(cotangents, row, row + 2 * weightsSize, row + 2 * weightsSize + shape.GlobalCodeSize);
   }
 }
 
@@ -146,7 +146,7 @@ NePhiTransform<TParametersValueType, VDimension>::TransformPoints(const double *
                                                                   double *       mapped,
                                                                   SizeValueType  count) const
 {
-  this->RequireParameters();
+  this->VerifyParameters();
   const SizeValueType size = m_TorchField ? this->GetPointsTogether() : ChunkSize;
   const SizeValueType chunks = (count + size - 1) / size;
   const auto          map = [=](SizeValueType chunk) {
@@ -172,7 +172,7 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobiansWithRespectToP
                                                                                         double *       jacobians,
                                                                                         SizeValueType  count) const
 {
-  this->RequireParameters();
+  this->VerifyParameters();
   MultiThreaderBase::New()->ParallelizeArray(
     0,
     (count + ChunkSize - 1) / ChunkSize,
@@ -189,7 +189,7 @@ template <typename TParametersValueType, unsigned int VDimension>
 void
 NePhiTransform<TParametersValueType, VDimension>::SetParameters(const ParametersType & parameters)
 {
-  this->RequireParameters();
+  this->VerifyParameters();
   const SizeValueType expected = CountParameters(m_Layout.Shape);
   if (parameters.Size() != expected)
   {
@@ -206,7 +206,7 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
                                                                  << " as number " << n);
     }
   }
-  this->Adopt(m_Layout, this->m_FixedParameters, parameters);
+  this->SetState(m_Layout, this->m_FixedParameters, parameters);
 }
 
 
@@ -236,20 +236,20 @@ NePhiTransform<TParametersValueType, VDimension>::SetFixedParameters(const Fixed
   const SizeValueType count = CountParameters(layout.Shape);
   if (layout.Shape == m_Layout.Shape && this->m_Parameters.Size() == count)
   {
-    this->Adopt(layout, fixedParameters, this->m_Parameters);
+    this->SetState(layout, fixedParameters, this->m_Parameters);
     return;
   }
   ParametersType parameters(count);
   parameters.Fill(ParametersValueType{});
-  this->Adopt(layout, fixedParameters, parameters);
+  this->SetState(layout, fixedParameters, parameters);
 }
 
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
-NePhiTransform<TParametersValueType, VDimension>::Adopt(const LayoutType &          layout,
-                                                        const FixedParametersType & fixedParameters,
-                                                        const ParametersType &      parameters)
+NePhiTransform<TParametersValueType, VDimension>::SetState(const LayoutType &          layout,
+                                                           const FixedParametersType & fixedParameters,
+                                                           const ParametersType &      parameters)
 {
   FieldType                       field = MakeField<FieldType>(layout, fixedParameters, parameters);
   std::unique_ptr<TorchFieldType> torchField;
@@ -295,7 +295,7 @@ NePhiTransform<TParametersValueType, VDimension>::SetBackend(const std::string &
   std::unique_ptr<TorchFieldType> torchField;
   if (backend == "torch")
   {
-    this->RequireParameters();
+    this->VerifyParameters();
     torchField = std::make_unique<TorchFieldType>(
       MakeField<TorchFieldType>(m_Layout, this->m_FixedParameters, this->m_Parameters, device));
   }
@@ -318,7 +318,7 @@ NePhiTransform<TParametersValueType, VDimension>::Clear()
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
-NePhiTransform<TParametersValueType, VDimension>::RequireParameters() const
+NePhiTransform<TParametersValueType, VDimension>::VerifyParameters() const
 {
   if (m_FieldNumber == 0)
   {
@@ -360,7 +360,7 @@ NePhiTransform<TParametersValueType, VDimension>::GetInverse(Self * inverse) con
   {
     return false;
   }
-  this->RequireParameters();
+  this->VerifyParameters();
   FixedParametersType fixedParameters = this->m_FixedParameters;
   const SizeValueType frequencies = VDimension * m_Layout.Shape.Frequencies;
   double * const      frequenciesBegin = fixedParameters.data_block() + fixedParameters.Size() - 2 * frequencies;

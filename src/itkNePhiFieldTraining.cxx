@@ -115,15 +115,20 @@ Succeeds(const TFunction & function)
                                                                                  std::int64_t          threads,        \
                                                                                  std::int64_t          count,          \
                                                                                  const float *         coords,         \
-                                                                                 const float *         byMoved,        \
-                                                                                 const float *         byJacobians,    \
-                                                                                 float * const *       byParameters,   \
-                                                                                 float *               byCoords)       \
+                                                                                 const float *         gradMoved,      \
+                                                                                 const float *         gradJacobians,  \
+                                                                                 float * const *       gradParameters, \
+                                                                                 float *               gradCoords)     \
   {                                                                                                                    \
     return Succeeds([=] {                                                                                              \
       MakeField<VDimension>(sizes, extent, frequencies, parameters)                                                    \
-        .Backward(                                                                                                     \
-          static_cast<std::size_t>(count), coords, byMoved, byJacobians, byParameters, byCoords, Threads(threads));    \
+        .Backward(static_cast<std::size_t>(count),                                                                     \
+                  coords,                                                                                              \
+                  gradMoved,                                                                                           \
+                  gradJacobians,                                                                                       \
+                  gradParameters,                                                                                      \
+                  gradCoords,                                                                                          \
+                  Threads(threads));                                                                                   \
     });                                                                                                                \
   }
 

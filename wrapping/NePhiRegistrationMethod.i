@@ -146,7 +146,7 @@ public:
     SetInput2 = SetMovingImage
 
     def SetFixedMask(self, mask: "itk.Image | itk.SpatialObject | None") -> None:
-        """Set where the fixed image is compared: an image on its grid, not zero inside, or a spatial object."""
+        """Set where the fixed image is compared: an image on its grid, non-zero inside, or a spatial object."""
         self._SetFixedMask(self._mask(mask, "fixed_mask"))
 
     def GetFixedMask(self) -> "itk.Image | itk.SpatialObject | None":
@@ -154,7 +154,7 @@ public:
         return _down_cast(self._GetFixedMask())
 
     def SetMovingMask(self, mask: "itk.Image | itk.SpatialObject | None") -> None:
-        """Set where the moving image is compared: an image on its grid, not zero inside, or a spatial object."""
+        """Set where the moving image is compared: an image on its grid, non-zero inside, or a spatial object."""
         self._SetMovingMask(self._mask(mask, "moving_mask"))
 
     def GetMovingMask(self) -> "itk.Image | itk.SpatialObject | None":
@@ -237,7 +237,7 @@ public:
         return self._State().get("registration")
 
     def GetHistory(self) -> "list[itk_nephi.Progress]":
-        """Return the losses and the place of every step; empty before Update()."""
+        """Return the losses and the position of every step; empty before Update()."""
         registration = self.GetRegistration()
         return [] if registration is None else registration.history
 
@@ -406,7 +406,7 @@ def nephi_registration_method(
         Scalar images in 2 or 3 dimensions, of any pixel types. Arrays are those that ITK's functions take: numpy and
         xarray of shape (k, j, i), torch of shape (1, k, j, i).
     fixed_mask, moving_mask : itk.Image, itk.SpatialObject, or array, optional
-        Not zero where the images are to be compared; images and arrays on the grid of their image.
+        Non-zero where the images are to be compared; images and arrays on the grid of their image.
     initial_transform : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
         From fixed to moving space: where to start; affine by default. None is the identity.
     settings : itk_nephi.RegistrationSettings, optional

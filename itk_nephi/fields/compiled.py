@@ -1,4 +1,4 @@
-"""Deformation fields on the CPU, forward and backward, compiled: what optimizes them fast."""
+"""The compiled deformation field on the CPU, and its vector-Jacobian product."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ def evaluate_field(
     derivatives: bool,
     threads: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Move coords, as :class:`itk_nephi.fields.neural_field.DeformationField` does.
+    """Evaluate a field, as :class:`itk_nephi.fields.neural_field.DeformationField` does.
 
-    All tensors are float32, on the CPU. Gradients reach coords, codes and weights, once.
+    All tensors are float32, on the CPU. It can be differentiated once, with respect to coords,
+    codes and weights.
 
     Parameters
     ----------
@@ -104,18 +105,21 @@ class _Moved(torch.autograd.Function):
         return moved, jacobian
 
     @staticmethod
-    def backward(ctx: Any, by_moved: Tensor | None, by_jacobian: Tensor | None) -> Any:
+    def backward(ctx: Any, grad_moved: Tensor | None, grad_jacobian: Tensor | None) -> Any:
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "expected to differentiate a field in single precision on the CPU once, got "
                 "create_graph=True, which double precision allows"
             )
         tensors = ctx.saved_tensors
-        by_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[2] else None
-        by_parameters = [torch.empty_like(tensor) for tensor in tensors[3:]]
-        given = [None if by is None else by.contiguous() for by in (by_moved, by_jacobian)]
-        _call("Backward", ctx.threads, tensors, *given, by_parameters, by_coords)
-        return None, None, by_coords, None, None, *by_parameters
+        grad_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[2] else None
+        grad_parameters = [torch.empty_like(tensor) for tensor in tensors[3:]]
+        cotangents = [
+            None if cotangent is None else cotangent.contiguous()
+            for cotangent in (grad_moved, grad_jacobian)
+        ]
+        _call("Backward", ctx.threads, tensors, *cotangents, grad_parameters, grad_coords)
+        return None, None, grad_coords, None, None, *grad_parameters
 
 
 def _call(way: str, threads: int, tensors: tuple[Tensor, ...], *others: Any) -> None:
@@ -138,7 +142,7 @@ def _call(way: str, threads: int, tensors: tuple[Tensor, ...], *others: Any) -> 
 
 
 def _memory(tensors: Any) -> Any:
-    """Return where the numbers of a tensor are, or of several; None is nowhere."""
+    """Return the address of a tensor's values, or those of several; None is a null pointer."""
     if tensors is None:
         return None
     if isinstance(tensors, Tensor):

@@ -29,13 +29,13 @@ class Deformation:
     Parameters
     ----------
     domain : ImageDomain
-        Where both fields live.
+        The domain of both fields.
     settings : FieldSettings
         Their sizes.
     field, inverse_field : DeformationField
         The field, and the one that undoes it.
     code : LatentCode or InterpolatedCode
-        What both are conditioned by.
+        The latent code, which both are conditioned on.
     """
 
     domain: ImageDomain
@@ -48,7 +48,7 @@ class Deformation:
     def identity(
         cls, domain: ImageDomain, settings: FieldSettings, generator: torch.Generator
     ) -> Deformation:
-        """Return a deformation with random hidden weights and code that moves nothing yet."""
+        """Return the identity, with random hidden weights and a random latent code."""
         return cls(
             domain=domain,
             settings=settings,
@@ -67,7 +67,7 @@ class Deformation:
         return [*self.field.parameters(), *self.inverse_field.parameters()]
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return the weights and what the latent code is made of."""
+        """Return the weights and the parameters of the latent code."""
         return [*self.weights(), *self.code.parameters()]
 
     def state(self) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ class Deformation:
         return [module.state_dict() for module in (self.field, self.inverse_field, self.code)]
 
     def load_state(self, state: list[dict[str, Any]]) -> None:
-        """Become what another deformation of the same domain and sizes was."""
+        """Restore the :meth:`state` of a deformation of the same domain and sizes."""
         for module, values in zip((self.field, self.inverse_field, self.code), state, strict=True):
             module.load_state_dict(values)
 
@@ -86,7 +86,7 @@ def weights_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
 
 
 def codes_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
-    """Return what the codes of deformations are made of, each once where they share it."""
+    """Return the parameters of the codes of deformations, each once where they share it."""
     return list(dict.fromkeys(p for each in deformations for p in each.code.parameters()))
 
 

@@ -1,4 +1,4 @@
-"""Gaussian smoothing of an image, round in physical space."""
+"""Gaussian smoothing of an image, isotropic in physical space."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from itk_nephi.fields.threads import torch_threads
 from itk_nephi.spatial.domain import ImageDomain
 
 CUT = 4.0
-"""Where a Gaussian ends, standard deviations."""
+"""Where a Gaussian is truncated, standard deviations."""
 
 BLOCK = 32
 """How many rows of its banded matrix are multiplied together."""
 
 QUANTILE_VOXELS = 2**20
-"""How many voxels these are found from, at most."""
+"""How many voxels the quantiles of an image are computed from, at most."""
 
 
 def gaussian(image: Tensor, domain: ImageDomain, deviation: float) -> Tensor:
-    """Convolve with a Gaussian that is round in physical space, cut off at the border.
+    """Convolve with a Gaussian that is isotropic in physical space, cut off at the border.
 
     Each axis takes products with the blocks around the diagonal of a banded matrix, which dense
     products do fastest.
@@ -38,8 +38,8 @@ def gaussian(image: Tensor, domain: ImageDomain, deviation: float) -> Tensor:
     if deviation == 0:
         return image
     for axis, (size, spacing) in enumerate(zip(domain.size, domain.spacing, strict=True)):
-        place = torch.arange(size, dtype=torch.float64) * spacing
-        distance = (place[:, None] - place) / (deviation * domain.voxel_size)
+        position = torch.arange(size, dtype=torch.float64) * spacing
+        distance = (position[:, None] - position) / (deviation * domain.voxel_size)
         weights = torch.exp(-distance.square() / 2).where(distance.abs() <= CUT, 0.0)
         matrix = (weights / weights.sum(dim=1, keepdim=True)).to(image)
         reach = math.ceil(CUT * deviation * domain.voxel_size / spacing)

@@ -1,4 +1,4 @@
-"""Values with their derivatives along the coords, carried forward through the network."""
+"""Forward-mode differentiation: values with their derivatives along the coords."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 class Jet:
-    """Values at points and, if asked for, their derivatives along each coordinate.
+    """Dual numbers: values at points and, if asked for, their derivatives along each coordinate.
 
-    The forward mode of differentiation: every operation carries both.
+    Every operation propagates both, which is the forward mode of differentiation.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Jet:
         return Jet(value, None if self.tangents is None else self.tangents @ weight.T)
 
     def split(self, count: int) -> tuple[Jet, Jet]:
-        """Part the first ``count`` features from the others."""
+        """Split off the first ``count`` features."""
         if self.tangents is None:
             return Jet(self.value[:, :count]), Jet(self.value[:, count:])
         return (

@@ -1,4 +1,4 @@
-"""The latent code of a pair of images: trained, interpolated in time, or predicted."""
+"""The latent code of an image pair: optimized, interpolated in time, or predicted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itk_nephi.fields.settings import FieldSettings
 
 
 class LatentCode(nn.Module):
-    """What distinguishes one image pair from another: a global vector and a local grid.
+    """The latent code of an image pair, z = [z_g, z_l]: a global vector and a local grid.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ class InterpolatedCode(nn.Module):
 
     Parameters
     ----------
-    first, second : LatentCode or CodeBetween
+    first, second : LatentCode or InterpolatedCode
         Of the same sizes.
     share : float
-        How much the second one counts, in [0, 1]: the first one the rest.
+        The weight of the second one, in [0, 1]; that of the first is the rest.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class InterpolatedCode(nn.Module):
 
 
 class Code(Protocol):
-    """A latent code as the fields take it: trained, between two such, or predicted."""
+    """A latent code as the fields take it: optimized, between two such, or predicted."""
 
     @property
     def global_code(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The network: two deformation fields that share one latent code."""
+"""The deformation field: a neural field conditioned on a latent code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SINE_FREQUENCY = 30.0
 
 
 class DeformationField(nn.Module):
-    r"""A neural field that moves coords to coords, conditioned by a latent code.
+    r"""A neural field that maps coords to coords, conditioned on a latent code.
 
     With the embedding ``e = [sin(2 pi x B), cos(2 pi x B)]`` and ``s = [global; local(x); e]``:
 
@@ -53,7 +53,7 @@ class DeformationField(nn.Module):
     embedding: Tensor
     bounds: Tensor
     threads: int | None = None
-    # lists of nn.Linear, which the type of nn.ModuleList cannot say
+    # lists of nn.Linear, which the type of nn.ModuleList cannot express
     synthesis: Any
     modulation: Any
 
@@ -83,7 +83,7 @@ class DeformationField(nn.Module):
         self.modulation += [layer(width, width, hidden_limit) for _ in range(settings.depth)]
 
     def forward(self, coords: Tensor, code: Code) -> Tensor:
-        """Move coords.
+        """Map coords.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class DeformationField(nn.Module):
         return coords + self._displacement(coords, code, derivatives=False).value
 
     def with_jacobian(self, coords: Tensor, code: Code) -> tuple[Tensor, Tensor]:
-        """Move coords and differentiate by them, exactly, in forward mode.
+        """Map coords, with the exact Jacobian by forward-mode differentiation.
 
         Returns
         -------
@@ -171,10 +171,10 @@ class DeformationField(nn.Module):
         return Jet(value, slope * torch.cat([frequencies, frequencies], dim=1)[:, None, :])
 
     def _interpolate(self, coords: Tensor, local_code: Tensor, *, derivatives: bool) -> Jet:
-        place = coords / self.bounds
+        position = coords / self.bounds
         if not derivatives:
-            return Jet(sample_grid(local_code.movedim(-1, 0)[None], place))
-        value, slopes = sample_grid_with_derivatives(local_code, place)
+            return Jet(sample_grid(local_code.movedim(-1, 0)[None], position))
+        value, slopes = sample_grid_with_derivatives(local_code, position)
         return Jet(value, slopes / self.bounds[:, None, None])
 
 

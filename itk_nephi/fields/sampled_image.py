@@ -1,4 +1,4 @@
-"""Images as torch sees them: tensors of voxels, sampled at coords of a field's domain."""
+"""Images as tensors of voxels, interpolated at coords of a field's domain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from itk_nephi.spatial.domain import Array, ImageDomain
 
 @dataclass(frozen=True)
 class SampledTransform:
-    """A map of physical points that torch can follow: affine, then a sampled displacement.
+    """A differentiable map of physical points: affine, then a sampled displacement.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class SampledTransform:
     offset : array, shape (D,)
         The constant part, mm.
     displacement : array, shape (k, j, i, D), optional
-        What the map adds to its affine part, mm, on ``grid``.
+        The displacement that the map adds to its affine part, mm, on ``grid``.
     grid : ImageDomain, optional
         Where ``displacement`` is sampled.
     """
@@ -43,12 +43,12 @@ def tensor_from_image(image: Any) -> Tensor:
 
 
 class _Grid:
-    """Values on a grid, found by coords of another domain through an affine map of points."""
+    """Values on a grid, sampled at coords of another domain through an affine map of points."""
 
     def __init__(
         self, values: Tensor, grid: ImageDomain, domain: ImageDomain, matrix: Array, offset: Array
     ) -> None:
-        # grid_sample counts from -1 to 1 between the first and the last voxel center
+        # grid_sample runs from -1 to 1 between the first and the last voxel center
         to_unit = np.array(grid.direction).T / grid.half_extent[:, None]
         to_points = domain.scale * np.array(domain.direction)
         # channels innermost, so that those of a voxel come from memory together
@@ -59,7 +59,7 @@ class _Grid:
         self.matrix = values.new_tensor(np.round(to_unit @ matrix @ to_points, 10))
         self.offset = values.new_tensor(np.round(to_unit @ offset, 10))
 
-    def place(self, coords: Tensor) -> Tensor:
+    def position(self, coords: Tensor) -> Tensor:
         return torch.addmm(self.offset, coords, self.matrix.T)
 
 
@@ -74,7 +74,7 @@ class SampledImage:
         The grid of ``values``.
     domain : ImageDomain
         The domain whose coords are asked for.
-    space_map : SpaceMap, optional
+    space_map : SampledTransform, optional
         The map from the points of ``domain`` to those of ``grid``; the identity when left out.
     """
 
@@ -115,8 +115,9 @@ class SampledImage:
         inside : Tensor, shape (N,)
             1 where the point lies in the image, else 0.
         """
-        place = self._image.place(coords)
-        if self._displacement is not None:
-            place = place + sample_grid(self._displacement.values, self._displacement.place(coords))
-        inside = (place.detach().abs() <= 1).all(dim=1).to(place.dtype)
-        return sample_grid(self._image.values, place), inside
+        position = self._image.position(coords)
+        shift = self._displacement
+        if shift is not None:
+            position = position + sample_grid(shift.values, shift.position(coords))
+        inside = (position.detach().abs() <= 1).all(dim=1).to(position.dtype)
+        return sample_grid(self._image.values, position), inside

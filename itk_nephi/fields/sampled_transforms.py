@@ -1,4 +1,4 @@
-"""ITK transforms that have no formula, on grids: as maps that torch can follow, and inverted."""
+"""ITK transforms without a closed form, sampled on grids: made differentiable, and inverted."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ INVERSE_ITERATIONS = 30
 
 
 def sample_transform(transform: Any, domain: ImageDomain) -> SampledTransform:
-    """Make a map that torch can follow of an ITK transform, sampled where it is not linear.
+    """Make a differentiable map of an ITK transform, sampled where it is not linear.
 
     Parameters
     ----------
     transform : itk.Transform
         From the points of ``domain``.
     domain : ImageDomain
-        Where it will be needed.
+        Where it is sampled.
     """
     if transform.IsLinear():
         return SampledTransform(*matrix_and_offset(transform))
@@ -68,7 +68,7 @@ def inverse_transforms(transform: Any, domain: ImageDomain, image_domain: ImageD
 
 
 def _sampling_grid(domain: ImageDomain) -> ImageDomain:
-    """Return a grid over the same box with at most ``SAMPLES`` points along each axis."""
+    """Return a grid over the same box with at most ``GRID_POINTS`` points along each axis."""
     size = [min(n, GRID_POINTS) for n in domain.size]
     spacing = 2 * domain.half_extent / (np.array(size) - 1)
     return ImageDomain(tuple(size), tuple(spacing.tolist()), domain.origin, domain.direction)
@@ -89,7 +89,7 @@ def _joined(one: ImageDomain, other: ImageDomain) -> ImageDomain:
 
 
 def _sampled_displacement(transform: Any, grid: ImageDomain) -> Array:
-    """Return what a transform adds to the points of a grid, mm, shape (k, j, i, D)."""
+    """Return the displacement of each point of a grid, mm, shape (k, j, i, D)."""
     field = to_displacement_field(transform, _blank(grid))
     displacement: Array = itk.array_from_image(field).astype(np.float64)
     return displacement

@@ -1,53 +1,250 @@
-"""The sizes of a deformation field and of its latent code."""
+"""Settings said once, with default, help, unit and range; and the sizes of a deformation field."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_KEY = "itk_nephi"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FieldSettings:
-    """The sizes of a deformation field and of its latent code.
+class Setting:
+    """What a field of a settings dataclass says of itself.
 
     Parameters
     ----------
-    width : int
-        Features of a hidden layer.
-    depth : int
-        Hidden layers after the first.
-    frequencies : int
-        Random Fourier frequencies of the coords' embedding.
-    global_code : int
-        Numbers in the global latent code.
-    local_channels : int
-        Channels of the local latent code.
-    local_grid : int
-        Vertices of the local latent code's grid along each axis.
-
-    Raises
-    ------
-    ValueError
-        If a size is too small.
+    help : str
+        What it is, for docstrings, documentation and the command line alike.
+    unit : str, optional
+        Of numbers that have one.
+    minimum, maximum : float, optional
+        The smallest and the largest number.
+    above, below : float, optional
+        What a number is greater and less than.
+    name : str
+        Of the field.
+    type
+        Its annotation.
+    default
+        Its default, or ``...`` where it has none.
     """
 
-    width: int = 64
-    depth: int = 2
-    frequencies: int = 32
-    global_code: int = 16
-    local_channels: int = 16
-    local_grid: int = 16
+    help: str
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    name: str = ""
+    type: Any = None
+    default: Any = ...
+
+    @property
+    def alternatives(self) -> tuple[Any, ...]:
+        """The types of a value, without None."""
+        union = get_origin(self.type) in (Union, UnionType)
+        return tuple(
+            kind
+            for kind in (get_args(self.type) if union else (self.type,))
+            if kind is not NoneType
+        )
+
+    @property
+    def is_tuple(self) -> bool:
+        """Whether a value has entries."""
+        return get_origin(self.alternatives[0]) is tuple
+
+    @property
+    def kind(self) -> Any:
+        """The type of a value, or of its entries."""
+        kind = self.alternatives[0]
+        return get_args(kind)[0] if self.is_tuple else kind
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values, where there are only a few."""
+        return get_args(self.kind) if get_origin(self.kind) is Literal else ()
+
+    @property
+    def nested(self) -> Mapping[str, Setting]:
+        """The settings of the dataclass that a value is, if it is one."""
+        holds_settings = is_dataclass(self.kind)
+        return settings_of(self.kind) if holds_settings else {}
+
+    @property
+    def range(self) -> str:
+        """The limits in words, empty where there are none."""
+        limits = (
+            "0 or more" if self.minimum == 0 else _words("at least", self.minimum),
+            _words("more than", self.above),
+            _words("at most", self.maximum),
+            _words("below", self.below),
+        )
+        return " and ".join(filter(None, limits))
+
+    def check(self, value: Any) -> None:
+        """Raise unless a value, or each of its entries, is one of this setting.
+
+        Raises
+        ------
+        TypeError
+            If it is no number, or not a whole one.
+        ValueError
+            If it is out of range, or none of the choices.
+        """
+        if value is None and NoneType in get_args(self.type):
+            return
+        if self.is_tuple and not len(value) and self.default != ():
+            raise ValueError(f"expected {self.name} of one or more numbers, got {value!r}")
+        for entry in value if self.is_tuple else (value,):
+            if self.choices and entry not in self.choices:
+                raise ValueError(
+                    f"expected {self.name} to be one of {', '.join(self.choices)}, got {value!r}"
+                )
+            if self.kind in (int, float):
+                self._check_number(entry, value)
+
+    def _check_number(self, number: Any, value: Any) -> None:
+        kind: Any = Integral if self.kind is int else Real
+        if not isinstance(number, kind):
+            wanted = "a whole number" if self.kind is int else "a number"
+            raise TypeError(f"expected {self.name} to be {wanted}, got {value!r}")
+        if not math.isfinite(number):
+            raise ValueError(f"expected {self.name} to be finite, got {value!r}")
+        if (
+            (self.minimum is not None and number < self.minimum)
+            or (self.above is not None and number <= self.above)
+            or (self.maximum is not None and number > self.maximum)
+            or (self.below is not None and number >= self.below)
+        ):
+            raise ValueError(f"expected {self.name} of {self.range}, got {value!r}")
+
+
+def described(help: str, **limits: Any) -> Mapping[str, Any]:
+    """Return the metadata of a dataclass field that has no default.
+
+    Parameters
+    ----------
+    help : str
+        What it is.
+    **limits
+        Its unit and range, see :class:`Setting`.
+    """
+    return {_KEY: Setting(help=help, **limits)}
+
+
+def setting(default: T, help: str, **limits: Any) -> T:
+    """Return a dataclass field with a default; else as :func:`described`."""
+    return field(default=default, metadata=described(help, **limits))
+
+
+@cache
+def settings_of(kind: Any) -> Mapping[str, Setting]:
+    """Return the settings of a dataclass by name, in its order."""
+    types = get_type_hints(kind)
+    return {
+        entry.name: replace(
+            entry.metadata[_KEY],
+            name=entry.name,
+            type=types[entry.name],
+            default=... if entry.default is MISSING else entry.default,
+        )
+        for entry in fields(kind)
+    }
+
+
+@cache
+def flat_settings(kind: Any) -> Mapping[str, Setting]:
+    """Return the settings of a dataclass by name, those of nested ones in their place."""
+    flat: dict[str, Setting] = {}
+    for name, entry in settings_of(kind).items():
+        flat |= entry.nested or {name: entry}
+    return flat
+
+
+def setting_value(settings: Any, name: str) -> Any:
+    """Return the value of a setting by its name, also of a nested one."""
+    holders = [settings, *(getattr(settings, entry.name) for entry in fields(settings))]
+    return next(getattr(holder, name) for holder in holders if hasattr(holder, name))
+
+
+def change_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
+    """Return settings of which some are changed by name, also nested ones."""
+    mine = dict(changes)
+    for name, entry in settings_of(settings.__class__).items():
+        if inner := {key: mine.pop(key) for key in entry.nested if key in mine}:
+            mine[name] = replace(mine.get(name, getattr(settings, name)), **inner)
+    return replace(settings, **mine)
+
+
+def check_settings(settings: Any) -> None:
+    """Raise unless every value of a settings dataclass is in its range."""
+    for name, entry in settings_of(settings.__class__).items():
+        entry.check(getattr(settings, name))
+
+
+def documented(kind: T) -> T:
+    """Write the "Parameters" section of a settings dataclass into its docstring."""
+    lines = [(kind.__doc__ or "").rstrip(), "", "    Parameters", "    ----------"]
+    for name, entry in settings_of(kind).items():
+        lines.append(f"    {name} : {_type_words(entry)}")
+        lines.append(textwrap.indent(textwrap.fill(entry.help, 92), " " * 8))
+    lines += ["", "    Raises", "    ------", "    ValueError", "        If one is out of range."]
+    kind.__doc__ = "\n".join([*lines, "    "])
+    return kind
+
+
+def _words(before: str, limit: float | None) -> str:
+    return "" if limit is None else f"{before} {limit:g}"
+
+
+def _type_words(entry: Setting) -> str:
+    """Return type, unit and default as numpydoc writes them."""
+    kind = entry.alternatives[0]
+    if entry.choices:
+        words = f"{{{', '.join(map(repr, entry.choices))}}}"
+    elif get_origin(kind) is Callable:
+        words = "callable"
+    elif not entry.is_tuple:
+        words = kind.__name__
+    elif get_args(kind)[-1] is Ellipsis:
+        words = f"tuple of {entry.kind.__name__}"
+    else:
+        words = f"({', '.join(each.__name__ for each in get_args(kind))})"
+    if entry.unit:
+        words += f", {entry.unit}"
+    if entry.default is ... or entry.nested:
+        return words
+    return words + (", optional" if entry.default is None else f", default {entry.default!r}")
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class FieldSettings:
+    """The sizes of a deformation field and of its latent code."""
+
+    width: int = setting(64, "Features of a hidden layer of the fields.", minimum=1)
+    depth: int = setting(2, "Hidden layers of the fields after the first.", minimum=0)
+    frequencies: int = setting(
+        32, "Random Fourier frequencies of the fields' embedding of coords.", minimum=1
+    )
+    global_code: int = setting(16, "Numbers in the global latent code.", minimum=0)
+    local_channels: int = setting(16, "Channels of the local latent code.", minimum=1)
+    local_grid: int = setting(
+        16, "Vertices of the local latent code's grid along the longest axis.", minimum=2
+    )
 
     def __post_init__(self) -> None:
-        for name, least in {
-            "width": 1,
-            "depth": 0,
-            "frequencies": 1,
-            "global_code": 0,
-            "local_channels": 1,
-            "local_grid": 2,
-        }.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
+        check_settings(self)
 
     @classmethod
     def paper(cls) -> FieldSettings:

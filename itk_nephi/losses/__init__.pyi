@@ -11,6 +11,7 @@ __all__ = [
     "objective_terms",
 ]
 
-from .objective import LandmarkPairs, ObjectiveWeights, objective_terms
+from .objective import LandmarkPairs, objective_terms
 from .regularizers import diffusion_energy, folding_penalty, gradicon, latent_prior
-from .similarity import SIMILARITIES, Dissimilarity, Similarity
+from .settings import SIMILARITIES, ObjectiveWeights
+from .similarity import Dissimilarity, Similarity

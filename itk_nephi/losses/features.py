@@ -15,10 +15,8 @@ from torch import Tensor
 
 from itk_nephi.fields.filters import QUANTILE_VOXELS, gaussian
 from itk_nephi.fields.threads import torch_threads
+from itk_nephi.losses.settings import WINDOWS
 from itk_nephi.spatial.domain import ImageDomain
-
-WINDOWS = (2.0, 4.0)
-"""Standard deviations of the local windows, voxels."""
 
 QUANTILES = (0.005, 0.995)
 """The shares of the voxels at or below the intensities that become 0 and 1."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,51 +13,12 @@ from torch.utils.checkpoint import checkpoint
 from itk_nephi.fields.latent_code import Code
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.losses.regularizers import diffusion_energy, folding_penalty, gradicon, latent_prior
+from itk_nephi.losses.settings import ObjectiveWeights
 from itk_nephi.losses.similarity import Dissimilarity
 
 Sampler = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Interpolates the channels of an image at coords of the fixed domain, shape (N, D): returns them,
 shape (N, C), and 1 or 0 for each point inside or outside the image, shape (N,)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveWeights:
-    """How much the terms of the objective count beside the dissimilarity; settings have them.
-
-    Parameters
-    ----------
-    gradicon_weight : float
-        Weight of GradICON; larger is smoother, and closer to invertible.
-    inverse_consistency_weight : float
-        Weight of the mean square distance, voxels^2, between a point and where both fields, one
-        after the other, put it.
-    latent_prior_weight : float
-        Weight of the latent prior.
-    diffusion_weight : float
-        Weight of the mean square of the displacement's derivatives.
-    bending_weight : float
-        Weight of the mean square by which the Jacobian changes from a voxel to the next.
-    folding_weight : float
-        Weight of the mean square by which Jacobian determinants fall below 0.1.
-
-    Raises
-    ------
-    ValueError
-        If a number, of these or of the settings that have them, is negative or not finite.
-    """
-
-    gradicon_weight: float = 2.0
-    inverse_consistency_weight: float = 0.1
-    latent_prior_weight: float = 0.005
-    diffusion_weight: float = 0.0
-    bending_weight: float = 0.0
-    folding_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-                raise ValueError(f"expected {field.name} of 0 or more, got {value}")
 
 
 @dataclass(frozen=True)
@@ -133,7 +93,7 @@ def objective_terms(
     voxel : float
         The edge of a voxel in coords, dimensionless: the unit of the inverse consistency and of the
         bending.
-    weights : Weights
+    weights : ObjectiveWeights
         Of the terms; diffusion, bending and folding are left out where theirs is 0.
     landmark_weight : float
         Of the landmarks.

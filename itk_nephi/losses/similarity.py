@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from itk_nephi.losses.features import (
-    WINDOWS,
     FeatureMap,
     channels,
     rescaled,
@@ -23,8 +22,7 @@ from itk_nephi.losses.features import (
     smoothed,
     standardized,
 )
-
-SIMILARITIES = ("local_ncc", "ncc", "mean_squares", "mind_ssc", "mutual_information")
+from itk_nephi.losses.settings import SIMILARITIES, WINDOWS
 
 BINS = 32
 
@@ -74,22 +72,10 @@ class Similarity:
 
         Raises
         ------
-        TypeError
-            If the similarity is a function, or the dissimilarity is none.
         ValueError
             If there is no similarity of this name.
         """
-        if callable(kind):
-            raise TypeError(
-                "expected similarity to be a name, got a function: give what is to be minimized as "
-                "dissimilarity"
-            )
         if dissimilarity is not None:
-            if not callable(dissimilarity):
-                raise TypeError(
-                    f"expected dissimilarity to be a function, got {dissimilarity!r}: give a name "
-                    "as similarity"
-                )
             return cls(smoothed, dissimilarity)
         match kind:
             case "local_ncc":

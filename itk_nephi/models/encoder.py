@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.settings import FieldSettings, check_settings, documented, setting
 
 SLOPE = 0.2
 """The slope of the rectifiers for negative values, as published."""
@@ -19,55 +19,41 @@ GROUP = 8
 """Channels that are normalized together."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """The sizes of an encoder.
+    """The sizes of an encoder."""
 
-    Parameters
-    ----------
-    filters : tuple of int
-        Channels of each block of the trunk; a block halves the image.
-    local_block : int
-        The first block, from 1, whose features the local code comes from.
-    pooled : int
-        Cells along each axis to which the last features are averaged for the global code.
-    hidden : int
-        Features of the global head's hidden layer.
-    published_size : tuple of int, optional
-        Build the published encoder, for images of this size only, voxels, i first.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    filters: tuple[int, ...] = (16, 32, 64, 128)
-    local_block: int = 2
-    pooled: int = 2
-    hidden: int = 64
-    published_size: tuple[int, ...] | None = None
+    filters: tuple[int, ...] = setting(
+        (16, 32, 64, 128),
+        "Channels of each block of the trunk; a block halves the image.",
+        minimum=1,
+    )
+    local_block: int = setting(
+        2, "The first block, from 1, whose features the local code comes from.", minimum=1
+    )
+    pooled: int = setting(
+        2,
+        "Cells along each axis to which the last features are averaged for the global code.",
+        minimum=1,
+    )
+    hidden: int = setting(64, "Features of the global head's hidden layer.", minimum=1)
+    published_size: tuple[int, ...] | None = setting(
+        None,
+        "Build the published encoder, for images of this size only, i first.",
+        unit="voxels",
+        minimum=2,
+    )
 
     def __post_init__(self) -> None:
-        if not self.filters or min(self.filters) < 1:
-            raise ValueError(
-                f"expected filters of at least 1 for one block or more, got {self.filters}"
-            )
-        if not 1 <= self.local_block <= len(self.filters):
+        check_settings(self)
+        if self.local_block > len(self.filters):
             raise ValueError(
                 f"expected local_block from 1 to the number of blocks, {len(self.filters)}, got "
                 f"{self.local_block}"
             )
-        for name in ("pooled", "hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if self.published_size is not None and (
-            len(self.published_size) not in (2, 3) or min(self.published_size) < 2
-        ):
-            raise ValueError(
-                f"expected published_size of two voxels or more on 2 or 3 axes, got "
-                f"{self.published_size}"
-            )
+        if self.published_size is not None and len(self.published_size) not in (2, 3):
+            raise ValueError(f"expected published_size on 2 or 3 axes, got {self.published_size}")
 
     @classmethod
     def paper(cls, size: tuple[int, ...] = (175, 175, 175)) -> EncoderSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -18,59 +19,61 @@ from itk_nephi.fields.filters import QUANTILE_VOXELS, gaussian
 from itk_nephi.fields.latent_code import LatentCode, PairCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
-from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.settings import (
+    FieldSettings,
+    check_settings,
+    described,
+    documented,
+    setting,
+)
 from itk_nephi.models.encoder import Encoder, EncoderSettings
 from itk_nephi.spatial.domain import ImageDomain
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a model is: its sizes, and how images enter it.
+    """What a model is: its sizes, and how images enter it."""
 
-    Parameters
-    ----------
-    field : FieldSettings
-        The sizes of the deformation fields and the latent code.
-    encoder : EncoderSettings or None
-        Those of the encoder. None for a model without, an auto-decoder, whose prediction is the
-        code 0.
-    size : tuple of int
-        Voxels of the model's box along each axis, i first.
-    spacing : tuple of float
-        Their spacing, mm.
-    window : (float, float), optional
-        The intensities that become 0 and 1. When left out, they are found for each image.
-    quantiles : (float, float)
-        The shares of the voxels at or below the intensities that become 0 and 1, where there is no
-        window.
-    training_data : str
-        What it was trained on, in words.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    field: FieldSettings = FieldSettings()
-    encoder: EncoderSettings | None = EncoderSettings()
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    window: tuple[float, float] | None = None
-    quantiles: tuple[float, float] = (0.005, 0.995)
-    training_data: str = ""
+    field: FieldSettings = setting(
+        FieldSettings(), "The sizes of the deformation fields and of the latent code."
+    )
+    encoder: EncoderSettings | None = setting(
+        EncoderSettings(),
+        "The sizes of the encoder. None for a model without, an auto-decoder, whose prediction is "
+        "the code 0.",
+    )
+    size: tuple[int, ...] = dataclasses.field(
+        metadata=described(
+            "Voxels of the model's box along each axis, i first.", unit="voxels", minimum=2
+        )
+    )
+    spacing: tuple[float, ...] = dataclasses.field(
+        metadata=described("The spacing of these voxels along each axis.", unit="mm", above=0)
+    )
+    window: tuple[float, float] | None = setting(
+        None,
+        "The intensities that become 0 and 1. When left out, they are found for each image.",
+    )
+    quantiles: tuple[float, float] = setting(
+        (0.005, 0.995),
+        "The shares of the voxels at or below the intensities that become 0 and 1, where there is "
+        "no window.",
+        minimum=0,
+        maximum=1,
+    )
+    training_data: str = setting("", "What it was trained on, in words.")
 
     def __post_init__(self) -> None:
-        if len(self.size) not in (2, 3) or min(self.size) < 2:
-            raise ValueError(f"expected size of two or more on 2 or 3 axes, got {self.size}")
-        if len(self.spacing) != len(self.size) or not all(0 < s < math.inf for s in self.spacing):
-            raise ValueError(
-                f"expected spacing of more than 0 mm on {len(self.size)} axes, got {self.spacing}"
-            )
-        if self.window is not None and not -math.inf < self.window[0] < self.window[1] < math.inf:
-            raise ValueError(f"expected window of two rising numbers, got {self.window}")
-        if not 0 <= self.quantiles[0] < self.quantiles[1] <= 1:
-            raise ValueError(f"expected quantiles rising from 0 to 1, got {self.quantiles}")
+        check_settings(self)
+        if len(self.size) not in (2, 3):
+            raise ValueError(f"expected size on 2 or 3 axes, got {self.size}")
+        if len(self.spacing) != len(self.size):
+            raise ValueError(f"expected spacing on {len(self.size)} axes, got {self.spacing}")
+        for name in ("window", "quantiles"):
+            pair = getattr(self, name)
+            if pair is not None and not pair[0] < pair[1]:
+                raise ValueError(f"expected {name} of two rising numbers, got {pair}")
         if (
             self.encoder is not None
             and self.encoder.published_size is not None

@@ -8,17 +8,15 @@ import os
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.io.errors import plain_words, require_file
+from itk_nephi.io.settings import settings_from_content
 from itk_nephi.io.staging import staged
-from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 
 HEADER = "itk-nephi-model"
@@ -103,7 +101,8 @@ def load_model(path: str | os.PathLike[str]) -> NePhi:
     if digest != _digest(str(settings), tensors):
         raise ValueError(f"{expectation}, whose content is damaged: its digest is another")
     try:
-        model = NePhi(_settings(json.loads(settings)), torch.Generator())
+        made = settings_from_content(ModelSettings, json.loads(settings), "settings")
+        model = NePhi(made, torch.Generator())
         model.load_state_dict(tensors)
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError, MemoryError) as error:
         raise ValueError(
@@ -111,19 +110,6 @@ def load_model(path: str | os.PathLike[str]) -> NePhi:
             f"{plain_words(error)}"
         ) from error
     return model.eval()
-
-
-def _settings(values: dict[str, Any]) -> ModelSettings:
-    """Make settings of what JSON leaves of them."""
-    values = {name: _tuple(value) for name, value in values.items()}
-    encoder = values.pop("encoder")
-    if encoder is not None:
-        encoder = EncoderSettings(**{name: _tuple(value) for name, value in encoder.items()})
-    return ModelSettings(field=FieldSettings(**values.pop("field")), encoder=encoder, **values)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _digest(settings: str, tensors: dict[str, Tensor]) -> str:

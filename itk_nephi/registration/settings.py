@@ -1,138 +1,151 @@
-"""How a pair is registered: the settings and their presets."""
+"""How a pair is registered: the settings and their presets; without torch, so options are quick."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from itk_nephi.fields.settings import FieldSettings
-from itk_nephi.losses.features import WINDOWS
-from itk_nephi.losses.objective import ObjectiveWeights
-from itk_nephi.losses.similarity import Dissimilarity, Similarity
+from itk_nephi.fields.settings import (
+    FieldSettings,
+    change_settings,
+    check_settings,
+    documented,
+    setting,
+)
+from itk_nephi.losses.settings import WINDOWS, ObjectiveWeights, SimilarityName
+
+if TYPE_CHECKING:
+    from itk_nephi.losses.similarity import Similarity
 
 PRESETS = ("fast", "default", "accurate")
 
-DEFAULT_SIMILARITY = "local_ncc"
+DEFAULT_SIMILARITY: SimilarityName = "local_ncc"
 
 LEAST_POINTS = 500
 """How many points are drawn in the smallest images, unless fewer are asked for."""
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class RegistrationSettings(ObjectiveWeights):
     """How a pair is registered; without arguments the default, else see the presets.
 
-    Beside the following also the weights of the objective,
-    :class:`itk_nephi.losses.ObjectiveWeights`.
-
-    Parameters
-    ----------
-    field : FieldSettings
-        The sizes of the deformation fields and the latent code.
-    similarity : str
-        How the images are compared: ``"local_ncc"``, the NCC at all points of the intensities and
-        of the locally standardized ones, ``"ncc"``, ``"mean_squares"``, ``"mind_ssc"`` or
-        ``"mutual_information"``, see :meth:`itk_nephi.losses.similarity.Similarity.of`.
-    dissimilarity : callable, optional
-        Minimized, in place of a similarity that has a name: a function of the smoothed intensities,
-        see :data:`itk_nephi.losses.similarity.Dissimilarity`.
-    local_windows : tuple of float
-        Standard deviations of the windows of ``"local_ncc"``, voxels.
-    smoothing_sigmas : tuple of float
-        Standard deviations of the images' Gaussian smoothing, voxels, one a level, coarse to fine.
-    steps : int
-        Optimizer steps of each level.
-    points : int
-        Random points of each direction and step at which the images are compared; in small images
-        fewer, see ``points_per_voxel``.
-    points_per_voxel : float
-        At most how many points are drawn for each voxel of the fixed image, or of its mask, though
-        never fewer than ``LEAST_POINTS``. More would fit the noise of small images.
-    regularizer_points : int
-        How many of these also serve the regularizer.
-    importance_sampling : float
-        Which part of the points, below 1, is drawn where the images have edges; these count less,
-        so that the dissimilarity stays the same on average.
-    landmark_weight : float
-        Weight of the landmark pairs, where there are any.
-    landmark_scale : float
-        Up to which distance a pair counts about quadratically, mm; beyond, it counts linearly.
-    network_learning_rate, code_learning_rate : float
-        Largest step sizes of Adam, which rise and fall to zero within each level, see
-        :class:`itk_nephi.registration.optimizer.Schedule`.
-    early_stop : bool
-        Whether a level whose dissimilarity no longer falls is brought to its end within a few
-        steps, see :class:`itk_nephi.registration.optimizer.Schedule`. Not by default: a plateau is
-        only seen against the noise of the drawn points, below which an image pair may still gain.
-    max_time : float, optional
-        When a registration is to end, seconds after its start, which includes the initial
-        transform: all levels are then taken in fewer steps, at least ten each, whose sizes still
-        fall to zero. How many depends on the machine's speed: the result is not reproducible.
-    working_voxels : int
-        Images of more voxels are averaged over blocks, those with the finest spacing first, until
-        they have no more than these: beyond, time and memory do not grow with the images. The
-        result is a map of the images given, all the same.
-    memory_limit : float, optional
-        How much the copies of the images, their channels and a step may take, MiB, beside the
-        images given and the libraries; of the GPU where that is used. Points are then evaluated in
-        as small groups as it takes, which changes rounding errors and takes about a third
-        longer.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
+    For the similarities see :class:`itk_nephi.losses.Similarity`, for the step sizes
+    :class:`itk_nephi.registration.optimizer.Schedule`.
     """
 
-    field: FieldSettings = FieldSettings()
-    similarity: str = DEFAULT_SIMILARITY
-    dissimilarity: Dissimilarity | None = None
-    local_windows: tuple[float, ...] = WINDOWS
-    smoothing_sigmas: tuple[float, ...] = (2.0, 1.0)
-    steps: int = 150
-    points: int = 5_000
-    points_per_voxel: float = 0.125
-    regularizer_points: int = 250
-    importance_sampling: float = 0.0
-    landmark_weight: float = 0.1
-    landmark_scale: float = 2.0
-    network_learning_rate: float = 1e-3
-    code_learning_rate: float = 2e-2
-    early_stop: bool = False
-    max_time: float | None = None
-    working_voxels: int = 6_000_000
-    memory_limit: float | None = None
+    field: FieldSettings = setting(
+        FieldSettings(), "The sizes of the deformation fields and of the latent code."
+    )
+    similarity: SimilarityName = setting(
+        DEFAULT_SIMILARITY,
+        "How the images are compared: local_ncc, the NCC at all points of the intensities and of "
+        "the locally standardized ones; ncc; mean_squares; or between modalities mind_ssc or "
+        "mutual_information.",
+    )
+    dissimilarity: Callable[..., Any] | None = setting(
+        None,
+        "Minimized, in place of a similarity that has a name: a function of the smoothed "
+        "intensities, see itk_nephi.losses.Dissimilarity.",
+    )
+    local_windows: tuple[float, ...] = setting(
+        WINDOWS, "Standard deviations of the windows of local_ncc.", unit="voxels", above=0
+    )
+    smoothing_sigmas: tuple[float, ...] = setting(
+        (2.0, 1.0),
+        "Standard deviations of the images' Gaussian smoothing, one a level, coarse to fine.",
+        unit="voxels",
+        minimum=0,
+    )
+    steps: int = setting(150, "Optimizer steps of each level.", minimum=1)
+    points: int = setting(
+        5_000,
+        "Random points of each direction and step at which the images are compared; in small "
+        "images fewer, see points_per_voxel.",
+        minimum=1,
+    )
+    points_per_voxel: float = setting(
+        0.125,
+        "At most how many points are drawn for each voxel of the fixed image, or of its mask, "
+        f"though never fewer than {LEAST_POINTS}. More would fit the noise of small images.",
+        above=0,
+    )
+    regularizer_points: int = setting(
+        250, "How many of the points also serve the regularizer.", minimum=1
+    )
+    importance_sampling: float = setting(
+        0.0,
+        "Which part of the points, below 1, is drawn where the images have edges; these have "
+        "smaller weights, so that the dissimilarity stays the same on average.",
+        minimum=0,
+        below=1,
+    )
+    landmark_weight: float = setting(
+        0.1, "Weight of the guide landmarks, where there are any.", minimum=0
+    )
+    landmark_scale: float = setting(
+        2.0,
+        "Up to which distance a landmark pair is penalized about quadratically; beyond, about "
+        "linearly.",
+        unit="mm",
+        above=0,
+    )
+    network_learning_rate: float = setting(
+        1e-3,
+        "Largest step size of Adam for the fields, which rises and falls to zero within each "
+        "level.",
+        minimum=0,
+    )
+    code_learning_rate: float = setting(2e-2, "The same for the latent code.", minimum=0)
+    early_stop: bool = setting(
+        False,
+        "Whether a level whose dissimilarity no longer falls is brought to its end within a few "
+        "steps. Not by default: a plateau is only seen against the noise of the drawn points, "
+        "below which an image pair may still gain.",
+    )
+    max_time: float | None = setting(
+        None,
+        "When a registration is to end, after its start, which includes the initial transform but "
+        "no reading and writing: all levels are then taken in fewer steps, at least ten each, "
+        "whose sizes still fall to zero. How many depends on the machine's speed: the result is "
+        "not reproducible.",
+        unit="s",
+        above=0,
+    )
+    working_voxels: int = setting(
+        6_000_000,
+        "Images of more voxels are averaged over blocks, those with the finest spacing first, "
+        "until they have no more than these: beyond, time and memory do not grow with the images. "
+        "The result is a map of the images given, all the same.",
+        minimum=1,
+    )
+    memory_limit: float | None = setting(
+        None,
+        "How much the copies of the images, their channels and a step may take, beside the images "
+        "given and the libraries; of the GPU where that is used. Points are then evaluated in as "
+        "small groups as it takes, which changes rounding errors and takes about a third longer.",
+        unit="MiB",
+        above=0,
+    )
 
     def __post_init__(self) -> None:
-        if not self.smoothing_sigmas or not all(0 <= s < math.inf for s in self.smoothing_sigmas):
-            raise ValueError(
-                f"expected smoothing_sigmas to be one number of voxels for each level, 0 or more, "
-                f"got {self.smoothing_sigmas}"
+        if callable(self.similarity):
+            raise TypeError(
+                "expected similarity to be a name, got a function: give what is to be minimized as "
+                "dissimilarity"
             )
-        for name in ("steps", "points", "regularizer_points", "working_voxels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.dissimilarity is not None and not callable(self.dissimilarity):
+            raise TypeError(
+                f"expected dissimilarity to be a function, got {self.dissimilarity!r}: give a name "
+                "as similarity"
+            )
+        check_settings(self)
         if self.regularizer_points > self.points:
             raise ValueError(
                 f"expected regularizer_points of at most points, {self.points}, got "
                 f"{self.regularizer_points}"
             )
-        super().__post_init__()
-        if not 0 <= self.importance_sampling < 1:
-            raise ValueError(
-                "expected importance_sampling of 0 or more and below 1, got "
-                f"{self.importance_sampling}"
-            )
-        for name in ("points_per_voxel", "landmark_scale", "max_time", "memory_limit"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"expected {name} of more than 0, got {value}")
-        if not self.local_windows or not all(0 < w < math.inf for w in self.local_windows):
-            raise ValueError(
-                f"expected local_windows to be numbers of voxels, more than 0, got "
-                f"{self.local_windows}"
-            )
-        self.compared(voxel=1.0)
         if self.dissimilarity is not None and self.similarity != DEFAULT_SIMILARITY:
             raise ValueError(
                 f"expected similarity or dissimilarity, got both, similarity {self.similarity!r}"
@@ -140,6 +153,8 @@ class RegistrationSettings(ObjectiveWeights):
 
     def compared(self, voxel: float) -> Similarity:
         """Return what of the images is compared, and how, at a voxel size, mm."""
+        from itk_nephi.losses.similarity import Similarity
+
         return Similarity.of(
             self.similarity, self.dissimilarity, voxel=voxel, windows=self.local_windows
         )
@@ -148,6 +163,18 @@ class RegistrationSettings(ObjectiveWeights):
         """Return these settings with no more points than suit a count of voxels to compare."""
         points = int(min(self.points, max(LEAST_POINTS, self.points_per_voxel * count)))
         return replace(self, points=points, regularizer_points=min(points, self.regularizer_points))
+
+    def changed(self, **changes: Any) -> RegistrationSettings:
+        """Return these settings with some changed by name, those of the fields' sizes as well.
+
+        Fewer points than ``regularizer_points`` bring these along, unless they are given, too.
+        """
+        points = changes.get("points", self.points)
+        regularizer_points = min(points, self.regularizer_points)
+        made: RegistrationSettings = change_settings(
+            self, {"regularizer_points": regularizer_points} | changes
+        )
+        return made
 
     @classmethod
     def preset(cls, name: str) -> RegistrationSettings:

@@ -11,43 +11,37 @@ import torch
 from torch import Tensor
 
 from itk_nephi.fields.sampled_transforms import sample_transform
+from itk_nephi.fields.settings import check_settings, documented, setting
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import compose, flatten
 from itk_nephi.training.datasets import Cache, PairSource, TrainingPair
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How the images of a pair are changed at random, in physical space, before training on them.
+    """How the images of a pair are changed at random, in physical space, before training."""
 
-    Parameters
-    ----------
-    affine : float
-        Standard deviation of what is added to the entries of the matrix of either image,
-        dimensionless.
-    shift : float
-        Standard deviation of either image's shift along each axis, mm.
-    flips : tuple of int
-        The axes of the model's box, from 0 for i, along which both images together are mirrored
-        half of the time.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    affine: float = 0.0
-    shift: float = 0.0
-    flips: tuple[int, ...] = ()
+    affine: float = setting(
+        0.0,
+        "Standard deviation of what is added to the entries of the matrix of either image, "
+        "dimensionless.",
+        minimum=0,
+    )
+    shift: float = setting(
+        0.0, "Standard deviation of either image's shift along each axis.", unit="mm", minimum=0
+    )
+    flips: tuple[int, ...] = setting(
+        (),
+        "The axes of the model's box, from 0 for i, along which both images together are mirrored "
+        "half of the time.",
+        minimum=0,
+        maximum=2,
+    )
 
     def __post_init__(self) -> None:
-        for name in ("affine", "shift"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"expected {name} of 0 or more, got {getattr(self, name)}")
-        if not set(self.flips) <= {0, 1, 2}:
-            raise ValueError(f"expected flips to be axes from 0 to 2, got {self.flips}")
+        check_settings(self)
 
     @property
     def changes_nothing(self) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import itk
 import numpy as np
+from pydantic import AfterValidator, ValidationInfo
 
+from itk_nephi.fields.settings import check_settings, described, documented, setting
 from itk_nephi.io.images import read_image
 from itk_nephi.io.pair_files import read_landmarks
 from itk_nephi.io.pair_table import PairPaths, read_pair_table
@@ -24,6 +26,14 @@ from itk_nephi.spatial.preparation import checked_image, checked_mask
 
 CACHE_BYTES = 2 * 2**30
 """How much of what was read is kept in memory."""
+
+
+def _in_folder(path: Path, reading: ValidationInfo) -> Path:
+    return path if reading.context is None else reading.context / path
+
+
+FilePath = Annotated[Path, AfterValidator(_in_folder)]
+"""A path that is relative to the folder of the file where it is written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,20 +129,15 @@ class _Reader:
         return self._cache(key, read, lambda image: itk.array_view_from_image(image).nbytes)
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class TablePairs:
-    """The pairs of a table, see :func:`itk_nephi.io.pair_table.read_pair_table`.
+    """The pairs of a table, see :func:`itk_nephi.io.read_pair_table`."""
 
-    Parameters
-    ----------
-    table : Path
-        A CSV file.
-    initial_transform : str
-        The kind of initial transform of the rows that name none.
-    """
-
-    table: Path
-    initial_transform: str = "geometry"
+    table: FilePath = field(metadata=described("A CSV file."))
+    initial_transform: str = setting(
+        "geometry", "The kind of initial transform of the rows that name none."
+    )
 
     def __post_init__(self) -> None:
         _check_kind(self.initial_transform)
@@ -172,50 +177,36 @@ class TablePairs:
         return _Reader()
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class FolderPairs:
-    r"""Random pairs of the images of a folder, each of two different images.
+    """Random pairs of the images of a folder, each of two different images."""
 
-    Parameters
-    ----------
-    images : Path
-        A folder of images.
-    count : int
-        How many pairs.
-    masks, labels : Path, optional
-        Folders with a mask, and with labels, for each image, of the same name.
-    pairs : {"between", "within"}
-        Of two subjects, or of two images of one subject.
-    subject : str
-        A regular expression: what it finds in a file name, or its first group, is the subject.
-    subjects : (int, int), optional
-        The first subject and the one after the last, counted from 0 in the order of their names;
-        all when left out.
-    initial_transform : str
-        The kind of initial transform.
-    seed : int
-        Draws the pairs.
-
-    Raises
-    ------
-    ValueError
-        If the folders do not have what the pairs need.
-    """
-
-    images: Path
-    count: int
-    masks: Path | None = None
-    labels: Path | None = None
-    pairs: Literal["between", "within"] = "between"
-    subject: str = r"^[^.]+"
-    subjects: tuple[int, int] | None = None
-    initial_transform: str = "geometry"
-    seed: int = 0
+    images: FilePath = field(metadata=described("A folder of images."))
+    count: int = field(metadata=described("How many pairs.", minimum=1))
+    masks: FilePath | None = setting(None, "A folder with a mask of the same name for each image.")
+    labels: FilePath | None = setting(
+        None, "A folder with a label image of the same name for each image."
+    )
+    pairs: Literal["between", "within"] = setting(
+        "between", "Of two subjects, or of two images of one subject."
+    )
+    subject: str = setting(
+        r"^[^.]+",
+        "A regular expression: what it finds in a file name, or its first group, is the subject.",
+    )
+    subjects: tuple[int, int] | None = setting(
+        None,
+        "The first subject and the one after the last, counted from 0 in the order of their names; "
+        "all when left out.",
+        minimum=0,
+    )
+    initial_transform: str = setting("geometry", "The kind of initial transform.")
+    seed: int = setting(0, "Draws the pairs.", minimum=0)
 
     def __post_init__(self) -> None:
+        check_settings(self)
         _check_kind(self.initial_transform)
-        if self.count < 1:
-            raise ValueError(f"expected count of at least 1, got {self.count}")
         needed, kind = (2, "") if self.pairs == "between" else (1, " with two images")
         if len(self._files) < needed:
             raise ValueError(
@@ -279,35 +270,25 @@ class FolderPairs:
         return _Reader()
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class PhantomPairs:
-    """Synthetic pairs, see :mod:`itk_nephi.phantoms.pairs`.
+    """Synthetic pairs, see :mod:`itk_nephi.phantoms`."""
 
-    Parameters
-    ----------
-    phantom : {"triangles_and_circles", "deformed_shape"}
-        What to draw.
-    count : int
-        How many pairs.
-    dimension, size, hollow
-        As for :func:`itk_nephi.phantoms.pairs.triangles_and_circles`.
-    motion : float
-        The largest displacement of a deformed shape, mm.
-    seed : int
-        Of the first pair; each next one has the next seed.
-    """
-
-    phantom: Literal["triangles_and_circles", "deformed_shape"]
-    count: int
-    dimension: int = 2
-    size: int = 64
-    hollow: bool = False
-    motion: float = 5.0
-    seed: int = 0
+    phantom: Literal["triangles_and_circles", "deformed_shape"] = field(
+        metadata=described("What to draw.")
+    )
+    count: int = field(metadata=described("How many pairs.", minimum=1))
+    dimension: int = setting(2, "Number of spatial dimensions.", minimum=2, maximum=3)
+    size: int = setting(64, "Voxels along each axis.", unit="voxels", minimum=1)
+    hollow: bool = setting(False, "Whether shapes are outlines.")
+    motion: float = setting(
+        5.0, "The largest displacement of a deformed shape.", unit="mm", minimum=0
+    )
+    seed: int = setting(0, "Of the first pair; each next one has the next seed.", minimum=0)
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"expected count of at least 1, got {self.count}")
+        check_settings(self)
         _ = self[0]
 
     def __len__(self) -> int:

@@ -1,87 +1,69 @@
-"""How a model is trained."""
+"""How a model is trained; without torch, so that options are quick."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from itk_nephi.losses.features import WINDOWS
-from itk_nephi.losses.objective import ObjectiveWeights
-from itk_nephi.losses.similarity import Similarity
+from itk_nephi.fields.settings import check_settings, documented, setting
+from itk_nephi.losses.settings import WINDOWS, ObjectiveWeights, SimilarityName
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(ObjectiveWeights):
-    """How a model is trained.
+    """How a model is trained."""
 
-    Beside the following also the weights of the objective,
-    :class:`itk_nephi.losses.ObjectiveWeights`.
-
-    Parameters
-    ----------
-    steps : int
-        Optimizer steps.
-    batch_size : int
-        Pairs of each pass, on each device.
-    accumulate : int
-        Passes of each step.
-    similarity : str
-        How the images are compared, see :class:`itk_nephi.RegistrationSettings`.
-    local_windows : tuple of float
-        Standard deviations of the windows of ``"local_ncc"``, voxels.
-    smoothing_sigma : float
-        Standard deviation of the images' Gaussian smoothing, voxels.
-    points, regularizer_points : int
-        Random points of each direction, pair and step at which images are compared, and how many
-        of these also serve the regularizer.
-    network_learning_rate, code_learning_rate : float
-        Step sizes of Adam, of the fields, and of the encoder or the auto-decoder's codes.
-    warm_up : int
-        Steps during which these rise from 0; then they fall to 0 along a cosine.
-    mixed_precision : bool
-        Run the encoder in bfloat16; fields and objective stay in single precision.
-    validate_every : int
-        Steps between validations; a checkpoint is written at each, and at the end.
-    devices, nodes : int
-        How many CPU processes or GPUs train together on each of how many computers.
-    seed : int
-        Of all random numbers.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-
-    steps: int = 10_000
-    batch_size: int = 8
-    accumulate: int = 1
-    similarity: str = "ncc"
-    local_windows: tuple[float, ...] = WINDOWS
-    smoothing_sigma: float = 0.0
-    points: int = 1_000
-    regularizer_points: int = 100
-    network_learning_rate: float = 3e-4
-    code_learning_rate: float = 1e-3
-    warm_up: int = 100
-    mixed_precision: bool = False
-    validate_every: int = 1_000
-    devices: int = 1
-    nodes: int = 1
-    seed: int = 0
+    steps: int = setting(10_000, "Optimizer steps.", minimum=1)
+    batch_size: int = setting(8, "Pairs of each pass, on each device.", minimum=1)
+    accumulate: int = setting(1, "Passes of each step.", minimum=1)
+    similarity: SimilarityName = setting(
+        "ncc", "How the images are compared, as in a registration."
+    )
+    local_windows: tuple[float, ...] = setting(
+        WINDOWS, "Standard deviations of the windows of local_ncc.", unit="voxels", above=0
+    )
+    smoothing_sigma: float = setting(
+        0.0, "Standard deviation of the images' Gaussian smoothing.", unit="voxels", minimum=0
+    )
+    points: int = setting(
+        1_000,
+        "Random points of each direction, pair and step at which the images are compared.",
+        minimum=1,
+    )
+    regularizer_points: int = setting(
+        100, "How many of the points also serve the regularizer.", minimum=1
+    )
+    network_learning_rate: float = setting(3e-4, "Step size of Adam for the fields.", minimum=0)
+    code_learning_rate: float = setting(
+        1e-3, "The same for the encoder, or for the codes of an auto-decoder.", minimum=0
+    )
+    warm_up: int = setting(
+        100,
+        "Steps during which the step sizes rise from 0; then they fall to 0 along a cosine.",
+        minimum=1,
+    )
+    mixed_precision: bool = setting(
+        False, "Run the encoder in bfloat16; fields and objective stay in single precision."
+    )
+    validate_every: int = setting(
+        1_000,
+        "Steps between validations; a checkpoint is written at each, and at the end.",
+        minimum=1,
+    )
+    devices: int = setting(
+        1, "CPU processes or GPUs that train together on each computer.", minimum=1
+    )
+    nodes: int = setting(1, "Computers that train together.", minimum=1)
+    seed: int = setting(0, "Of all random numbers.", minimum=0)
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_size", "accumulate", "points", "regularizer_points", "devices")
-        for name in (*counts, "nodes", "validate_every", "warm_up"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        super().__post_init__()
+        check_settings(self)
         if self.regularizer_points > self.points:
             raise ValueError(
                 f"expected regularizer_points of at most points, {self.points}, got "
                 f"{self.regularizer_points}"
             )
-        Similarity.of(self.similarity, voxel=1.0)
 
     def learning_rate(self, step: int) -> float:
         """Return the share of the learning rates that a step, counted from 0, takes."""

@@ -4,9 +4,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,8 @@ import itk
 import numpy as np
 import pytest
 import torch
-from support.command_line import assert_fails, run
+from support.command_line import QUICK, RESULTS, assert_fails, register, run
+from support.transforms import read_transform
 from typer.testing import Result
 
 from itk_nephi.evaluation.metrics import landmark_errors
@@ -24,75 +22,10 @@ from itk_nephi.losses.similarity import SIMILARITIES
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.phantoms.pairs import Phantom
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.instance_optimization import RegistrationSettings
 from itk_nephi.spatial.transforms import flatten, transform_points
-
-IMAGES = ["fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels"]
-RESULTS = {
-    "fixed_to_moving.h5",
-    "moving_to_fixed.h5",
-    "warped.nii.gz",
-    "jacobian_determinant.nii.gz",
-    "metrics.json",
-    "overview.png",
-    "report.html",
-}
-QUICK = [
-    "--steps",
-    "2",
-    "--points",
-    "100",
-    "--smoothing-sigmas",
-    "2,1",
-    "--initial-transform",
-    "geometry",
-]
-
-
-@pytest.fixture(scope="module")
-def phantom() -> Phantom:
-    return lung(2, size=(40, 33), noise=5, seed=3)
-
-
-@pytest.fixture(scope="module")
-def inputs(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    for name in IMAGES:
-        itk.imwrite(getattr(phantom, name), str(folder / f"{name}.nrrd"))
-    pairs = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
-    header = "fixed_x,fixed_y,moving_x,moving_y"
-    np.savetxt(folder / "landmarks.csv", pairs, delimiter=",", header=header, comments="")
-    affine = itk.AffineTransform[itk.D, 2].New()
-    affine.SetTranslation([4.0, -2.5])
-    itk.transformwrite(affine, str(folder / "affine.tfm"))
-    itk.transformwrite(itk.AffineTransform[itk.D, 3].New(), str(folder / "affine3d.tfm"))
-    return folder
-
-
-def register(inputs: Path, output: Path, *options: Any) -> Result:
-    quick = [] if "--initial-transform" in options else QUICK
-    return run(
-        "register", inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", output, *quick, *options
-    )
-
-
-@pytest.fixture(scope="module")
-def registered(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    output = tmp_path_factory.mktemp("registered") / "deep" / "output"
-    masks = [f"--{space}-mask={inputs / space}_mask.nrrd" for space in ("fixed", "moving")]
-    labels = ["--labels", inputs / "fixed_labels.nrrd", inputs / "moving_labels.nrrd"]
-    landmarks = ["--evaluation-landmarks", inputs / "landmarks.csv"]
-    return output, register(inputs, output, *masks, *labels, *landmarks, "--seed", 7)
-
-
-def read_transform(path: Path) -> Any:
-    (transform,) = itk.transformread(str(path))
-    return transform
-
-
-# register
 
 
 def test_register_leaves_everything_it_promises(registered: tuple[Path, Result]) -> None:
@@ -252,13 +185,6 @@ def test_landmarks_to_judge_by_do_not_guide(
     result = register(inputs, tmp_path, "--evaluation-landmarks", inputs / "landmarks.csv")
     assert result.exit_code == 0, result.output
     assert "landmark error" in result.stdout
-
-
-def test_warnings_are_one_plain_line(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    run("info", inputs / "fixed.nrrd")
-    found = warnings.formatwarning(UserWarning("mind the gap"), UserWarning, "cli.py", 3)
-    assert found == "itk-nephi: warning: mind the gap\n"
 
 
 def test_the_help_tells_the_defaults() -> None:
@@ -428,20 +354,6 @@ def test_truncated_images_are_refused(inputs: Path, tmp_path: Path, suffix: str)
     assert not output.exists()
 
 
-def test_libraries_of_itk_print_nothing_about_a_truncated_image(
-    inputs: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "moving.mha"
-    itk.imwrite(itk.imread(str(inputs / "moving.nrrd")), str(path))
-    path.write_bytes(path.read_bytes()[:-100])
-    code = "from itk_nephi.cli import main; main()"
-    command = [sys.executable, "-c", code, "register", inputs / "fixed.nrrd", path, "-o", tmp_path]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert len(result.stderr.splitlines()) == 1
-    assert f"expected MOVING to be an image that ITK can read, got {path}" in result.stderr
-
-
 def test_what_is_no_image_is_refused(inputs: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mha").write_text("once upon a time")
     for path, fragment in (
@@ -522,262 +434,6 @@ def test_bad_landmarks_are_refused(inputs: Path, tmp_path: Path, text: str, frag
         fragment,
     )
     assert not output.exists()
-
-
-def test_a_traceback_is_shown_on_demand(tmp_path: Path) -> None:
-    result = run("--debug", "register", "none.mha", "none.mha", "-o", tmp_path / "output")
-    assert result.exit_code == 2
-    assert "Traceback" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("itk-nephi: error: expected FIXED to be")
-
-
-# transform-image
-
-
-@pytest.mark.parametrize("pixel", [np.uint8, np.int16, np.uint16, np.float32, np.float64, np.int32])
-def test_an_image_is_resampled_as_itk_does_and_keeps_its_pixel_type(
-    inputs: Path, tmp_path: Path, pixel: type
-) -> None:
-    values = np.random.default_rng(0).integers(0, 200, size=(9, 11)).astype(pixel)
-    itk.imwrite(itk.image_from_array(values), str(tmp_path / "moving.nrrd"))
-    itk.imwrite(itk.image_from_array(np.zeros((8, 10), np.uint8)), str(tmp_path / "grid.nrrd"))
-    output = tmp_path / "new" / "out.nrrd"
-    transform = read_transform(inputs / "affine.tfm")
-    for interpolation, interpolator in (
-        ("linear", itk.LinearInterpolateImageFunction),
-        ("nearest", itk.NearestNeighborInterpolateImageFunction),
-        ("bspline", itk.BSplineInterpolateImageFunction),
-    ):
-        files = [tmp_path / "moving.nrrd", inputs / "affine.tfm"]
-        options = ["--reference", tmp_path / "grid.nrrd", "-o", output, "--outside", "7"]
-        result = run("transform-image", *files, *options, "--interpolation", interpolation)
-        assert result.exit_code == 0, result.output
-        image = itk.image_from_array(values.astype(np.float64))
-        expected = itk.resample_image_filter(
-            image,
-            transform=transform,
-            interpolator=interpolator.New(image),
-            size=[10, 8],
-            default_pixel_value=7,
-        )
-        found = np.asarray(itk.imread(str(output)))
-        assert found.dtype == pixel
-        tolerance = 1 if pixel(0.5) == 0 else 1e-4  # ITK cuts fractions off
-        inside = np.clip(expected, 0, np.iinfo(pixel).max if tolerance == 1 else None)
-        if interpolation != "bspline":
-            np.testing.assert_allclose(found, inside, rtol=0, atol=tolerance)
-        if interpolation == "nearest":
-            np.testing.assert_array_equal(found, expected)
-
-
-def test_transforms_are_applied_in_the_given_order(inputs: Path, tmp_path: Path) -> None:
-    stretch = itk.AffineTransform[itk.D, 2].New()
-    stretch.SetMatrix(itk.matrix_from_array(np.diag([2.0, 1.0])))
-    itk.transformwrite(stretch, str(tmp_path / "stretch.tfm"))
-    values = np.arange(40.0, dtype=np.float32)[None].repeat(6, axis=0)
-    itk.imwrite(itk.image_from_array(values), str(tmp_path / "ramp.nrrd"))
-    files = [tmp_path / "ramp.nrrd", inputs / "affine.tfm", tmp_path / "stretch.tfm"]
-    output = tmp_path / "out.nrrd"
-    result = run("transform-image", *files, "--reference", tmp_path / "ramp.nrrd", "-o", output)
-    assert result.exit_code == 0, result.output
-    assert np.asarray(itk.imread(str(output)))[4, 3] == 2 * (3 + 4)
-
-
-def test_color_becomes_luminance_and_says_so(tmp_path: Path) -> None:
-    color = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
-    itk.imwrite(itk.image_from_array(color, is_vector=True), str(tmp_path / "color.png"))
-    itk.transformwrite(itk.IdentityTransform[itk.D, 2].New(), str(tmp_path / "identity.tfm"))
-    files = [tmp_path / "color.png", tmp_path / "identity.tfm"]
-    output = tmp_path / "gray.png"
-    result = run("transform-image", *files, "--reference", tmp_path / "color.png", "-o", output)
-    assert result.exit_code == 0, result.output
-    assert "color converted to luminance" in result.stderr
-    assert np.unique(itk.imread(str(output))).tolist() == [114]
-
-
-def test_transform_image_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
-    moving, affine = inputs / "moving.nrrd", inputs / "affine.tfm"
-    labels = inputs / "moving_labels.nrrd"
-    solid = tmp_path / "solid.nrrd"
-    itk.imwrite(itk.image_from_array(np.ones((4, 5, 6), np.float32)), str(solid))
-    output = tmp_path / "new" / "out.nrrd"
-    for arguments, fragment in (
-        ([moving, inputs / "affine3d.tfm", "--reference", moving], "TRANSFORM in 2 dimensions"),
-        ([moving, affine, "--reference", solid], "--reference in 2 dimensions like MOVING"),
-        ([labels, affine, "--reference", moving, "--outside", "256"], "pixel type, uint8, got 256"),
-        ([labels, affine, "--reference", moving, "--outside", "0.5"], "pixel type, uint8, got 0.5"),
-        ([moving, tmp_path / "none.h5", "--reference", moving], "expected TRANSFORM to be a file"),
-        ([moving, moving, "--reference", moving], "TRANSFORM to be a transform that ITK can read"),
-    ):
-        assert_fails(run("transform-image", *arguments, "-o", output), fragment)
-        assert not output.parent.exists()
-
-
-def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> None:
-    files = [inputs / "moving.nrrd", inputs / "affine.tfm", "--reference", inputs / "fixed.nrrd"]
-    result = run("transform-image", *files, "-o", tmp_path / "out.xyz")
-    assert_fails(result, "expected to write an image to", "out.xyz")
-    assert list(tmp_path.iterdir()) == []
-
-
-# transform-points
-
-
-def test_points_are_mapped_and_other_columns_stay(
-    registered: tuple[Path, Result], phantom: Phantom, tmp_path: Path
-) -> None:
-    points = phantom.fixed_landmarks
-    lines = [f'"tip, {n}",{y!r},{x!r},{n}' for n, (x, y) in enumerate(points.tolist())]
-    (tmp_path / "in.csv").write_text("name,y,x,number\n" + "\n".join(lines) + "\n")
-    transform = registered[0] / "fixed_to_moving.h5"
-    result = run("transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv")
-    assert result.exit_code == 0, result.output
-    assert f"mapped {len(points)} points from fixed space to moving space" in result.stderr
-    header, *rows = (tmp_path / "out.csv").read_text().splitlines()
-    assert header == "name,y,x,number"
-    moved = [[float(row.split(",")[3]), float(row.split(",")[2])] for row in rows]
-    np.testing.assert_array_equal(moved, transform_points(read_transform(transform), points))
-    assert rows[1].startswith('"tip, 1",')
-    assert rows[1].endswith(",1")
-
-
-def test_the_spaces_of_another_transform_are_described(inputs: Path, tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
-    output = tmp_path / "out.csv"
-    result = run("transform-points", tmp_path / "in.csv", inputs / "affine.tfm", "-o", output)
-    assert "from TRANSFORM's input space to TRANSFORM's output space" in result.stderr
-    assert output.read_text() == "x,y\n5.0,-0.5\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "fragment"),
-    [
-        ("a,b\n1,2\n", "the columns x, y, got"),
-        ("x,y,z\n1,2,3\n", "expected CSV in 2 dimensions like TRANSFORM"),
-        ("x,y\n1,inf\n", "'inf' in row 1, column y"),
-        ("x,y\n", "with 0 rows"),
-        ("\x00\xff", "CSV"),
-    ],
-)
-def test_bad_points_are_refused(inputs: Path, tmp_path: Path, text: str, fragment: str) -> None:
-    (tmp_path / "in.csv").write_text(text, encoding="latin-1")
-    output = tmp_path / "new" / "out.csv"
-    result = run("transform-points", tmp_path / "in.csv", inputs / "affine.tfm", "-o", output)
-    assert_fails(result, fragment, str(tmp_path / "in.csv"))
-    assert not output.parent.exists()
-
-
-# transform files
-
-
-def test_a_transform_with_too_few_parameters_is_refused(
-    registered: tuple[Path, Result], tmp_path: Path
-) -> None:
-    whole = tmp_path / "whole.tfm"
-    itk.transformwrite(read_transform(registered[0] / "fixed_to_moving.h5"), str(whole))
-    lines = whole.read_text().splitlines()
-    longest = max(range(len(lines)), key=lambda n: len(lines[n]))
-    lines[longest] = " ".join(lines[longest].split()[:-3])
-    (tmp_path / "few.tfm").write_text("\n".join(lines) + "\n")
-    assert_fails(run("info", tmp_path / "few.tfm"), "expected FILE", "few.tfm", "parameters", "got")
-
-
-def test_a_truncated_transform_is_refused(registered: tuple[Path, Result], tmp_path: Path) -> None:
-    content = (registered[0] / "fixed_to_moving.h5").read_bytes()
-    (tmp_path / "part.h5").write_bytes(content[: len(content) // 2])
-    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
-    result = run(
-        "transform-points", tmp_path / "in.csv", tmp_path / "part.h5", "-o", tmp_path / "out.csv"
-    )
-    assert_fails(result, "expected TRANSFORM to be a transform that ITK can read", "part.h5")
-    assert not (tmp_path / "out.csv").exists()
-
-
-# info
-
-
-def test_info_describes_a_transform(registered: tuple[Path, Result]) -> None:
-    path = registered[0] / "fixed_to_moving.h5"
-    result = run("info", path)
-    assert result.exit_code == 0
-    assert f"{path.stat().st_size:,} bytes" in result.stdout
-    field = read_transform(path).GetNthTransform(1)
-    assert f"1. NePhiTransform, {field.GetNumberOfParameters():,} parameters" in result.stdout
-    assert "2. TranslationTransform, 2 parameters, linear" in result.stdout
-    assert "format version 1" in result.stdout
-    assert "width 64, depth 2, 32 frequencies" in result.stdout
-    assert "domain: 40 x 33 voxels" in result.stdout
-
-
-def test_info_describes_an_image(inputs: Path, phantom: Phantom, tmp_path: Path) -> None:
-    result = run("info", inputs / "fixed.nrrd")
-    values = np.asarray(phantom.fixed)
-    assert "40 x 33 voxels" in result.stdout
-    assert "scalar of float, 1 a voxel" in result.stdout
-    assert f"{values.min():g} to {values.max():g}" in result.stdout
-    itk.imwrite(phantom.fixed, str(tmp_path / "image.h5"))
-    assert "40 x 33 voxels" in run("info", tmp_path / "image.h5").stdout
-
-
-def test_info_refuses_what_is_neither(inputs: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.h5").write_text("once upon a time")
-    assert_fails(run("info", tmp_path / "text.h5"), "FILE to be a transform that ITK can read")
-    assert_fails(run("info", inputs / "landmarks.csv"), "FILE to be an image that ITK can read")
-
-
-# demo, and the commands without torch
-
-
-def test_the_demo_leaves_its_inputs_too(tmp_path: Path) -> None:
-    result = run("demo", "-o", tmp_path, "--steps", 1, "--size", 20, 18, 16)
-    assert result.exit_code == 0, result.output
-    images = {f"{name}.nii.gz" for name in IMAGES}
-    assert {path.name for path in tmp_path.iterdir()} == RESULTS | images | {
-        "landmarks.csv",
-        "prediction.png",
-    }
-    found = re.search(
-        r"Dice ([\d.]+) before, ([\d.]+) predicted .*, ([\d.]+) refined", result.stdout
-    )
-    assert found is not None
-    before, predicted, refined = (float(overlap) for overlap in found.groups())
-    assert refined > predicted > before + 0.1
-    assert "landmark error" in result.stdout
-    assert "Dice" in result.stdout
-
-
-def test_applying_a_transform_needs_no_torch(
-    registered: tuple[Path, Result], inputs: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
-    transform = registered[0] / "fixed_to_moving.h5"
-    moving = inputs / "moving.nrrd"
-    commands = [
-        ["info", transform],
-        ["transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv"],
-        ["transform-image", moving, transform, "--reference", moving, "-o", tmp_path / "o.mha"],
-        ["convert", transform, "--reference", moving, "-o", tmp_path / "field.mha"],
-        ["invert", transform, "-o", tmp_path / "inverse.h5"],
-        ["jacobian", transform, "--reference", moving, "-o", tmp_path / "jacobian.mha"],
-    ]
-    code = f"""
-import sys
-from importlib.machinery import PathFinder
-
-class Without(PathFinder):
-    def find_spec(name, *arguments):
-        return None if name in ("torch", "matplotlib") else PathFinder.find_spec(name, *arguments)
-
-    def find_distributions(context):
-        return [] if context.name == "torch" else PathFinder.find_distributions(context)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-from itk_nephi.cli import app
-for command in {[[str(part) for part in command] for command in commands]!r}:
-    assert app(command, standalone_mode=False) in (None, 0)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert (tmp_path / "o.mha").exists()
 
 
 # register --model

@@ -8,22 +8,24 @@ import itk
 import numpy as np
 import pytest
 from support.command_line import assert_fails, run
+from support.transforms import read_transform
 from typer.testing import Result
 
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
+from itk_nephi.phantoms.pairs import Phantom
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.transforms import compose, flatten, transform_points
 
 
 @pytest.fixture
-def inputs(diffeomorphism: Any, image: Any, tmp_path: Path) -> Path:
-    folder = tmp_path / "inputs"
-    folder.mkdir()
-    itk.transformwrite(diffeomorphism, str(folder / "fixed_to_moving.h5"))
-    itk.imwrite(image, str(folder / "fixed.nrrd"))
+def folder(diffeomorphism: Any, image: Any, tmp_path: Path) -> Path:
+    made = tmp_path / "inputs"
+    made.mkdir()
+    itk.transformwrite(diffeomorphism, str(made / "fixed_to_moving.h5"))
+    itk.imwrite(image, str(made / "fixed.nrrd"))
     dimension = image.GetImageDimension()
-    itk.transformwrite(itk.AffineTransform[itk.D, 5 - dimension].New(), str(folder / "other.tfm"))
-    return folder
+    itk.transformwrite(itk.AffineTransform[itk.D, 5 - dimension].New(), str(made / "other.tfm"))
+    return made
 
 
 @pytest.fixture
@@ -32,14 +34,98 @@ def points(domain: ImageDomain) -> np.ndarray:
     return domain.points_from_coords(relative * domain.bounds)
 
 
-def read_transform(path: Path) -> Any:
-    (transform,) = itk.transformread(str(path))
-    return transform
-
-
 def succeeded(result: Result) -> Result:
     assert result.exit_code == 0, result.output
     return result
+
+
+# transform-image
+
+
+@pytest.mark.parametrize("pixel", [np.uint8, np.int16, np.uint16, np.float32, np.float64, np.int32])
+def test_an_image_is_resampled_as_itk_does_and_keeps_its_pixel_type(
+    inputs: Path, tmp_path: Path, pixel: type
+) -> None:
+    values = np.random.default_rng(0).integers(0, 200, size=(9, 11)).astype(pixel)
+    itk.imwrite(itk.image_from_array(values), str(tmp_path / "moving.nrrd"))
+    itk.imwrite(itk.image_from_array(np.zeros((8, 10), np.uint8)), str(tmp_path / "grid.nrrd"))
+    output = tmp_path / "new" / "out.nrrd"
+    transform = read_transform(inputs / "affine.tfm")
+    for interpolation, interpolator in (
+        ("linear", itk.LinearInterpolateImageFunction),
+        ("nearest", itk.NearestNeighborInterpolateImageFunction),
+        ("bspline", itk.BSplineInterpolateImageFunction),
+    ):
+        files = [tmp_path / "moving.nrrd", inputs / "affine.tfm"]
+        options = ["--reference", tmp_path / "grid.nrrd", "-o", output, "--outside", "7"]
+        result = run("transform-image", *files, *options, "--interpolation", interpolation)
+        assert result.exit_code == 0, result.output
+        image = itk.image_from_array(values.astype(np.float64))
+        expected = itk.resample_image_filter(
+            image,
+            transform=transform,
+            interpolator=interpolator.New(image),
+            size=[10, 8],
+            default_pixel_value=7,
+        )
+        found = np.asarray(itk.imread(str(output)))
+        assert found.dtype == pixel
+        tolerance = 1 if pixel(0.5) == 0 else 1e-4  # ITK cuts fractions off
+        inside = np.clip(expected, 0, np.iinfo(pixel).max if tolerance == 1 else None)
+        if interpolation != "bspline":
+            np.testing.assert_allclose(found, inside, rtol=0, atol=tolerance)
+        if interpolation == "nearest":
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_transforms_are_applied_in_the_given_order(inputs: Path, tmp_path: Path) -> None:
+    stretch = itk.AffineTransform[itk.D, 2].New()
+    stretch.SetMatrix(itk.matrix_from_array(np.diag([2.0, 1.0])))
+    itk.transformwrite(stretch, str(tmp_path / "stretch.tfm"))
+    values = np.arange(40.0, dtype=np.float32)[None].repeat(6, axis=0)
+    itk.imwrite(itk.image_from_array(values), str(tmp_path / "ramp.nrrd"))
+    files = [tmp_path / "ramp.nrrd", inputs / "affine.tfm", tmp_path / "stretch.tfm"]
+    output = tmp_path / "out.nrrd"
+    result = run("transform-image", *files, "--reference", tmp_path / "ramp.nrrd", "-o", output)
+    assert result.exit_code == 0, result.output
+    assert np.asarray(itk.imread(str(output)))[4, 3] == 2 * (3 + 4)
+
+
+def test_color_becomes_luminance_and_says_so(tmp_path: Path) -> None:
+    color = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
+    itk.imwrite(itk.image_from_array(color, is_vector=True), str(tmp_path / "color.png"))
+    itk.transformwrite(itk.IdentityTransform[itk.D, 2].New(), str(tmp_path / "identity.tfm"))
+    files = [tmp_path / "color.png", tmp_path / "identity.tfm"]
+    output = tmp_path / "gray.png"
+    result = run("transform-image", *files, "--reference", tmp_path / "color.png", "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "color converted to luminance" in result.stderr
+    assert np.unique(itk.imread(str(output))).tolist() == [114]
+
+
+def test_transform_image_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
+    moving, affine = inputs / "moving.nrrd", inputs / "affine.tfm"
+    labels = inputs / "moving_labels.nrrd"
+    solid = tmp_path / "solid.nrrd"
+    itk.imwrite(itk.image_from_array(np.ones((4, 5, 6), np.float32)), str(solid))
+    output = tmp_path / "new" / "out.nrrd"
+    for arguments, fragment in (
+        ([moving, inputs / "affine3d.tfm", "--reference", moving], "TRANSFORM in 2 dimensions"),
+        ([moving, affine, "--reference", solid], "--reference in 2 dimensions like MOVING"),
+        ([labels, affine, "--reference", moving, "--outside", "256"], "pixel type, uint8, got 256"),
+        ([labels, affine, "--reference", moving, "--outside", "0.5"], "pixel type, uint8, got 0.5"),
+        ([moving, tmp_path / "none.h5", "--reference", moving], "expected TRANSFORM to be a file"),
+        ([moving, moving, "--reference", moving], "TRANSFORM to be a transform that ITK can read"),
+    ):
+        assert_fails(run("transform-image", *arguments, "-o", output), fragment)
+        assert not output.parent.exists()
+
+
+def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> None:
+    files = [inputs / "moving.nrrd", inputs / "affine.tfm", "--reference", inputs / "fixed.nrrd"]
+    result = run("transform-image", *files, "-o", tmp_path / "out.xyz")
+    assert_fails(result, "expected to write an image to", "out.xyz")
+    assert list(tmp_path.iterdir()) == []
 
 
 # convert
@@ -47,11 +133,11 @@ def succeeded(result: Result) -> Result:
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha", "h5", "tfm"])
 def test_the_suffix_chooses_a_field_or_its_transform(
-    diffeomorphism: Any, inputs: Path, image: Any, tmp_path: Path, suffix: str
+    diffeomorphism: Any, folder: Path, image: Any, tmp_path: Path, suffix: str
 ) -> None:
     output = tmp_path / "new" / f"output.{suffix}"
-    reference = ["--reference", inputs / "fixed.nrrd"]
-    result = succeeded(run("convert", inputs / "fixed_to_moving.h5", "-o", output, *reference))
+    reference = ["--reference", folder / "fixed.nrrd"]
+    result = succeeded(run("convert", folder / "fixed_to_moving.h5", "-o", output, *reference))
     assert f"sampled at {np.asarray(image).size} voxels" in result.stderr
     assert f"maps from fixed space to moving space: {output}" in result.stderr
     assert [path.name for path in output.parent.iterdir()] == [output.name]
@@ -64,9 +150,9 @@ def test_the_suffix_chooses_a_field_or_its_transform(
 
 
 def test_a_bspline_says_its_largest_error(
-    diffeomorphism: Any, inputs: Path, image: Any, tmp_path: Path
+    diffeomorphism: Any, folder: Path, image: Any, tmp_path: Path
 ) -> None:
-    files = [inputs / "fixed_to_moving.h5", "--reference", inputs / "fixed.nrrd"]
+    files = [folder / "fixed_to_moving.h5", "--reference", folder / "fixed.nrrd"]
     voxels = ImageDomain.of(image).voxel_points(np.arange(np.asarray(image).size))
     moved = transform_points(diffeomorphism, voxels)
     for options, bound in ((["--spacing", 4], 1.0), (["--tolerance", 0.02], 0.02), ([], 0.5)):
@@ -81,8 +167,8 @@ def test_a_bspline_says_its_largest_error(
         assert f"B-spline of {counts} control points" in result.stderr
 
 
-def test_convert_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
-    transform, reference = inputs / "fixed_to_moving.h5", inputs / "fixed.nrrd"
+def test_convert_refuses_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
+    transform, reference = folder / "fixed_to_moving.h5", folder / "fixed.nrrd"
     output = tmp_path / "new" / "output.nrrd"
     for arguments, fragment in (
         ([transform, "--reference", reference, "--spacing", 3], "expected --to b-spline with"),
@@ -94,7 +180,7 @@ def test_convert_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None
             [transform, "--reference", reference, "--to", "b-spline", "--spacing", 0],
             "expected spacing to be positive",
         ),
-        ([inputs / "other.tfm", "--reference", reference], "dimensions like the images"),
+        ([folder / "other.tfm", "--reference", reference], "dimensions like the images"),
         ([reference, "--reference", reference], "TRANSFORM to be a transform that ITK can read"),
         ([transform, "--reference", transform], "--reference to be an image that ITK can read"),
     ):
@@ -106,10 +192,10 @@ def test_convert_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None
 
 
 def test_the_parts_are_inverted_in_reverse_order(
-    diffeomorphism: Any, inputs: Path, points: np.ndarray, tmp_path: Path
+    diffeomorphism: Any, folder: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
     output = tmp_path / "inverse.h5"
-    result = succeeded(run("invert", inputs / "fixed_to_moving.h5", "-o", output))
+    result = succeeded(run("invert", folder / "fixed_to_moving.h5", "-o", output))
     assert f"maps from moving space to fixed space: {output}" in result.stderr
     field, affine = (part.GetInverseTransform() for part in flatten(diffeomorphism))
     expected = transform_points(field, transform_points(affine, points))
@@ -133,7 +219,7 @@ def test_the_inverse_of_one_part_is_no_composite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["h5", "nii.gz"])
 def test_the_exact_inverse_is_sampled_on_any_grid(
-    diffeomorphism: Any, inputs: Path, tmp_path: Path, dimension: int, suffix: str
+    diffeomorphism: Any, folder: Path, tmp_path: Path, dimension: int, suffix: str
 ) -> None:
     moving = itk.image_from_array(np.zeros((3, 4, 5)[:dimension], np.uint8))
     moving.SetOrigin([-40.0, 5.0, 100.0][:dimension])
@@ -141,7 +227,7 @@ def test_the_exact_inverse_is_sampled_on_any_grid(
     itk.imwrite(moving, str(tmp_path / "moving.nrrd"))
     output = tmp_path / f"inverse.{suffix}"
     options = ["--exact", "--reference", tmp_path / "moving.nrrd"]
-    result = succeeded(run("invert", inputs / "fixed_to_moving.h5", "-o", output, *options))
+    result = succeeded(run("invert", folder / "fixed_to_moving.h5", "-o", output, *options))
     voxels = ImageDomain.of(moving).voxel_points(np.arange(np.asarray(moving).size))
     if suffix == "h5":
         back = transform_points(read_transform(output), voxels)
@@ -164,18 +250,18 @@ def test_points_that_did_not_converge_are_counted(tmp_path: Path) -> None:
     assert "6 points, 4 did not converge, largest residual 2 mm" in result.stderr
 
 
-def test_invert_refuses_what_it_cannot(inputs: Path, dimension: int, tmp_path: Path) -> None:
-    transform, reference = inputs / "fixed_to_moving.h5", inputs / "fixed.nrrd"
+def test_invert_refuses_what_it_cannot(folder: Path, dimension: int, tmp_path: Path) -> None:
+    transform, reference = folder / "fixed_to_moving.h5", folder / "fixed.nrrd"
     bspline = itk.BSplineTransform[itk.D, dimension, 3].New()
     chain = compose([bspline, itk.AffineTransform[itk.D, dimension].New()])
-    itk.transformwrite(chain, str(inputs / "chain.h5"))
+    itk.transformwrite(chain, str(folder / "chain.h5"))
     output = tmp_path / "new" / "inverse.h5"
     for arguments, fragment in (
-        ([inputs / "chain.h5"], f"or --exact, got {inputs / 'chain.h5'} with a BSplineTransform"),
+        ([folder / "chain.h5"], f"or --exact, got {folder / 'chain.h5'} with a BSplineTransform"),
         ([transform, "--exact"], "expected --exact and --reference together"),
         ([transform, "--reference", reference], "expected --exact and --reference together"),
         ([transform, "--exact", "--reference", reference, "--tolerance", 0], "tolerance to be pos"),
-        ([inputs / "other.tfm", "--exact", "--reference", reference], "dimensions like the images"),
+        ([folder / "other.tfm", "--exact", "--reference", reference], "dimensions like the images"),
     ):
         assert_fails(run("invert", *arguments, "-o", output), fragment)
         assert not output.parent.exists()
@@ -184,13 +270,68 @@ def test_invert_refuses_what_it_cannot(inputs: Path, dimension: int, tmp_path: P
 # transform-points
 
 
+def test_points_are_mapped_and_other_columns_stay(
+    registered: tuple[Path, Result], phantom: Phantom, tmp_path: Path
+) -> None:
+    points = phantom.fixed_landmarks
+    lines = [f'"tip, {n}",{y!r},{x!r},{n}' for n, (x, y) in enumerate(points.tolist())]
+    (tmp_path / "in.csv").write_text("name,y,x,number\n" + "\n".join(lines) + "\n")
+    transform = registered[0] / "fixed_to_moving.h5"
+    result = run("transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output
+    assert f"mapped {len(points)} points from fixed space to moving space" in result.stderr
+    header, *rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert header == "name,y,x,number"
+    moved = [[float(row.split(",")[3]), float(row.split(",")[2])] for row in rows]
+    np.testing.assert_array_equal(moved, transform_points(read_transform(transform), points))
+    assert rows[1].startswith('"tip, 1",')
+    assert rows[1].endswith(",1")
+
+
+def test_the_spaces_of_another_transform_are_described(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
+    output = tmp_path / "out.csv"
+    result = run("transform-points", tmp_path / "in.csv", inputs / "affine.tfm", "-o", output)
+    assert "from TRANSFORM's input space to TRANSFORM's output space" in result.stderr
+    assert output.read_text() == "x,y\n5.0,-0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("a,b\n1,2\n", "the columns x, y, got"),
+        ("x,y,z\n1,2,3\n", "expected CSV in 2 dimensions like TRANSFORM"),
+        ("x,y\n1,inf\n", "'inf' in row 1, column y"),
+        ("x,y\n", "with 0 rows"),
+        ("\x00\xff", "CSV"),
+    ],
+)
+def test_bad_points_are_refused(inputs: Path, tmp_path: Path, text: str, fragment: str) -> None:
+    (tmp_path / "in.csv").write_text(text, encoding="latin-1")
+    output = tmp_path / "new" / "out.csv"
+    result = run("transform-points", tmp_path / "in.csv", inputs / "affine.tfm", "-o", output)
+    assert_fails(result, fragment, str(tmp_path / "in.csv"))
+    assert not output.parent.exists()
+
+
+def test_a_truncated_transform_is_refused(registered: tuple[Path, Result], tmp_path: Path) -> None:
+    content = (registered[0] / "fixed_to_moving.h5").read_bytes()
+    (tmp_path / "part.h5").write_bytes(content[: len(content) // 2])
+    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
+    result = run(
+        "transform-points", tmp_path / "in.csv", tmp_path / "part.h5", "-o", tmp_path / "out.csv"
+    )
+    assert_fails(result, "expected TRANSFORM to be a transform that ITK can read", "part.h5")
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_points_come_back_by_the_exact_inverse(
-    diffeomorphism: Any, inputs: Path, points: np.ndarray, tmp_path: Path
+    diffeomorphism: Any, folder: Path, points: np.ndarray, tmp_path: Path
 ) -> None:
     header = ",".join("xyz"[: points.shape[1]])
     moved = transform_points(diffeomorphism, points)
     np.savetxt(tmp_path / "in.csv", moved, delimiter=",", header=header, comments="")
-    files = [tmp_path / "in.csv", inputs / "fixed_to_moving.h5", "-o", tmp_path / "out.csv"]
+    files = [tmp_path / "in.csv", folder / "fixed_to_moving.h5", "-o", tmp_path / "out.csv"]
     result = succeeded(run("transform-points", *files, "--exact-inverse"))
     back = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
     np.testing.assert_allclose(back, points, rtol=0, atol=1e-2)
@@ -202,7 +343,7 @@ def test_points_come_back_by_the_exact_inverse(
 
 
 def test_the_determinant_is_written_on_any_grid(
-    diffeomorphism: Any, inputs: Path, domain: ImageDomain, tmp_path: Path
+    diffeomorphism: Any, folder: Path, domain: ImageDomain, tmp_path: Path
 ) -> None:
     finer = ImageDomain(
         tuple(2 * n for n in domain.size),
@@ -213,7 +354,7 @@ def test_the_determinant_is_written_on_any_grid(
     grid = image_from_array(np.zeros(finer.size[::-1], np.uint8), finer)
     itk.imwrite(grid, str(tmp_path / "grid.nrrd"))
     options = ["--reference", tmp_path / "grid.nrrd", "-o", tmp_path / "determinant.nrrd"]
-    result = succeeded(run("jacobian", inputs / "fixed_to_moving.h5", *options))
+    result = succeeded(run("jacobian", folder / "fixed_to_moving.h5", *options))
     written = itk.imread(str(tmp_path / "determinant.nrrd"))
     expected = np.asarray(jacobian_determinant_image(diffeomorphism, grid))
     np.testing.assert_allclose(np.asarray(written), expected, rtol=1e-5)
@@ -249,13 +390,13 @@ NORMALS = "POINT_DATA 4\nNORMALS normals float\n0 0 1 0 1 0 1 0 0 0 0 1\n"
 @pytest.mark.parametrize("dimension", [3], indirect=True)
 @pytest.mark.parametrize("suffix", ["vtk", "obj", "off", "gii", "byu"])
 def test_a_mesh_keeps_its_cells_and_scalars(
-    diffeomorphism: Any, inputs: Path, tmp_path: Path, suffix: str
+    diffeomorphism: Any, folder: Path, tmp_path: Path, suffix: str
 ) -> None:
     (tmp_path / "mesh.vtk").write_text(VTK + (SCALARS if suffix == "vtk" else ""))
     original = itk.meshread(str(tmp_path / "mesh.vtk"), itk.F)
     source, output = tmp_path / f"source.{suffix}", tmp_path / f"moved.{suffix}"
     itk.meshwrite(original, str(source))
-    result = succeeded(run("transform-mesh", source, inputs / "fixed_to_moving.h5", "-o", output))
+    result = succeeded(run("transform-mesh", source, folder / "fixed_to_moving.h5", "-o", output))
     assert "mapped 4 points from fixed space to moving space" in result.stderr
     moved = itk.meshread(str(output), itk.F)
     before, after = (itk.array_from_vector_container(m.GetPoints()) for m in (original, moved))
@@ -273,21 +414,21 @@ def test_a_mesh_keeps_its_cells_and_scalars(
 
 
 @pytest.mark.parametrize("dimension", [3], indirect=True)
-def test_normals_are_left_out_and_that_is_said(inputs: Path, tmp_path: Path) -> None:
+def test_normals_are_left_out_and_that_is_said(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mesh.vtk").write_text(VTK + NORMALS)
-    files = [tmp_path / "mesh.vtk", inputs / "fixed_to_moving.h5", "-o", tmp_path / "moved.vtk"]
+    files = [tmp_path / "mesh.vtk", folder / "fixed_to_moving.h5", "-o", tmp_path / "moved.vtk"]
     result = succeeded(run("transform-mesh", *files))
     assert "vectors at points, such as normals, are left out" in result.stderr
     assert "POINT_DATA" not in (tmp_path / "moved.vtk").read_text()
 
 
-def test_transform_mesh_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
+def test_transform_mesh_refuses_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mesh.vtk").write_text(VTK + SCALARS)
     (tmp_path / "none.vtk").write_text("once upon a time")
     (tmp_path / "empty.off").write_text("OFF\n0 0 0\n")
     (tmp_path / "mesh.stl").write_text("solid x\nendsolid x\n")
-    itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(inputs / "flat.tfm"))
-    itk.transformwrite(itk.AffineTransform[itk.D, 3].New(), str(inputs / "solid.tfm"))
+    itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(folder / "flat.tfm"))
+    itk.transformwrite(itk.AffineTransform[itk.D, 3].New(), str(folder / "solid.tfm"))
     output = tmp_path / "new" / "moved.vtk"
     for mesh, transform, target, fragment in (
         ("mesh.vtk", "flat.tfm", output, "a mesh in 2 dimensions like the transform, got 3"),
@@ -298,6 +439,6 @@ def test_transform_mesh_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) 
         ("mesh.vtk", "solid.tfm", output.with_suffix(".xyz"), "expected to write a mesh to"),
     ):
         assert_fails(
-            run("transform-mesh", tmp_path / mesh, inputs / transform, "-o", target), fragment
+            run("transform-mesh", tmp_path / mesh, folder / transform, "-o", target), fragment
         )
         assert not output.parent.exists()

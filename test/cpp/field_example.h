@@ -118,8 +118,8 @@ struct Example
         {
           vertex[d] = rest % Shape.LocalCodeGrid[d];
           rest /= Shape.LocalCodeGrid[d];
-          const double place = (x[d] / Extent[d] + 1.0) / 2.0 * static_cast<double>(Shape.LocalCodeGrid[d] - 1);
-          weight *= std::fmax(0.0, 1.0 - std::abs(place - static_cast<double>(vertex[d])));
+          const double position = (x[d] / Extent[d] + 1.0) / 2.0 * static_cast<double>(Shape.LocalCodeGrid[d] - 1);
+          weight *= std::fmax(0.0, 1.0 - std::abs(position - static_cast<double>(vertex[d])));
         }
         sum += weight * LocalCode[n * Shape.LocalCodeChannels + channel];
       }

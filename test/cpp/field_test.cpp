@@ -165,7 +165,7 @@ TestLookAhead()
   const auto ask = [&](std::uint64_t map, const VectorType & point) {
     const VectorType key = makeKey(point);
     const VectorType expected{ 2.0 * key[0], 2.0 * key[1], 2.0 * key[2] };
-    Expect(LookAheadType::OfThisThread(map).Find(point, 10, makeKey, evaluate) == expected,
+    Expect(LookAheadType::GetThreadLocal(map).Find(point, 10, makeKey, evaluate) == expected,
            "the answer is the value at the asked point");
   };
 

@@ -81,18 +81,18 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
   for (const std::size_t count : { std::size_t{ 1 }, std::size_t{ 101 } })
   {
     const std::vector<double> coords = RandomCoords<VDimension>(count);
-    const std::vector<double> multiples = RandomCoords<VDimension>(2 * count);
+    const std::vector<double> cotangents = RandomCoords<VDimension>(2 * count);
     const std::vector<float>  singleCoords(coords.begin(), coords.end());
-    const std::vector<float>  byMoved(multiples.begin(), multiples.begin() + coords.size());
-    const std::vector<float>  byJacobians(count * square, 1.0F);
+    const std::vector<float>  gradMoved(cotangents.begin(), cotangents.begin() + coords.size());
+    const std::vector<float>  gradJacobians(count * square, 1.0F);
     std::vector<double>       displacements(coords.size());
     std::vector<double>       derivatives(count * square);
     example.template Field<double>().EvaluateWithJacobian(
       count, coords.data(), displacements.data(), derivatives.data());
 
-    std::vector<double>                         byWeights(example.Weights.size());
-    std::vector<double>                         byGlobalCode(example.GlobalCode.size());
-    std::vector<double>                         byLocalCode(example.LocalCode.size());
+    std::vector<double>                         gradWeights(example.Weights.size());
+    std::vector<double>                         gradGlobalCode(example.GlobalCode.size());
+    std::vector<double>                         gradLocalCode(example.LocalCode.size());
     itk::NePhiFieldGradient<double, VDimension> gradient(example.Shape,
                                                          example.Extent,
                                                          example.Frequencies.data(),
@@ -104,15 +104,15 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
       std::array<double, VDimension> point;
       std::array<double, VDimension> factors;
       std::copy_n(coords.data() + n * VDimension, VDimension, point.begin());
-      std::copy_n(multiples.data() + n * VDimension, VDimension, factors.begin());
+      std::copy_n(cotangents.data() + n * VDimension, VDimension, factors.begin());
       gradient.Forward(point);
-      gradient.AddDerivatives(factors, byWeights.data(), byGlobalCode.data(), byLocalCode.data());
+      gradient.AddDerivatives(factors, gradWeights.data(), gradGlobalCode.data(), gradLocalCode.data());
     }
-    byGlobalCode.insert(byGlobalCode.end(), byLocalCode.begin(), byLocalCode.end());
-    byGlobalCode.insert(byGlobalCode.end(), byWeights.begin(), byWeights.end());
+    gradGlobalCode.insert(gradGlobalCode.end(), gradLocalCode.begin(), gradLocalCode.end());
+    gradGlobalCode.insert(gradGlobalCode.end(), gradWeights.begin(), gradWeights.end());
 
     double largest = 0.0;
-    for (const double value : byGlobalCode)
+    for (const double value : gradGlobalCode)
     {
       largest = std::fmax(largest, std::abs(value));
     }
@@ -135,27 +135,27 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
       }
 
       const Arrays       found(example);
-      std::vector<float> byCoords(coords.size());
+      std::vector<float> gradCoords(coords.size());
       field.Backward(
-        count, singleCoords.data(), byMoved.data(), nullptr, found.Pointers.data(), byCoords.data(), onTwoThreads);
+        count, singleCoords.data(), gradMoved.data(), nullptr, found.Pointers.data(), gradCoords.data(), onTwoThreads);
       std::size_t n = 0;
       for (const std::vector<float> & values : found.Values)
       {
         for (const float value : values)
         {
-          const double expected = byGlobalCode[n++];
+          const double expected = gradGlobalCode[n++];
           Expect(std::abs(value - expected) < tolerance * largest, "the gradient is the exact one");
         }
       }
-      std::vector<float> all(byCoords);
+      std::vector<float> all(gradCoords);
       field.Backward(count,
                      singleCoords.data(),
-                     byMoved.data(),
-                     byJacobians.data(),
+                     gradMoved.data(),
+                     gradJacobians.data(),
                      found.Pointers.data(),
-                     byCoords.data(),
+                     gradCoords.data(),
                      onTwoThreads);
-      all.insert(all.end(), byCoords.begin(), byCoords.end());
+      all.insert(all.end(), gradCoords.begin(), gradCoords.end());
       for (const std::vector<float> & values : found.Values)
       {
         all.insert(all.end(), values.begin(), values.end());

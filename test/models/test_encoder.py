@@ -174,13 +174,14 @@ def test_a_table_holds_free_codes(dimension: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"filters": ()}, "filters of at least 1"),
+        ({"filters": ()}, "filters of one or more numbers"),
         ({"filters": (8, 0)}, "filters of at least 1"),
-        ({"local_block": 0}, "local_block from 1 to the number of blocks, 4, got 0"),
-        ({"local_block": 5}, "local_block from 1"),
+        ({"local_block": 0}, "local_block of at least 1, got 0"),
+        ({"local_block": 5}, "local_block from 1 to the number of blocks, 4, got 5"),
         ({"pooled": 0}, "pooled of at least 1, got 0"),
         ({"hidden": 0}, "hidden of at least 1, got 0"),
-        ({"published_size": (8,)}, "published_size of two voxels or more"),
+        ({"published_size": (8,)}, "published_size on 2 or 3 axes"),
+        ({"published_size": (8, 1)}, "published_size of at least 2"),
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -1,4 +1,5 @@
 import copy
+import math
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -226,12 +227,14 @@ def test_a_model_without_encoder_starts_from_the_code_0(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"size": (8,)}, "size of two or more on 2 or 3 axes"),
-        ({"size": (8, 1)}, "size of two or more"),
-        ({"spacing": (1.0, 1.0, 1.0)}, "spacing of more than 0 mm on 2 axes"),
-        ({"spacing": (1.0, 0.0)}, "spacing of more than 0 mm"),
+        ({"size": (8,)}, "size on 2 or 3 axes"),
+        ({"size": (8, 1)}, "size of at least 2"),
+        ({"spacing": (1.0, 1.0, 1.0)}, "spacing on 2 axes"),
+        ({"spacing": (1.0, 0.0)}, "spacing of more than 0, "),
         ({"window": (1.0, 1.0)}, "window of two rising numbers"),
-        ({"quantiles": (0.5, 0.4)}, "quantiles rising from 0 to 1"),
+        ({"quantiles": (0.5, 0.4)}, "quantiles of two rising numbers"),
+        ({"quantiles": (0.5, 1.1)}, "quantiles of 0 or more and at most 1"),
+        ({"window": (0.0, math.inf)}, "window to be finite"),
         ({"encoder": EncoderSettings.paper((64, 64))}, "size to be the published encoder's"),
     ],
 )

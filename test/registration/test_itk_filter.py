@@ -160,9 +160,9 @@ def test_keywords_change_the_settings(fixed: Any, moving: Any) -> None:
     }
     method = itk.NePhiRegistrationMethod.New(fixed, moving, settings=SETTINGS, **changes)
     assert method.GetSettings() == replace(SETTINGS, **changes)
-    method.SetSmoothing(3.0, 2.0)
+    method.SetSmoothingSigmas(3.0, 2.0)
     assert method.GetSettings().smoothing_sigmas == (3.0, 2.0)
-    method.SetSmoothing([4.0, 3.0, 2.0])
+    method.SetSmoothingSigmas([4.0, 3.0, 2.0])
     assert method.GetSettings().smoothing_sigmas == (4.0, 3.0, 2.0)
     assert set(changes) <= {field.name for field in fields(RegistrationSettings)}
 

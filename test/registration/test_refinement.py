@@ -157,17 +157,22 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
 
 
 def test_folds_between_the_voxels_are_taken_back(pair: Phantom, model: NePhi) -> None:
-    domain = ImageDomain.of(pair.fixed)
-    domain = replace(domain, size=(4, 4), spacing=tuple((2 * domain.half_extent / 3).tolist()))
     deformation = deformation_from_transform(field_of(predicted(pair, model)))
     prediction = parameters_of([deformation])
     predicted_weight = deformation.field.output.weight.detach().clone()
-    for by in np.geomspace(2, 60, 200):  # so far that it folds, but at no voxel
+    points = ImageDomain.of(pair.fixed).twice_as_fine().grid_points().reshape(-1, 2)
+    for by in range(2, 60):  # so far that it folds somewhere
         with torch.no_grad():
             deformation.field.output.weight.copy_(by * predicted_weight)
-        folds = folds_of(transform_from_deformation(deformation), domain)
-        if folds[1]:
+        field = transform_from_deformation(deformation)
+        determinants = np.linalg.det(field.JacobiansWithRespectToPosition(points))
+        if determinants.min() < -0.1:
             break
+    # midway between four voxels beyond the corners of the field, where it only translates
+    size = 4 * ImageDomain.of(pair.fixed).half_extent.max()
+    origin = points[determinants.argmin()] - size / 2
+    domain = ImageDomain((2, 2), (size, size), tuple(origin.tolist()), ((1.0, 0.0), (0.0, 1.0)))
+    folds = folds_of(field, domain)
     assert folds[0] == 0 < folds[1]
     take_back_folds([deformation], prediction, domain)
     assert folds_of(transform_from_deformation(deformation), domain) == [0, 0, 0, 0]

@@ -1,14 +1,43 @@
 """The command line as a test calls it."""
 
+from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from itk_nephi.cli.app import app
 
+PHANTOM_IMAGES = ["fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels"]
+RESULTS = {
+    "fixed_to_moving.h5",
+    "moving_to_fixed.h5",
+    "warped.nii.gz",
+    "jacobian_determinant.nii.gz",
+    "metrics.json",
+    "overview.png",
+    "report.html",
+}
+QUICK = [
+    "--steps",
+    "2",
+    "--points",
+    "100",
+    "--smoothing-sigmas",
+    "2,1",
+    "--initial-transform",
+    "geometry",
+]
+
 
 def run(*arguments: Any) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def register(inputs: Path, output: Path, *options: Any) -> Result:
+    quick = [] if "--initial-transform" in options else QUICK
+    return run(
+        "register", inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", output, *quick, *options
+    )
 
 
 def assert_fails(result: Result, *fragments: str) -> None:

@@ -1,5 +1,6 @@
 """Transforms in single and double precision, and points around their domains."""
 
+from pathlib import Path
 from typing import Any
 
 import itk
@@ -9,6 +10,12 @@ import pytest
 from itk_nephi.spatial.domain import Array, ImageDomain
 
 PRECISIONS = pytest.mark.parametrize("precision", [itk.D, itk.F], ids=["double", "float"])
+
+
+def read_transform(path: Path) -> Any:
+    """Read a transform as any program with ITK does."""
+    (transform,) = itk.transformread(str(path))
+    return transform
 
 
 def points_around(domain: ImageDomain, count: int, largest: float) -> Array:

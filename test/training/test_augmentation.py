@@ -128,7 +128,7 @@ def test_samples_that_do_not_change_are_made_once(pairs: Pairs, model: ModelSett
 def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="expected affine of 0 or more, got -1"):
         Augmentation(affine=-1.0)
-    with pytest.raises(ValueError, match="expected shift of 0 or more, got nan"):
+    with pytest.raises(ValueError, match="expected shift to be finite, got nan"):
         Augmentation(shift=float("nan"))
-    with pytest.raises(ValueError, match=r"expected flips to be axes from 0 to 2, got \(3,\)"):
+    with pytest.raises(ValueError, match=r"expected flips of 0 or more and at most 2, got \(3,\)"):
         Augmentation(flips=(3,))
