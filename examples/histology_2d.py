@@ -13,9 +13,8 @@ import itk
 import numpy as np
 
 import itk_nephi
-from itk_nephi.phantoms.pairs import lung
-from itk_nephi.spatial.domain import ImageDomain, image_like
-from itk_nephi.spatial.transforms import transform_points
+from itk_nephi.phantoms import lung
+from itk_nephi.spatial import ImageDomain, image_like, transform_points
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import itk
 
-from itk_nephi.phantoms.pairs import lung
+from itk_nephi.phantoms import lung
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

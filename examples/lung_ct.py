@@ -14,12 +14,8 @@ import itk
 import numpy as np
 
 import itk_nephi
-from itk_nephi.evaluation.metrics import (
-    folding_fraction,
-    jacobian_determinant_image,
-    landmark_errors,
-)
-from itk_nephi.phantoms.pairs import lung
+from itk_nephi.evaluation import folding_fraction, jacobian_determinant_image, landmark_errors
+from itk_nephi.phantoms import lung
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

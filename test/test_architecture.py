@@ -1,33 +1,291 @@
-"""What the package itself tells: its names, its version, that it is typed."""
+"""The walls of the package: its layers, its public names, its sizes, and where its tests are."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.metadata
+import inspect
+import re
+import runpy
+import shutil
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import itk
+import numpy as np
 import pytest
 
 import itk_nephi
 
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "itk_nephi"
+PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+PUBLIC = ["itk_nephi", *(f"itk_nephi.{name}" for name in PACKAGES if name != "cli")]
+WITHOUT_TORCH = ["spatial", "io", "evaluation", "phantoms", "visualization"]
 
-def test_completion_offers_all_names_and_each_is_there() -> None:
-    assert set(itk_nephi.__all__) <= set(dir(itk_nephi))
-    for name in itk_nephi.__all__:
-        assert getattr(itk_nephi, name).__name__ == name
+TESTED_ELSEWHERE = {
+    "cli/batch": "workflows/test_batch.py",
+    "cli/compare": "workflows/test_comparison.py",
+    "fields/settings": "fields/test_neural_field.py",
+    "fields/threads": "fields/test_compiled.py",
+    "registration/quality_check": "registration/test_pairwise.py",
+    "registration/result": "visualization/test_notebook.py",
+    "spatial/resampling": "cli/test_transform.py",
+    "training/batch_objective": "training/test_training.py",
+    "training/settings": "training/test_config.py",
+    "workflows/batch_summary": "workflows/test_batch.py",
+    "workflows/demonstration": "cli/test_demo.py",
+    "workflows/method_input": "workflows/test_comparison.py",
+    "workflows/method_process": "workflows/test_comparison.py",
+    "workflows/methods": "workflows/test_comparison.py",
+    "workflows/outputs": "cli/test_register.py",
+}
+"""Modules without a test file of their name, and the file that tests them."""
+
+LONG_FUNCTIONS = {
+    "cli/register.py: register",
+    "registration/elastix_parameters.py: translate_parameters",
+    "registration/memory_plan.py: planned_chunk",
+    "registration/pairwise.py: register",
+    "registration/series.py: register_series",
+    "visualization/report.py: _viewer",
+    "workflows/outputs.py: write",
+}
+"""Functions of more than 60 lines that would not be clearer in parts."""
+
+
+# layers
+
+
+def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the import contracts of the package in a folder, as `make lint` does."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
+
+
+def test_imports_go_down() -> None:
+    result = contracts(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Contracts: 3 kept, 0 broken." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "broken"),
+    [
+        (
+            "spatial/domain.py",
+            "import itk_nephi.cli.app",
+            "a package imports only from those below",
+        ),
+        ("training/config.py", "from itk_nephi.registration import settings", "a package imports"),
+        ("io/tables.py", "import torch", "transforms are read, applied, judged and drawn without"),
+        ("new/__init__.py", "", "itk_nephi.new"),
+    ],
+)
+def test_a_wrong_import_is_noticed(tmp_path: Path, module: str, imported: str, broken: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "itk_nephi", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / "itk_nephi" / module
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.write(f"\n\ndef planted():\n    {imported or 'pass'}\n")
+    result = contracts(tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert re.search(rf"{re.escape(broken)}.*", result.stdout)
+    assert "0 broken" not in result.stdout
+
+
+# public names
+
+
+def stub_of(package: str) -> Path:
+    return ROOT / package.replace(".", "/") / "__init__.pyi"
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_public_names_are_those_of_the_stub_and_all_are_there(package: str) -> None:
+    module = importlib.import_module(package)
+    tree = ast.parse(stub_of(package).read_text())
+    (declared,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    imported = {
+        name.asname or name.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert sorted(module.__all__) == sorted(declared) == sorted(imported)
+    assert set(module.__all__) <= set(dir(module))
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert not inspect.ismodule(value)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__name__ == name
+
+
+def test_the_command_exports_nothing() -> None:
+    assert not stub_of("itk_nephi.cli").exists()
+
+
+def test_the_reference_lists_all_public_names() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(itk_nephi[.\w]*)` \| (.*) \|$", text, re.MULTILINE)
+    listed = {package: re.findall(r"`(\w+)`", names) for package, names in rows}
+    expected = {package: sorted(importlib.import_module(package).__all__) for package in PUBLIC}
+    assert {package: sorted(names) for package, names in listed.items()} == expected
 
 
 def test_a_name_it_has_not_is_an_error() -> None:
-    with pytest.raises(AttributeError, match="module 'itk_nephi' has no attribute 'registre'"):
+    with pytest.raises(AttributeError, match="No itk_nephi attribute registre"):
         itk_nephi.registre  # noqa: B018
 
 
 def test_the_version_is_that_of_the_installation() -> None:
     assert itk_nephi.__version__ == importlib.metadata.version("itk-nephi")
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert itk_nephi.__version__ == project["project"]["version"]
 
 
 def test_type_checkers_find_its_hints() -> None:
     installed = importlib.metadata.files("itk-nephi") or []
     assert "itk_nephi/py.typed" in map(str, installed)
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Yield all that users are shown as Python, and where it is."""
+    for path in (ROOT / "examples").glob("*.py"):
+        yield path.name, path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
+            yield f"{path.name} {number}", block
+
+
+EXAMPLES = dict(examples())
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_users_are_shown_public_names_only(name: str) -> None:
+    for node in ast.walk(ast.parse(EXAMPLES[name])):
+        if isinstance(node, ast.Import):
+            own = [each.name for each in node.names if each.name.startswith("itk_nephi")]
+            assert set(own) <= set(PUBLIC)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("itk_nephi"):
+            assert node.module in PUBLIC
+            public = set(importlib.import_module(node.module).__all__) | set(PACKAGES)
+            assert {each.name for each in node.names} <= public
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in PUBLIC:
+            public = set(importlib.import_module(ast.unparse(node.value)).__all__)
+            assert node.attr in public | set(PACKAGES)
+
+
+# tests and sizes
+
+
+def test_every_module_has_its_test_file() -> None:
+    modules = {
+        str(path.relative_to(PACKAGE).with_suffix(""))
+        for path in PACKAGE.glob("*/*.py")
+        if path.stem != "__init__"
+    }
+    without = {
+        module
+        for module in modules
+        if not (ROOT / "test" / module).with_name(f"test_{Path(module).name}.py").is_file()
+    }
+    assert without == set(TESTED_ELSEWHERE)
+    for file in TESTED_ELSEWHERE.values():
+        assert (ROOT / "test" / file).is_file()
+
+
+def test_modules_and_functions_are_short() -> None:
+    structure = runpy.run_path(str(ROOT / "scripts" / "structure.py"))
+    assert structure["long_modules"](PACKAGE) == {}
+    assert set(structure["long_functions"](PACKAGE)) == LONG_FUNCTIONS
+
+
+# what needs no torch
+
+
+def run_without(missing: list[str], code: str, *arguments: Any) -> None:
+    """Run code in a fresh interpreter in which some packages are not installed."""
+    hide = f"""
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    def find_spec(name, *arguments):
+        return None if name in {missing!r} else PathFinder.find_spec(name, *arguments)
+
+    def find_distributions(context):
+        return [] if context.name in {missing!r} else PathFinder.find_distributions(context)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+"""
+    command = [sys.executable, "-c", hide + code, *map(str, arguments)]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_torch_can_be_hidden() -> None:
+    run_without(["torch"], "import itk_nephi.spatial")
+    with pytest.raises(AssertionError, match="No module named 'torch'"):
+        run_without(["torch"], "from itk_nephi import register")
+
+
+@pytest.mark.parametrize("package", WITHOUT_TORCH)
+def test_transforms_are_read_applied_judged_and_drawn_without_torch(package: str) -> None:
+    run_without(["torch"], f"from itk_nephi.{package} import *; assert 'torch' not in sys.modules")
+
+
+@pytest.mark.parametrize("dimension", [2], indirect=True)
+def test_applying_a_transform_needs_neither_torch_nor_matplotlib(
+    diffeomorphism: Any, image: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("x,y\n-30,13\n")
+    transform, moving = tmp_path / "transform.h5", tmp_path / "moving.mha"
+    itk.transformwrite(diffeomorphism, str(transform))
+    itk.imwrite(image, str(moving))
+    commands = [
+        ["info", transform],
+        ["transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv"],
+        ["transform-image", moving, transform, "--reference", moving, "-o", tmp_path / "o.mha"],
+        ["convert", transform, "--reference", moving, "-o", tmp_path / "field.mha"],
+        ["invert", transform, "-o", tmp_path / "inverse.h5"],
+        ["jacobian", transform, "--reference", moving, "-o", tmp_path / "jacobian.mha"],
+    ]
+    code = f"""
+from itk_nephi.cli.app import app
+for command in {[[str(part) for part in command] for command in commands]!r}:
+    assert app(command, standalone_mode=False) in (None, 0)
+"""
+    run_without(["torch", "matplotlib"], code)
+    expected = itk.resample_image_filter(
+        image, transform=diffeomorphism, use_reference_image=True, reference_image=image
+    )
+    np.testing.assert_array_equal(itk.imread(str(tmp_path / "o.mha")), expected)
+    moved = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(moved, diffeomorphism.TransformPoint([-30.0, 13.0]), rtol=1e-14)
+    field = np.asarray(itk.imread(str(tmp_path / "field.mha")))
+    points = [image.TransformIndexToPhysicalPoint([i, 3]) for i in range(5)]
+    there = [np.subtract(diffeomorphism.TransformPoint(point), point) for point in points]
+    np.testing.assert_allclose(field[3, :5], there, atol=1e-5)
+    (inverse,) = itk.transformread(str(tmp_path / "inverse.h5"))
+    affine, undone = diffeomorphism.GetNthTransform(0), inverse.GetNthTransform(1)
+    np.testing.assert_allclose(undone.TransformPoint(affine.TransformPoint([1.0, 2.0])), [1.0, 2.0])
+    determinants = np.asarray(itk.imread(str(tmp_path / "jacobian.mha")))
+    step = 0.02 * np.eye(2)  # mm, far above what single precision rounds
+    ahead, behind = (
+        [diffeomorphism.TransformPoint((np.array(points[2]) + sign * row).tolist()) for row in step]
+        for sign in (1, -1)
+    )
+    jacobian = np.subtract(ahead, behind) / 0.04
+    np.testing.assert_allclose(determinants[3, 2], np.linalg.det(jacobian), rtol=2e-3)

@@ -6,17 +6,17 @@ and work where torch is not installed.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
-import warnings
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from itk_nephi.cli import batch, compare, demo, info, register, train, transform
+from itk_nephi.cli.messages import libraries_apart, shown_messages
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_table import TableError
 
@@ -56,13 +56,12 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and every log line.")
     ] = False,
 ) -> None:
-    logging.basicConfig(format="itk-nephi: %(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("itk_nephi").setLevel(logging.DEBUG if debug else logging.WARNING)
-    warnings.formatwarning = lambda message, *_, **__: f"itk-nephi: warning: {message}\n"
+    ctx.with_resource(shown_messages(debug=debug))
 
 
 for command in (
@@ -87,4 +86,5 @@ def main() -> None:
     # torch's threads would otherwise wait for each other in busy loops, which costs a quiet machine
     # nothing and a busy one, where a thread waits for its turn, most of the time
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    app(prog_name="itk-nephi")
+    with nullcontext() if "--debug" in sys.argv else libraries_apart():
+        app(prog_name="itk-nephi")

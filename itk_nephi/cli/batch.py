@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from itk_nephi.cli import options
 from itk_nephi.cli.progress import pair_progress
 from itk_nephi.io.pair_table import read_pair_table
+from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.initialization import KINDS
 
 if TYPE_CHECKING:
     from itk_nephi.workflows.batch import PairOutcome
 
 
+@options.of_settings(RegistrationSettings)
 def batch(
     table: Annotated[
         Path,
@@ -41,16 +43,13 @@ def batch(
     initial_transform: Annotated[
         str, typer.Option(help="identity, geometry, moments or affine, where TABLE names none.")
     ] = "affine",
-    preset: options.PresetOption = options.Preset.default,
-    similarity: options.Similarity = None,
+    *,
+    preset: options.PresetOption = None,
+    settings: options.SettingsFile = None,
+    elastix_parameters: options.ElastixParameters = None,
+    changes: dict[str, Any],
     device: options.Device = "cpu",
     seed: options.Seed = 0,
-    steps: options.Steps = None,
-    points: options.Points = None,
-    gradicon_weight: options.GradiconWeight = None,
-    smoothing_sigmas: options.SmoothingSigmas = None,
-    working_voxels: options.WorkingVoxels = None,
-    elastix_parameters: options.ElastixParameters = None,
 ) -> None:
     """Register many pairs, each into a folder of its own, and write a summary.
 
@@ -69,17 +68,8 @@ def batch(
     from itk_nephi.workflows.batch import BatchSettings, run_batch
     from itk_nephi.workflows.batch_summary import write_summary
 
-    settings = BatchSettings(
-        registration=options.registration_settings(
-            preset,
-            similarity=similarity,
-            steps=steps,
-            points=points,
-            gradicon_weight=gradicon_weight,
-            smoothing_sigmas=smoothing_sigmas,
-            working_voxels=working_voxels,
-            elastix_parameters=elastix_parameters,
-        ),
+    common = BatchSettings(
+        registration=options.registration_settings(preset, settings, elastix_parameters, changes),
         initial_transform=initial_transform,
         device=device,
         seed=seed,
@@ -93,7 +83,7 @@ def batch(
     tell = pair_progress(len(pairs))
     outcomes: list[PairOutcome] = []
     try:
-        for outcome in run_batch(pairs, output, settings, jobs=jobs, dask=dask):
+        for outcome in run_batch(pairs, output, common, jobs=jobs, dask=dask):
             outcomes.append(outcome)
             tell(outcome)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -12,13 +12,16 @@ from itk_nephi.cli.register import register
 from itk_nephi.io.images import write_image
 from itk_nephi.io.pair_files import landmark_columns
 from itk_nephi.io.staging import staged
+from itk_nephi.registration.settings import RegistrationSettings
 
 
+@options.of_settings(RegistrationSettings, only=["steps"])
 def demo(
     output: options.Folder,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
-    steps: options.Steps = None,
+    *,
+    changes: dict[str, Any],
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the fixed image.")] = (
         96,
         80,
@@ -57,5 +60,5 @@ def demo(
         labels=(paths["fixed_labels"], paths["moving_labels"]),
         device=device,
         seed=seed,
-        steps=steps,
+        **changes,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image_header
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform
 from itk_nephi.spatial.domain import Array
@@ -47,7 +48,10 @@ def describe(path: Path) -> str:
 
 def _described_image(path: Path) -> str:
     header = read_image_header(path, "FILE")
-    values = np.asarray(itk.imread(str(path))) if header.components == 1 else None
+    values = None
+    if header.components == 1:
+        with plain_errors(f"expected FILE to be an image that ITK can read, got {path}"):
+            values = np.asarray(itk.imread(str(path)))
     lines = [
         f"image            {path}, {_bytes(path)}",
         f"size             {' x '.join(map(str, header.size))} voxels",

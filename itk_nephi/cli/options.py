@@ -1,19 +1,39 @@
-"""The options that several commands share, and the settings that they make."""
+"""The options that several commands share; those of settings are made from the dataclasses."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from itk_nephi.fields.settings import Setting, flat_settings
+from itk_nephi.io.settings import read_toml, settings_from_content
 from itk_nephi.io.transforms import read_transform
+from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.transforms import flatten
 
-if TYPE_CHECKING:
-    from itk_nephi.registration.settings import RegistrationSettings
+EVERYDAY = (
+    "similarity",
+    "steps",
+    "points",
+    "gradicon_weight",
+    "smoothing_sigmas",
+    "working_voxels",
+    "early_stop",
+    "max_time",
+    "memory_limit",
+)
+"""The settings whose options stand among a command's own; the others come below."""
+
+FURTHER = "Further settings"
+
+WITHOUT_OPTION = ("dissimilarity",)
+"""The settings that are functions, which no option can give."""
 
 
 class Preset(StrEnum):
@@ -24,40 +44,37 @@ class Preset(StrEnum):
     accurate = "accurate"
 
 
+def _preset_help() -> str:
+    fast, accurate = RegistrationSettings.preset("fast"), RegistrationSettings.preset("accurate")
+    return (
+        f"fast: {fast.steps} steps of each level, {fast.points} points; default; accurate: "
+        f"{accurate.steps} steps, {accurate.points} points. Single options change it."
+    )
+
+
 PresetOption = Annotated[
-    Preset,
+    Preset | None,
+    typer.Option("--preset", help=_preset_help(), metavar="NAME", show_default=False),
+]
+
+SettingsFile = Annotated[
+    Path | None,
     typer.Option(
-        "--preset",
-        help="fast: 72 steps of each level, 3000 points; default; accurate: 300 steps, 10000 "
-        "points. Single options change it.",
-        metavar="NAME",
+        "--settings",
+        help="TOML file with settings by name, in place of a preset. Single options change it.",
+        metavar="FILE",
     ),
 ]
 
-EarlyStop = Annotated[
-    bool,
+ElastixParameters = Annotated[
+    list[Path] | None,
     typer.Option(
-        "--early-stop", help="End a level soon after its dissimilarity has stopped falling."
+        help="elastix parameter file whose translatable parameters become settings; repeat for "
+        "more, in elastix's order. Options given beside it win.",
+        metavar="FILE",
     ),
 ]
 
-MaxTime = Annotated[
-    float | None,
-    typer.Option(
-        help="Seconds for the registration, without reading and writing: takes fewer steps where "
-        "they do not suffice. The result depends on the machine's speed.",
-        metavar="SECONDS",
-    ),
-]
-
-MemoryLimit = Annotated[
-    float | None,
-    typer.Option(
-        help="MiB for the copies of the images, their channels and a step, beside the images "
-        "and the libraries.",
-        metavar="MIB",
-    ),
-]
 
 CheckpointFile = Annotated[
     Path | None,
@@ -65,6 +82,10 @@ CheckpointFile = Annotated[
         help="Keep the state in this file, and go on from there if it exists; deleted at the end.",
         metavar="FILE",
     ),
+]
+
+CheckpointInterval = Annotated[
+    float, typer.Option(help="How often --checkpoint is written.", metavar="SECONDS")
 ]
 
 WarmStart = Annotated[
@@ -82,97 +103,131 @@ Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
-Steps = Annotated[
-    int | None,
-    typer.Option(help="Optimizer steps of each level (default 150).", show_default=False),
-]
-
-Similarity = Annotated[
-    str | None,
-    typer.Option(
-        help="local_ncc (default), ncc, mean_squares, or between modalities mind_ssc or "
-        "mutual_information.",
-        show_default=False,
-    ),
-]
-
-Points = Annotated[
-    int | None,
-    typer.Option(
-        help="Random points of each step (default 5000); fewer in small images.",
-        show_default=False,
-    ),
-]
-
-GradiconWeight = Annotated[
-    float | None,
-    typer.Option(
-        help="Larger is smoother and closer to invertible (default 2).", show_default=False
-    ),
-]
-
-SmoothingSigmas = Annotated[
-    str | None,
-    typer.Option(
-        help="Blur of each level in voxels, coarse to fine (default 2,1).", show_default=False
-    ),
-]
-
-WorkingVoxels = Annotated[
-    int | None,
-    typer.Option(
-        help="Images of more voxels are averaged down to these (default 6000000); the result maps "
-        "the images given.",
-        show_default=False,
-    ),
-]
-
-ElastixParameters = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="elastix parameter file whose translatable parameters become settings; repeat for "
-        "more, in elastix's order. Options given beside it win.",
-        metavar="FILE",
-    ),
-]
+Command = Callable[..., None]
 
 
-def registration_settings(
-    preset: Preset,
-    *,
-    smoothing_sigmas: str | None,
-    elastix_parameters: list[Path] | None,
-    **changes: Any,
-) -> RegistrationSettings:
-    """Return the settings of a preset, or those that elastix's parameters become, changed.
+def of_settings(kind: Any, only: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Give a command an option for each setting of a dataclass, those of nested ones as well.
 
     Parameters
     ----------
-    preset : Preset
-        Where to start from.
-    smoothing_sigmas : str or None
-        Numbers separated by commas.
-    elastix_parameters : list of Path or None
-        Files whose translation is told.
-    **changes
-        Settings by name; those of None stay as they are.
-    """
-    from itk_nephi.registration.elastix_parameters import translate_parameters
-    from itk_nephi.registration.settings import RegistrationSettings
+    kind : type
+        The dataclass.
+    only : sequence of str
+        The settings that get an option; all when left out.
 
-    settings = RegistrationSettings.preset(preset)
+    Returns
+    -------
+    callable
+        Decorates a command. The options stand where its parameter ``changes`` does, a dict by name
+        of the settings that are given.
+    """
+    settings = {
+        name: entry
+        for name, entry in flat_settings(kind).items()
+        if name not in WITHOUT_OPTION and (name in only or not only)
+    }
+    everyday = [name for name in EVERYDAY if name in settings]
+    ordered = everyday + [name for name in settings if name not in everyday]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(*arguments: Any, **values: Any) -> None:
+            given = {name: values.pop(name, None) for name in ordered}
+            changes = {
+                name: numbers(value, _flag(name)) if settings[name].is_tuple else value
+                for name, value in given.items()
+                if value is not None
+            }
+            command(*arguments, **values, changes=changes)
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name == "changes":
+                parameters += [_option(settings[name]) for name in ordered]
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _option(entry: Setting) -> inspect.Parameter:
+    """Return the option of a setting as a parameter of a command; None leaves the setting."""
+    flag = _flag(entry.name)
+    option = typer.Option(
+        f"{flag}/--no-{flag[2:]}" if entry.kind is bool else flag,
+        help=_help(entry),
+        metavar="N,N,..." if entry.is_tuple else None,
+        show_default=False,
+        rich_help_panel=None if entry.name in EVERYDAY else FURTHER,
+    )
+    kind = entry.kind if entry.kind in (bool, int, float) and not entry.is_tuple else str
+    return inspect.Parameter(
+        entry.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _help(entry: Setting) -> str:
+    """Return the help of a setting, with its unit and the default."""
+    default = entry.default
+    if default is None:
+        return f"{entry.help} In {entry.unit}."
+    if entry.kind is bool:
+        return entry.help
+    values = default if entry.is_tuple else (default,)
+    words = ",".join(f"{value:g}" if entry.kind is float else str(value) for value in values)
+    return f"{entry.help} Default {words}{f' {entry.unit}' if entry.unit else ''}."
+
+
+def registration_settings(
+    preset: Preset | None,
+    settings: Path | None,
+    elastix_parameters: list[Path] | None,
+    changes: Mapping[str, Any],
+) -> RegistrationSettings:
+    """Return the settings of a preset, of a file or of elastix's parameters, changed.
+
+    Parameters
+    ----------
+    preset : Preset or None
+        Where to start from.
+    settings : Path or None
+        A TOML file to start from.
+    elastix_parameters : list of Path or None
+        Files to start from, whose translation is told.
+    changes : mapping of str to object
+        Single settings by name.
+    """
+    origins = {
+        "--preset": preset,
+        "--settings": settings,
+        "--elastix-parameters": elastix_parameters,
+    }
+    given = [name for name, value in origins.items() if value]
+    if len(given) > 1:
+        raise ValueError(f"expected one of {', '.join(origins)}, got {' and '.join(given)}")
     if elastix_parameters:
-        if preset is not Preset.default:
-            raise ValueError(f"expected --preset or --elastix-parameters, got both, {preset}")
+        from itk_nephi.registration.elastix_parameters import translate_parameters
+
         translation = translate_parameters(elastix_parameters)
         typer.echo(str(translation), err=True)
-        settings = translation.settings
-    if smoothing_sigmas is not None:
-        changes["smoothing_sigmas"] = numbers(smoothing_sigmas, "--smoothing-sigmas")
-    changes = {name: value for name, value in changes.items() if value is not None}
-    points = changes.get("points", settings.points)
-    changes["regularizer_points"] = min(points, settings.regularizer_points)
-    return replace(settings, **changes)
+        start = translation.settings
+    elif settings:
+        content = read_toml(settings, "--settings")
+        start = settings_from_content(RegistrationSettings, content, "--settings")
+    else:
+        start = RegistrationSettings.preset(preset or Preset.default)
+    return start.changed(**changes)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

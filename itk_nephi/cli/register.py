@@ -14,6 +14,7 @@ from itk_nephi.cli.progress import shown_progress
 from itk_nephi.io.pair_files import Case
 from itk_nephi.io.staging import staged
 from itk_nephi.io.transforms import read_transform
+from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.workflows import outputs
 
 
@@ -24,6 +25,7 @@ class Refine(StrEnum):
     code_and_weights = "code_and_weights"
 
 
+@options.of_settings(RegistrationSettings)
 def register(
     fixed: Annotated[
         Path, typer.Argument(metavar="FIXED", help="Image that gives the output grid.")
@@ -80,20 +82,15 @@ def register(
             metavar="FIXED MOVING",
         ),
     ] = None,
-    similarity: options.Similarity = None,
+    *,
+    preset: options.PresetOption = None,
+    settings: options.SettingsFile = None,
+    elastix_parameters: options.ElastixParameters = None,
+    changes: dict[str, Any],
     device: options.Device = "cpu",
     seed: options.Seed = 0,
-    preset: options.PresetOption = options.Preset.default,
-    steps: options.Steps = None,
-    points: options.Points = None,
-    gradicon_weight: options.GradiconWeight = None,
-    smoothing_sigmas: options.SmoothingSigmas = None,
-    working_voxels: options.WorkingVoxels = None,
-    elastix_parameters: options.ElastixParameters = None,
-    early_stop: options.EarlyStop = False,
-    max_time: options.MaxTime = None,
-    memory_limit: options.MemoryLimit = None,
     checkpoint: options.CheckpointFile = None,
+    checkpoint_interval: options.CheckpointInterval = 30.0,
     warm_start: options.WarmStart = None,
     model: Annotated[
         Path | None,
@@ -118,21 +115,9 @@ def register(
         from itk_nephi.registration import pairwise
         from itk_nephi.spatial.initialization import KINDS
 
-        if model is not None and steps is not None:
+        if model is not None and "steps" in changes:
             raise ValueError("expected --refine-steps with --model, got --steps")
-        settings = options.registration_settings(
-            preset,
-            similarity=similarity,
-            steps=steps,
-            points=points,
-            gradicon_weight=gradicon_weight,
-            smoothing_sigmas=smoothing_sigmas,
-            working_voxels=working_voxels,
-            elastix_parameters=elastix_parameters,
-            early_stop=early_stop,
-            max_time=max_time,
-            memory_limit=memory_limit,
-        )
+        chosen = options.registration_settings(preset, settings, elastix_parameters, changes)
         case = Case.read(
             fixed,
             moving,
@@ -166,11 +151,12 @@ def register(
                 model=model,
                 refine_steps=refine_steps,
                 refine=refine.value,
-                settings=settings,
+                settings=chosen,
                 device=device,
                 seed=seed,
                 callback=callback,
                 checkpoint=checkpoint,
+                checkpoint_interval=checkpoint_interval,
             )
         seconds["register"] = time.perf_counter() - start - seconds["read"]
         if result.interrupted:

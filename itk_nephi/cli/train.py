@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from itk_nephi.cli import options
 from itk_nephi.cli.progress import shown_training
+from itk_nephi.fields.settings import change_settings
+from itk_nephi.training.settings import TrainingSettings
 
 
+@options.of_settings(TrainingSettings)
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="TOML file; see configs/ for examples.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="TOML file; see configs/ for examples. Single options change its training.",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model.")],
     data: Annotated[
@@ -25,7 +33,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")] = "cpu",
+    device: options.Device = "cpu",
+    *,
+    changes: dict[str, Any],
 ) -> None:
     """Train a model that predicts the deformation of image pairs.
 
@@ -42,7 +52,7 @@ def train(
             wanted.pairs,
             wanted.validation,
             wanted.model,
-            wanted.training,
+            change_settings(wanted.training, changes),
             output,
             augmentation=wanted.augmentation,
             resume=resume,

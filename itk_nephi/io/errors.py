@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import sys
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-
-logger = logging.getLogger(__name__)
 
 
 def plain_words(error: BaseException) -> str:
@@ -39,20 +33,8 @@ def require_file(path: Path, argument: str) -> None:
 
 @contextmanager
 def plain_errors(expectation: str) -> Iterator[None]:
-    """Turn what ITK throws into one ValueError, and what its libraries print into log lines."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as printed:
-        os.dup2(printed.fileno(), 2)
-        level = logging.DEBUG
-        try:
-            yield
-            level = logging.WARNING
-        except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-            raise ValueError(f"{expectation}: {plain_words(error)}") from error
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            printed.seek(0)
-            if text := printed.read().decode(errors="replace").strip():
-                logger.log(level, "%s", text)
+    """Turn what ITK throws into one ValueError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+        raise ValueError(f"{expectation}: {plain_words(error)}") from error

@@ -28,6 +28,9 @@ _PIXEL_TYPES = {
 
 _COLORS = ("rgb", "rgba")
 
+_HEADER_BYTES = {".nii": 348, ".gipl": 256}
+"""What comes before the voxels at least, in formats whose end ITK does not notice."""
+
 
 @dataclass(frozen=True)
 class ImageHeader:
@@ -135,18 +138,21 @@ def write_image(image: Any, path: Path) -> None:
 
 
 def _bytes_found(path: Path) -> int | None:
-    """Return a file's bytes, decompressed, for formats whose end ITK does not notice."""
+    """Return the bytes that a file has for voxels, where its format is one of ``_HEADER_BYTES``."""
     name = path.name.lower()
-    if name.endswith((".nii", ".gipl")):
-        return path.stat().st_size
-    if not name.endswith((".nii.gz", ".gipl.gz")):
+    header = _HEADER_BYTES.get(Path(name.removesuffix(".gz")).suffix)
+    if header is None:
         return None
+    return (_bytes_decompressed(path) if name.endswith(".gz") else path.stat().st_size) - header
+
+
+def _bytes_decompressed(path: Path) -> int:
     count = 0
     try:
         with gzip.open(path) as file:
             while block := file.read(2**20):
                 count += len(block)
-    except gzip.BadGzipFile:
+    except gzip.BadGzipFile:  # of a name that it has by mistake
         return path.stat().st_size
     except (EOFError, OSError) as error:
         raise ValueError(f"truncated or damaged: {error}") from error

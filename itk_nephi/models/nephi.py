@@ -33,7 +33,7 @@ from itk_nephi.spatial.domain import ImageDomain
 @documented
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a model is: its sizes, and how images enter it."""
+    """The sizes of a model, and how images enter it."""
 
     field: FieldSettings = setting(
         FieldSettings(), "The sizes of the deformation fields and of the latent code."
@@ -53,7 +53,7 @@ class ModelSettings:
     )
     window: tuple[float, float] | None = setting(
         None,
-        "The intensities that become 0 and 1. When left out, they are found for each image.",
+        "The intensities that become 0 and 1. When left out, the quantiles of each image.",
     )
     quantiles: tuple[float, float] = setting(
         (0.005, 0.995),
@@ -107,7 +107,7 @@ class ModelSettings:
         fixed : itk.Image
             Gives the axes, in canonical order.
         fixed_mask : itk.Image, optional
-            On the same grid; the box is centered on where it is not zero, or else on the image.
+            On the same grid; the box is centered on its non-zero voxels, or else on the image.
 
         Warns
         -----
@@ -171,7 +171,7 @@ class ModelSettings:
         image : itk.Image of float
             Of any grid.
         mask : itk.Image or None
-            How much each place counts, in [0, 1], on the same grid.
+            Weights of the voxels, in [0, 1], on the same grid.
         box : ImageDomain
             From :meth:`box`.
         space_map : SampledTransform, optional
@@ -209,12 +209,12 @@ class ModelSettings:
                 "expected images and masks that lie in the model's box after the initial "
                 "transform, got none of one in it; give another initial transform"
             )
-        low, high = self.window or self._found_window(sampled[:, 0][inside > 0])
+        low, high = self.window or self._quantile_window(sampled[:, 0][inside > 0])
         scaled = ((sampled[:, 0] - low) / max(high - low, 1e-12)).clamp(0, 1) * inside
         shape = (1, 1, *reversed(box.size))
         return scaled.view(shape), inside.view(shape)
 
-    def _found_window(self, values: Tensor) -> tuple[float, float]:
+    def _quantile_window(self, values: Tensor) -> tuple[float, float]:
         some = values[:: -(-len(values) // QUANTILE_VOXELS)]
         low, high = np.quantile(some.cpu().numpy(), self.quantiles)
         return float(low), float(high)
@@ -278,14 +278,14 @@ class NePhi(nn.Module):
         initial_transform: SampledTransform,
         device: torch.device | str = "cpu",
     ) -> Deformation:
-        """Predict the deformation of a pair; the model itself stays as it is.
+        """Predict the deformation of a pair; the model itself does not change.
 
         Parameters
         ----------
         fixed, moving : itk.Image of float
             The images.
         fixed_mask, moving_mask : itk.Image, optional
-            How much each place counts, in [0, 1], on the grids of the images.
+            Weights of the voxels, in [0, 1], on the grids of the images.
         box : ImageDomain
             Around the fixed image, from :meth:`ModelSettings.box`.
         initial_transform : SampledTransform

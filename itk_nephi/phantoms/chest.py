@@ -12,12 +12,12 @@ from itk_nephi.spatial.domain import Array
 AXES = {2: [0, 2], 3: [0, 1, 2]}
 """The components of a point in the chest that each dimension keeps."""
 
-_Tube = tuple[Array, Array, float, float]  # start, end, and the radius at both, mm
+Tube = tuple[Array, Array, float, float]  # start, end, and the radius at both, mm
 
 
 def _grow_tree(
     rng: np.random.Generator, start: Array, radius: float, cloud: Array, forks: int
-) -> list[_Tube]:
+) -> list[Tube]:
     """Fill a cloud of points: a branch heads for the middle of its share, and two take over."""
     middle = cloud.mean(axis=0)
     if forks == 0:
@@ -32,7 +32,7 @@ def _grow_tree(
     ]
 
 
-def _tube_level(tubes: list[_Tube], points: Array, reach: float) -> Array:
+def tube_level(tubes: list[Tube], points: Array, reach: float) -> Array:
     """Return how deep points, shape (..., D), lie in tubes, mm, cut off at -reach."""
     components = points.reshape(-1, points.shape[-1]).T
     order = np.argsort(components[-1], kind="stable")
@@ -60,7 +60,7 @@ def _soft_minimum(*levels: Array) -> Array:
 
 
 class Chest:
-    """A chest breathed out: what lies where, as functions of points.
+    """A chest breathed out: intensity, lungs and labels, as functions of points.
 
     In the methods x, y, z are mm from the center, to the left, to the back and up; in 2D, y is 0.
     A level is about the depth inside a structure, mm, negative outside.
@@ -91,8 +91,8 @@ class Chest:
         cloud = rng.uniform(-1, 1, (60_000, 3)) * [115, 80, 120]
         cloud = center + cloud[:, axes]
         cloud = cloud[self.lung_level(cloud) > 4]
-        self._vessels: list[_Tube] = []
-        self._airways: list[_Tube] = [(throat, carina, 8.5, 8.5)]
+        self._vessels: list[Tube] = []
+        self._airways: list[Tube] = [(throat, carina, 8.5, 8.5)]
         for side in (-1, 1):
             hilum = center + np.array([22 * side, 8, 2])[axes]
             targets = cloud[side * (cloud[:, 0] - center[0]) > 0]
@@ -115,7 +115,7 @@ class Chest:
         lung = self.lung_level(points)
         reach = 4 * self._blur
         near = lung > -reach
-        airway = _tube_level(self._airways, points, reach)
+        airway = tube_level(self._airways, points, reach)
         bone = self._bone_level(x, y, z)
         paint(body, -95)  # fat
         paint(body - 9, 45)  # muscle
@@ -123,7 +123,7 @@ class Chest:
         paint(self._heart_level(x, y, z), 110)
         paint(12 - np.hypot(x - 18, y - 48), 140)  # aorta
         paint(lung, -855 + 0.5 * y)
-        paint(_tube_level(self._vessels, points[near], reach), 60, near)
+        paint(tube_level(self._vessels, points[near], reach), 60, near)
         paint(airway + 1.5, -100)  # wall
         paint(airway, -990)
         paint(bone, 550)

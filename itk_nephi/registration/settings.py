@@ -110,7 +110,7 @@ class RegistrationSettings(ObjectiveWeights):
         "no reading and writing: all levels are then taken in fewer steps, at least ten each, "
         "whose sizes still fall to zero. How many depends on the machine's speed: the result is "
         "not reproducible.",
-        unit="s",
+        unit="seconds",
         above=0,
     )
     working_voxels: int = setting(

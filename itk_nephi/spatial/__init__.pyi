@@ -6,6 +6,7 @@ __all__ = [
     "compute_initial_transform",
     "flatten",
     "image_from_array",
+    "image_like",
     "invert_points",
     "jacobians",
     "resample",
@@ -16,7 +17,7 @@ __all__ = [
 ]
 
 from .conversion import to_bspline_transform, to_displacement_field, to_displacement_field_transform
-from .domain import ImageDomain, image_from_array
+from .domain import ImageDomain, image_from_array, image_like
 from .image_pair import ImagePair
 from .initialization import compute_initial_transform
 from .inversion import InvertedPoints, invert_points

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
-import shutil
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import itk
 
@@ -24,6 +20,7 @@ from itk_nephi.fields.threads import torch_threads
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_files import Case
 from itk_nephi.io.pair_table import PairPaths
+from itk_nephi.io.staging import locked, temporary_folder
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.settings import RegistrationSettings
@@ -32,8 +29,6 @@ from itk_nephi.workflows.parallel import run_parallel
 
 RECORD = "batch.json"
 """The file that makes a pair's folder complete: what it was made from, and its warnings."""
-
-_UNFINISHED = ".itk-nephi-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +138,7 @@ def run_batch(
             f"expected {output} to hold nothing of a pair's name but what a batch has made, got "
             + ", ".join(foreign)
         )
-    with _alone(output):
+    with locked(output, "batch"):
         if jobs == 1 and dask is None:
             for pair in pairs:
                 yield run_pair(pair, output, settings)
@@ -168,7 +163,7 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
         digest = _digest(pair, settings)
         earlier = _recorded_digest(folder) == digest
         if not earlier:
-            with _stage(output) as stage:
+            with temporary_folder(output) as stage:
                 with _threads(settings.threads), warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always", UserWarning)
                     _register(pair, stage, settings)
@@ -222,21 +217,10 @@ def _register(pair: PairPaths, stage: Path, settings: BatchSettings) -> None:
     )
 
 
-@contextmanager
-def _stage(output: Path) -> Iterator[Path]:
-    """Make a folder for what is not finished, and remove it if it has not become another."""
-    stage = output / f"{_UNFINISHED}{uuid4().hex}"
-    stage.mkdir()
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
 def _put(stage: Path, folder: Path, digest: str) -> None:
     """Rename a complete folder, in place of one that was made otherwise."""
     if _recorded_digest(folder) not in (None, digest):
-        with _stage(folder.parent) as old:
+        with temporary_folder(folder.parent) as old:
             folder.rename(old / folder.name)
     try:
         stage.rename(folder)
@@ -279,26 +263,3 @@ def _threads(count: int) -> Iterator[None]:
             yield
     finally:
         itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(usual)
-
-
-@contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Make a folder, let no other batch write to it, and clear what was not finished."""
-    output.mkdir(parents=True, exist_ok=True)
-    lock = os.open(output, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ValueError(f"expected no other batch that writes to {output}, got one") from None
-    try:
-        _clear(output)
-        yield
-        _clear(output)
-    finally:
-        os.close(lock)
-
-
-def _clear(output: Path) -> None:
-    for left in output.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(left, ignore_errors=True)

@@ -1,35 +1,46 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import itk
 import pytest
 from support.command_line import run
-from typer.testing import Result
+
+from itk_nephi.cli import app
+
+MAIN = [sys.executable, "-c", "from itk_nephi.cli.app import main; main()"]
 
 
-def test_warnings_are_one_plain_line(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    run("info", inputs / "fixed.nrrd")
-    found = warnings.formatwarning(UserWarning("mind the gap"), UserWarning, "cli.py", 3)
-    assert found == "itk-nephi: warning: mind the gap\n"
-
-
-def test_libraries_of_itk_print_nothing_about_a_truncated_image(
-    inputs: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def truncated(inputs: Path, tmp_path: Path) -> Path:
     path = tmp_path / "moving.mha"
     itk.imwrite(itk.imread(str(inputs / "moving.nrrd")), str(path))
     path.write_bytes(path.read_bytes()[:-100])
-    code = "from itk_nephi.cli.app import main; main()"
-    command = [sys.executable, "-c", code, "register", inputs / "fixed.nrrd", path, "-o", tmp_path]
+    return path
+
+
+def test_libraries_of_itk_print_nothing_about_a_truncated_image(
+    inputs: Path, truncated: Path, tmp_path: Path
+) -> None:
+    command = [*MAIN, "register", inputs / "fixed.nrrd", truncated, "-o", tmp_path]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
-    assert f"expected MOVING to be an image that ITK can read, got {path}" in result.stderr
+    assert f"expected MOVING to be an image that ITK can read, got {truncated}" in result.stderr
+
+
+def test_with_debug_libraries_print_and_the_traceback_is_shown(truncated: Path) -> None:
+    result = subprocess.run(
+        [*MAIN, "--debug", "info", truncated], check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("itk-nephi: error: expected FILE")
 
 
 def test_a_traceback_is_shown_on_demand(tmp_path: Path) -> None:
@@ -39,35 +50,77 @@ def test_a_traceback_is_shown_on_demand(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("itk-nephi: error: expected FIXED to be")
 
 
-def test_applying_a_transform_needs_no_torch(
-    registered: tuple[Path, Result], inputs: Path, tmp_path: Path
+def test_without_stderr_results_and_status_are_the_same(inputs: Path, truncated: Path) -> None:
+    """Descriptor 2 is then free: libraries must not print into the next file that is opened."""
+    for path, status in ((inputs / "fixed.nrrd", 0), (truncated, 2)):
+        usual, closed = (
+            subprocess.run(
+                ["bash", "-c", f'exec "$@" {redirected}', "bash", *MAIN, "info", path],
+                check=False,
+                stdout=subprocess.PIPE,
+            )
+            for redirected in ("2> /dev/null", "2>&-")
+        )
+        assert usual.returncode == closed.returncode == status
+        assert usual.stdout == closed.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (ValueError("expected tea,\n got coffee"), 2, "itk-nephi: error: expected tea, got coffee"),
+        (MemoryError(), 2, "itk-nephi: error: MemoryError"),
+        (KeyboardInterrupt(), 130, "itk-nephi: interrupted, nothing written"),
+    ],
+)
+def test_what_input_can_cause_is_one_sentence_and_a_status(
+    inputs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: int,
+    told: str,
 ) -> None:
-    (tmp_path / "in.csv").write_text("x,y\n1,2\n")
-    transform = registered[0] / "fixed_to_moving.h5"
-    moving = inputs / "moving.nrrd"
-    commands = [
-        ["info", transform],
-        ["transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv"],
-        ["transform-image", moving, transform, "--reference", moving, "-o", tmp_path / "o.mha"],
-        ["convert", transform, "--reference", moving, "-o", tmp_path / "field.mha"],
-        ["invert", transform, "-o", tmp_path / "inverse.h5"],
-        ["jacobian", transform, "--reference", moving, "-o", tmp_path / "jacobian.mha"],
-    ]
-    code = f"""
-import sys
-from importlib.machinery import PathFinder
+    def failing(_: Path) -> str:
+        raise error
 
-class Without(PathFinder):
-    def find_spec(name, *arguments):
-        return None if name in ("torch", "matplotlib") else PathFinder.find_spec(name, *arguments)
+    monkeypatch.setattr("itk_nephi.cli.info.describe", failing)
+    result = run("info", inputs / "fixed.nrrd")
+    assert (result.exit_code, result.stderr) == (status, f"{told}\n")
 
-    def find_distributions(context):
-        return [] if context.name == "torch" else PathFinder.find_distributions(context)
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-from itk_nephi.cli.app import app
-for command in {[[str(part) for part in command] for command in commands]!r}:
-    assert app(command, standalone_mode=False) in (None, 0)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert (tmp_path / "o.mha").exists()
+def test_a_defect_is_no_sentence(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Path) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("itk_nephi.cli.info.describe", broken)
+    assert isinstance(run("info", inputs / "fixed.nrrd").exception, ZeroDivisionError)
+
+
+def test_warnings_are_one_plain_line(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warned(_: Path) -> str:
+        warnings.simplefilter("always")
+        warnings.warn("mind the gap", stacklevel=1)
+        return "described"
+
+    usual = warnings.showwarning
+    monkeypatch.setattr("itk_nephi.cli.info.describe", warned)
+    result = run("info", inputs / "fixed.nrrd")
+    assert result.stderr == "itk-nephi: warning: mind the gap\n"
+    assert result.stdout == "described\n"
+    assert warnings.showwarning is usual
+
+
+def test_waiting_threads_of_torch_leave_the_cores_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(
+        app, "app", lambda **_: seen.update(policy=os.environ.get("OMP_WAIT_POLICY"))
+    )
+    for given, expected in ((None, "passive"), ("active", "active")):
+        if given is None:
+            monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        else:
+            monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        app.main()
+        assert seen["policy"] == expected

@@ -9,10 +9,12 @@ from typing import Any
 
 import itk
 import pytest
-from support.command_line import assert_fails, run
+from support.command_line import assert_fails, parameters, run
 from typer.testing import Result
 
-from itk_nephi.cli.options import Preset, registration_settings
+from itk_nephi.cli.options import EVERYDAY, WITHOUT_OPTION, Preset, registration_settings
+from itk_nephi.fields.settings import flat_settings
+from itk_nephi.io.settings import settings_from_content
 from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.result import Progress
@@ -35,8 +37,8 @@ def register(inputs: Path, output: Path, *options: Any) -> Result:
     return run("register", *images, "-o", output, *QUICK, *options)
 
 
-def changed_settings(preset: Preset, **changes: Any) -> RegistrationSettings:
-    return registration_settings(preset, smoothing_sigmas=None, elastix_parameters=None, **changes)
+def changed_settings(preset: Preset | None, **changes: Any) -> RegistrationSettings:
+    return registration_settings(preset, None, None, changes)
 
 
 def test_single_options_change_a_preset() -> None:
@@ -46,11 +48,76 @@ def test_single_options_change_a_preset() -> None:
         (Preset.accurate, RegistrationSettings.preset("accurate")),
     ):
         assert RegistrationSettings.preset(preset) == expected
-        assert changed_settings(preset, steps=None) == expected
-        changed = changed_settings(preset, steps=7, points=None, gradicon_weight=0.25)
+        assert changed_settings(preset) == expected
+        changed = changed_settings(preset, steps=7, gradicon_weight=0.25)
         assert (changed.steps, changed.points) == (7, expected.points)
         assert changed.gradicon_weight == 0.25
     assert changed_settings(Preset.fast, points=100).regularizer_points == 100
+    assert changed_settings(None) == RegistrationSettings()
+
+
+def test_every_setting_that_is_no_function_has_an_option_with_help_and_default() -> None:
+    options = parameters("register")
+    for name, entry in flat_settings(RegistrationSettings).items():
+        if name not in WITHOUT_OPTION:
+            assert options[name].opts == [f"--{name.replace('_', '-')}"]
+            assert options[name].help.startswith(entry.help)
+            assert (options[name].rich_help_panel is None) == (name in EVERYDAY)
+    assert options["smoothing_sigmas"].help.endswith("coarse to fine. Default 2,1 voxels.")
+    assert options["memory_limit"].help.endswith("In MiB.")
+    assert [name for name in options if name in EVERYDAY] == list(EVERYDAY)
+
+
+def test_an_option_changes_the_setting_of_its_name(inputs: Path, tmp_path: Path) -> None:
+    values = {
+        "bending_weight": 0.5,
+        "width": 8,
+        "local_windows": (3.0,),
+        "smoothing_sigmas": (1.0, 0.0),
+        "early_stop": True,
+        "similarity": "local_ncc",
+        "network_learning_rate": 1e-4,
+    }
+    arguments: list[Any] = []
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            arguments.append(option)
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            arguments += [option, text]
+    assert register(inputs, tmp_path, *arguments).exit_code == 0
+    written = json.loads((tmp_path / "metrics.json").read_text())["settings"]
+    found = settings_from_content(RegistrationSettings, written, "metrics.json")
+    assert found == RegistrationSettings().changed(**values, steps=3, points=100)
+
+
+def test_settings_come_from_a_file_and_single_options_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("steps = 7\nsmoothing_sigmas = [3, 1.5]\n[field]\nwidth = 16\n")
+    expected = RegistrationSettings().changed(steps=7, smoothing_sigmas=(3.0, 1.5), width=16)
+    assert registration_settings(None, path, None, {}) == expected
+    changed = registration_settings(None, path, None, {"depth": 1})
+    assert changed == expected.changed(depth=1)
+    with pytest.raises(ValueError, match=r"one of --preset, .*, got --preset and --settings"):
+        registration_settings(Preset.default, path, None, {})
+    path.write_text("step = 7")
+    with pytest.raises(ValueError, match="unknown key step; is it steps"):
+        registration_settings(None, path, None, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--local-windows", "2,x"], "expected --local-windows to be numbers separated by commas"),
+        (["--width", 0], "expected width of at least 1, got 0"),
+        (["--similarity", "ssd"], "expected similarity to be one of local_ncc, ncc,"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(
+    inputs: Path, tmp_path: Path, options: list[Any], message: str
+) -> None:
+    assert_fails(register(inputs, tmp_path / "output", *options), message)
 
 
 def test_the_help_tells_what_the_presets_are() -> None:

@@ -191,11 +191,11 @@ def test_the_help_tells_the_defaults() -> None:
     settings = RegistrationSettings()
     text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
     smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
-    assert f"each level (default {settings.steps})" in text
-    assert f"each step (default {settings.points})" in text
-    assert f"invertible (default {settings.gradicon_weight:g})" in text
-    assert f"coarse to fine (default {smoothing})" in text
-    assert f"{settings.similarity} (default)" in text
+    assert f"each level. Default {settings.steps}." in text
+    assert f"see points_per_voxel. Default {settings.points}." in text
+    assert f"invertible. Default {settings.gradicon_weight:g}." in text
+    assert f"coarse to fine. Default {smoothing} voxels." in text
+    assert f"Default {settings.similarity}." in text
     assert all(name in text for name in SIMILARITIES)
 
 

@@ -539,7 +539,7 @@ def test_a_spatial_object_of_another_dimension_is_refused(method: Any, dimension
 
 def test_an_empty_spatial_object_is_an_empty_mask(method: Any, dimension: int) -> None:
     method.SetMovingMask(itk.EllipseSpatialObject[dimension].New())
-    with pytest.raises(ValueError, match="expected moving_mask to have voxels that are not zero"):
+    with pytest.raises(ValueError, match="expected moving_mask to have non-zero voxels"):
         method.Update()
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import typer.main
 from typer.testing import CliRunner, Result
 
 from itk_nephi.cli.app import app
@@ -38,6 +39,12 @@ def register(inputs: Path, output: Path, *options: Any) -> Result:
     return run(
         "register", inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", output, *quick, *options
     )
+
+
+def parameters(command: str) -> dict[str, Any]:
+    """Return the arguments and options of a command by name, in the order of its help."""
+    group: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in group.commands[command].params}
 
 
 def assert_fails(result: Result, *fragments: str) -> None:

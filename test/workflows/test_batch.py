@@ -21,6 +21,7 @@ from distributed import LocalCluster
 from support.command_line import assert_fails, run
 
 from itk_nephi.io.pair_table import read_pair_table
+from itk_nephi.io.staging import LOCK
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.instance_optimization import RegistrationSettings
@@ -174,7 +175,7 @@ def test_a_batch_killed_twice_goes_on_where_it_was(
 ) -> None:
     output = tmp_path / "output"
     for done in (1, 2):
-        start = [sys.executable, "-c", "from itk_nephi.cli import main; main()"]
+        start = [sys.executable, "-c", "from itk_nephi.cli.app import main; main()"]
         process = subprocess.Popen(
             [*start, "batch", table, "-o", output, *QUICK], stderr=subprocess.DEVNULL
         )
@@ -294,7 +295,8 @@ def test_an_interruption_keeps_whole_pairs_only(
     result = run("batch", table, "-o", tmp_path, *QUICK)
     assert result.exit_code == 130
     assert "the same command goes on from here" in result.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"anna", "summary.csv", "summary.html"}
+    names = {"anna", "summary.csv", "summary.html", LOCK}
+    assert {path.name for path in tmp_path.iterdir()} == names
     assert len(summary(tmp_path)) == 1
 
 

@@ -1,0 +1,64 @@
+"""What a command shows on stderr beside its own lines: logs, warnings, and prints of libraries."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def shown_messages(*, debug: bool) -> Iterator[None]:
+    """Show log lines and warnings, each as one plain line, while a command runs.
+
+    Parameters
+    ----------
+    debug : bool
+        Whether to show all log lines of this package, not only what needs attention.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("itk-nephi: %(message)s"))
+    everyone, package = logging.getLogger(), logging.getLogger("itk_nephi")
+    usual = package.level
+    everyone.addHandler(handler)
+    package.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: package.warning("warning: %s", message)
+            yield
+    finally:
+        package.setLevel(usual)
+        everyone.removeHandler(handler)
+
+
+@contextmanager
+def libraries_apart() -> Iterator[None]:
+    """Show what C and C++ libraries print to stderr after what a command says there.
+
+    Libraries below ITK report a damaged file to descriptor 2, in words of their own, beside the
+    exception that says the same. Of a command that failed they are left out. This is for a process
+    of our own: descriptors belong to all threads.
+    """
+    if sys.stderr is None:  # closed: the next file that is opened would be descriptor 2
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    terminal, usual, failed = os.dup(2), sys.stderr, False
+    with tempfile.TemporaryFile() as printed, os.fdopen(terminal, "w", 1) as sys.stderr:
+        os.dup2(printed.fileno(), 2)
+        try:
+            yield
+        except SystemExit as ending:
+            failed = ending.code not in (0, None)
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            printed.seek(0)
+            lines = printed.read().decode(errors="replace").splitlines()
+            for line in [] if failed else lines:
+                typer.echo(f"itk-nephi: {line}", err=True)
+            sys.stderr = usual

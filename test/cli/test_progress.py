@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from itk_nephi.cli import progress
+from itk_nephi.registration.result import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that tests move."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def step(done: int, *, left: int) -> Progress:
+    return Progress(
+        level=2, levels=3, done=done, total=30, losses={"dissimilarity": 0.1234}, left=left
+    )
+
+
+def outcome(name: str, **options: Any) -> Any:
+    shown = {"reason": "", "earlier": False, "seconds": 0.0, **options}
+    return SimpleNamespace(pair=SimpleNamespace(name=name), **shown)
+
+
+def test_where_there_is_no_terminal_each_level_is_one_line(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress.shown_progress() as show:
+        show(step(19, left=1))
+        clock.now += 8
+        show(step(20, left=0))
+    told = capsys.readouterr()
+    assert told.err == "level 2 of 3: step 20 of 30, dissimilarity 0.123, 8 s\n"
+    assert told.out == ""
+
+
+def test_on_a_terminal_a_bar_comes_and_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress.shown_progress() as show:
+        show(step(20, left=0))
+    told = capsys.readouterr().err
+    assert "level 2 of 3, dissimilarity 0.123" in told
+    assert "step 20 of 30" not in told
+    assert told.endswith("\x1b[2K")  # the line is erased
+
+
+def test_pairs_are_counted_and_the_time_left_is_that_of_those_computed(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell = progress.pair_progress(5)
+    tell(outcome("anna", earlier=True))
+    clock.now += 30
+    tell(outcome("ben", seconds=29.6))
+    clock.now += 10
+    tell(outcome("cleo", seconds=10.2, reason="expected contrast"))
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 5: anna was done before",
+        "2 of 5: ben done, 30 s; about 0:01:30 left",
+        "3 of 5: cleo failed: expected contrast, 10 s; about 0:00:40 left",
+    ]
+
+
+@dataclass
+class Scores:
+    landmark_error_mm: float | None
+    dice: float | None
+
+
+def test_a_training_tells_of_its_validations_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown_training() as show:
+        for done, scores in ((1, None), (2, Scores(1.23456, None))):
+            show(
+                SimpleNamespace(losses={"dissimilarity": 0.5}, total=9, done=done, scores=scores)  # type: ignore[arg-type]
+            )
+    told = capsys.readouterr().err
+    assert told == "step 2 of 9: dissimilarity 0.5000; validation: landmark error mm 1.235\n"

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from itk_nephi.io.tables import Table, read_csv
+
+
+def table(path: Path, text: str, encoding: str = "utf-8") -> Table:
+    path.write_text(text, encoding=encoding)
+    return Table.read(path, "CSV")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_tables_of_all_spreadsheets_are_the_same(
+    tmp_path: Path, separator: str, encoding: str, newline: str
+) -> None:
+    lines = [["name ", " x", "y"], ['"tip; 1, left"', "1.5", "-2"], ["", "", ""], ["é", "3", "4e1"]]
+    text = newline.join(separator.join(line) for line in lines[:2]) + newline * 2
+    found = table(tmp_path / "a.csv", text + separator.join(lines[3]), encoding)
+    assert found.header == ["name", "x", "y"]
+    assert [row[0] for row in found.rows] == ["tip; 1, left", "é"]
+    np.testing.assert_array_equal(found.points(["y", "x"]), [[-2, 1.5], [40, 3]])
+
+
+def test_numbers_come_back_to_the_last_bit_and_other_columns_as_they_were(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(20, 2)) * 10.0 ** np.arange(-10, 10)[:, None]
+    rows = "".join(f'0,"a, {n}",0,007\n' for n in range(20))
+    source = table(tmp_path / "a.csv", "y,name,x,number\n" + rows)
+    source.write(tmp_path / "b.csv", ["x", "y"], points)
+    found = Table.read(tmp_path / "b.csv", "CSV")
+    np.testing.assert_array_equal(found.points(["x", "y"]), points)
+    assert found.header == source.header
+    kept = [[row[1], row[3]] for row in found.rows]
+    assert kept == [[f"a, {n}", "007"] for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "to be a CSV file with a header, got .*, empty"),
+        ("x,y\n1,2\n3\n", "expected 2 columns in every row of CSV, got 1 in row 2"),
+        ("x,z\n1,2\n", "rows with the columns x, y, got .* with 1 rows and the columns x, z"),
+        ("x,y\n", "with 0 rows"),
+        ("x,y\n1,2\n3,four\n", "finite numbers in CSV, got 'four' in row 2, column y"),
+        ("x,y\ninf,2\n", "got 'inf' in row 1, column x"),
+        ("x,y\n,2\n", "got '' in row 1, column x"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_row_and_column(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path / "a.csv", text).points(["x", "y"])
+
+
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x,y\n\xff\xfe,2\n")
+    with pytest.raises(ValueError, match=r"expected CSV to be a CSV file, got .* can't decode"):
+        read_csv(tmp_path / "a.csv", "CSV")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+
+from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.transforms import compose, flatten, transform_points
+
+
+@pytest.mark.parametrize("suffix", [s for s in TRANSFORM_SUFFIXES if s not in (".hdf", ".xfm")])
+def test_an_affine_transform_survives_the_way_to_a_file_and_back(
+    affine: Any, domain: ImageDomain, tmp_path: Path, suffix: str
+) -> None:
+    points = domain.grid_points().reshape(-1, domain.dimension)
+    write_transform(affine, tmp_path / f"a{suffix}")
+    found = read_transform(tmp_path / f"a{suffix}", "TRANSFORM", domain.dimension)
+    assert found.GetNameOfClass() == "AffineTransform"
+    np.testing.assert_allclose(transform_points(found, points), transform_points(affine, points))
+
+
+def test_a_composite_is_one_transform(diffeomorphism: Any, tmp_path: Path) -> None:
+    write_transform(diffeomorphism, tmp_path / "a.h5")
+    parts = [part.GetNameOfClass() for part in flatten(read_transform(tmp_path / "a.h5", "T"))]
+    assert parts == [part.GetNameOfClass() for part in flatten(diffeomorphism)]
+    assert len(parts) == 2
+
+
+def test_several_transforms_in_a_file_are_refused(affine: Any, tmp_path: Path) -> None:
+    itk.transformwrite([affine, affine], str(tmp_path / "a.tfm"))
+    with pytest.raises(ValueError, match=r"hold one transform .*, got .*a\.tfm with 2$"):
+        read_transform(tmp_path / "a.tfm", "TRANSFORM")
+
+
+def test_a_transform_of_another_dimension_is_refused(
+    affine: Any, dimension: int, tmp_path: Path
+) -> None:
+    write_transform(affine, tmp_path / "a.tfm")
+    other = 5 - dimension
+    expected = rf"expected --start in {other} dimensions like the images, got .* in {dimension}$"
+    with pytest.raises(ValueError, match=expected):
+        read_transform(tmp_path / "a.tfm", "--start", other)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "tfm", "mat"])
+def test_what_is_no_transform_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    with pytest.raises(ValueError, match="which does not exist"):
+        read_transform(path, "TRANSFORM")
+    path.write_text("once upon a time")
+    with pytest.raises(ValueError, match=r"TRANSFORM to (be a transform .*|hold one .* with 0)"):
+        read_transform(path, "TRANSFORM")
+
+
+def test_large_transforms_are_compressed(tmp_path: Path) -> None:
+    spline = itk.BSplineTransform[itk.D, 2, 3].New()
+    spline.SetTransformDomainMeshSize([60, 60])
+    count = spline.GetNumberOfParameters()
+    write_transform(compose([spline]), tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").stat().st_size < 8 * count / 2
+
+
+def test_a_format_that_itk_has_not_is_named(affine: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected to write a transform to .*a\.xyz: "):
+        write_transform(affine, tmp_path / "a.xyz")
