@@ -87,7 +87,7 @@ def test_pairs_share_the_fixed_image_and_have_a_sampler_each(chest: Phantom) -> 
     assert len(problem.objectives(1.0)) == 2
     empty = itk.image_from_array(np.zeros((36, 48), np.uint8))
     empty.CopyInformation(chest.moving)
-    with pytest.raises(ValueError, match=r"expected masks\[1\] to have voxels that are not zero"):
+    with pytest.raises(ValueError, match=r"expected masks\[1\] to have .* got an empty mask"):
         RegistrationProblem.prepare(
             [pairs[0], replace(pairs[1], moving_mask=empty)], HASTY, CPU, names=names
         )
