@@ -15,8 +15,8 @@ io                 files, read with clear messages
 spatial            where things lie: grids, points, transforms and their inverses
 =================  ============================================================================
 
-Each package imports only from those below it. Public is what ``__all__`` of this package and of
-these says. torch is imported with the first name that needs it, so that transforms can be read,
+Each package imports only from those below it. Public are the names in ``__all__`` of this package
+and of these. torch is imported with the first name that needs it, so that transforms can be read,
 applied and judged where it is not installed.
 """
 

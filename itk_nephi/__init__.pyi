@@ -23,8 +23,8 @@ from .models.encoder import EncoderSettings
 from .models.nephi import ModelSettings, NePhi
 from .models.serialization import load_model, save_model
 from .registration.pairwise import register
-from .registration.result import Progress, Registration
-from .registration.series import Series, register_series
+from .registration.result import Progress, Registration, Series
+from .registration.series import register_series
 from .registration.settings import RegistrationSettings
 from .spatial.image_pair import ImagePair
 from .training.settings import TrainingSettings

@@ -344,7 +344,7 @@ def test_torch_serves_the_threads_of_a_filter(
     [
         ("gpu", "cpu", "Expected the backend cpu or torch, got gpu"),
         ("cpu", "cuda", "Expected the device cpu for the backend cpu, got cuda"),
-        ("torch", "cuda:77", "expected device to be cpu, or cuda where torch finds a GPU"),
+        ("torch", "cuda:77", "expected device to be cpu, or cuda where"),
         ("torch", "meta", "expected cpu, cuda or cuda:N as device of the torch backend, got meta"),
     ],
 )

@@ -27,7 +27,7 @@ def _require_torch(device):
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise RuntimeError(
-            f"expected device to be cpu, or cuda where torch finds a GPU, got {device!r}: {reason}"
+            f"expected device to be cpu, or cuda where there is a GPU, got {device!r}: {reason}"
         ) from None
 
 

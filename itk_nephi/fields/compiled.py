@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import itk
 import torch
 from torch import Tensor
-
-from itk_nephi.fields.threads import torch_threads
-
-_threads: int | None = None
-"""How many threads the compiled code takes; as many as torch if None."""
 
 
 @cache
@@ -27,25 +21,6 @@ def compiled_module() -> ctypes.CDLL | None:
         return None
     module = ctypes.CDLL(sys.modules["itk._NePhiPython"].__file__)
     return module if hasattr(module, "itkNePhiFieldForward3") else None
-
-
-@contextmanager
-def threads_for_fields(device: torch.device) -> Iterator[None]:
-    """Leave the threads to the compiled code while a field is optimized on a CPU.
-
-    Torch's operators are small beside it: to wake a second thread takes them longer than their
-    work, and its threads would be in the way of those of the compiled code.
-    """
-    global _threads
-    if device.type != "cpu" or compiled_module() is None:
-        yield
-        return
-    _threads = torch.get_num_threads()
-    try:
-        with torch_threads(1):
-            yield
-    finally:
-        _threads = None
 
 
 def can_fuse(*tensors: Tensor) -> bool:
@@ -65,6 +40,7 @@ def evaluate_field(
     weights: Sequence[Tensor],
     *,
     derivatives: bool,
+    threads: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Evaluate a field, as :class:`itk_nephi.fields.neural_field.DeformationField` does.
 
@@ -85,6 +61,8 @@ def evaluate_field(
         A weight and a bias for each layer: synthesis, output, modulation.
     derivatives : bool
         Whether the Jacobian is wanted.
+    threads : int, optional
+        How many compute, forward and backward; as many as torch has when left out.
 
     Returns
     -------
@@ -100,19 +78,28 @@ def evaluate_field(
     """
     _require_shapes(coords, bounds, frequencies, codes, weights)
     result: tuple[Tensor, Tensor | None] = _Moved.apply(  # type: ignore[no-untyped-call]
-        derivatives, coords, bounds, frequencies, *codes, *weights
+        threads or torch.get_num_threads(),
+        derivatives,
+        coords,
+        bounds,
+        frequencies,
+        *codes,
+        *weights,
     )
     return result
 
 
 class _Moved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, derivatives: bool, *tensors: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        ctx: Any, threads: int, derivatives: bool, *tensors: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         tensors = tuple(tensor.contiguous() for tensor in tensors)
         coords = tensors[0]
         moved = torch.empty_like(coords)
         jacobian = coords.new_empty(*coords.shape, coords.shape[1]) if derivatives else None
-        _call("Forward", tensors, moved, jacobian)
+        _call("Forward", threads, tensors, moved, jacobian)
+        ctx.threads = threads
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
         return moved, jacobian
@@ -125,17 +112,17 @@ class _Moved(torch.autograd.Function):
                 "create_graph=True, which double precision allows"
             )
         tensors = ctx.saved_tensors
-        grad_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[1] else None
+        grad_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[2] else None
         grad_parameters = [torch.empty_like(tensor) for tensor in tensors[3:]]
         cotangents = [
             None if cotangent is None else cotangent.contiguous()
             for cotangent in (grad_moved, grad_jacobian)
         ]
-        _call("Backward", tensors, *cotangents, grad_parameters, grad_coords)
-        return None, grad_coords, None, None, *grad_parameters
+        _call("Backward", ctx.threads, tensors, *cotangents, grad_parameters, grad_coords)
+        return None, None, grad_coords, None, None, *grad_parameters
 
 
-def _call(way: str, tensors: tuple[Tensor, ...], *others: Any) -> None:
+def _call(way: str, threads: int, tensors: tuple[Tensor, ...], *others: Any) -> None:
     coords, bounds, frequencies, global_code, local_code, *weights = tensors
     sizes = [len(weights[0]), len(weights) // 4 - 1, frequencies.shape[1], len(global_code)]
     sizes += local_code.shape[::-1]
@@ -145,7 +132,7 @@ def _call(way: str, tensors: tuple[Tensor, ...], *others: Any) -> None:
         _memory(bounds),
         _memory(frequencies),
         _memory(tensors[3:]),
-        ctypes.c_int64(_threads or torch.get_num_threads()),
+        ctypes.c_int64(threads),
         ctypes.c_int64(len(coords)),
         _memory(coords),
         *(_memory(other) for other in others),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from itk_nephi.fields.compiled import compiled_module
 from itk_nephi.fields.latent_code import InterpolatedCode, LatentCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.fields.threads import torch_threads
 from itk_nephi.spatial.domain import Array, ImageDomain
 
 FILE_FORMAT_VERSION = 1
@@ -85,6 +88,28 @@ def weights_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
 def codes_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
     """Return the parameters of the codes of deformations, each once where they share it."""
     return list(dict.fromkeys(p for each in deformations for p in each.code.parameters()))
+
+
+@contextmanager
+def threads_for_fields(deformations: Sequence[Deformation], device: torch.device) -> Iterator[None]:
+    """Leave torch's threads to compiled fields while these are optimized, on a CPU.
+
+    Torch's operators are small beside them: to wake a second thread takes them longer than their
+    work, and its threads would be in the way of those of the compiled code.
+    """
+    if device.type != "cpu" or compiled_module() is None:
+        yield
+        return
+    fields = [field for each in deformations for field in (each.field, each.inverse_field)]
+    count = torch.get_num_threads()
+    try:
+        for field in fields:
+            field.threads = count
+        with torch_threads(1):
+            yield
+    finally:
+        for field in fields:
+            field.threads = None
 
 
 def transform_from_deformation(deformation: Deformation) -> Any:

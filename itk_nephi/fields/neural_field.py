@@ -40,6 +40,11 @@ class DeformationField(nn.Module):
     generator : torch.Generator
         Draws the embedding's frequencies and the initial weights.
 
+    Attributes
+    ----------
+    threads : int or None
+        How many threads compute where the field is compiled; as many as torch has if None.
+
     References
     ----------
     Tian et al., NePhi, arXiv:2309.07322; the layers are those of its released code.
@@ -47,6 +52,7 @@ class DeformationField(nn.Module):
 
     embedding: Tensor
     bounds: Tensor
+    threads: int | None = None
     # lists of nn.Linear, which the type of nn.ModuleList cannot express
     synthesis: Any
     modulation: Any
@@ -121,7 +127,13 @@ class DeformationField(nn.Module):
         codes = code.global_code, code.local_code
         weights: list[Tensor] = list(self.parameters())
         return evaluate_field(
-            coords, self.bounds, self.embedding, codes, weights, derivatives=derivatives
+            coords,
+            self.bounds,
+            self.embedding,
+            codes,
+            weights,
+            derivatives=derivatives,
+            threads=self.threads,
         )
 
     def _displacement(self, coords: Tensor, code: Code, *, derivatives: bool) -> Jet:

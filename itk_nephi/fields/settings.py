@@ -1,4 +1,4 @@
-"""Settings said once, with default, help, unit and range; and the sizes of a deformation field."""
+"""Settings declared once, with default, help, unit and range; and the sizes of a field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEY = "itk_nephi"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a field of a settings dataclass says of itself.
+    """The declaration of one setting, a field of a settings dataclass.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def settings_of(kind: Any) -> Mapping[str, Setting]:
 
 @cache
 def flat_settings(kind: Any) -> Mapping[str, Setting]:
-    """Return the settings of a dataclass by name, those of nested ones in their place."""
+    """Return the settings of a dataclass by name, those of nested dataclasses among them."""
     flat: dict[str, Setting] = {}
     for name, entry in settings_of(kind).items():
         flat |= entry.nested or {name: entry}

@@ -187,7 +187,7 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
                 f"row {pair.row}: expected name to be fit for a folder, without / \\ : and not "
                 f"starting with a dot or summary., got {pair.name!r}"
             )
-        # Some file systems do not tell apart upper and lower case.
+        # Some file systems do not distinguish upper and lower case.
         other = first.setdefault(pair.name.casefold(), pair)
         if other is not pair:
             problems.append(

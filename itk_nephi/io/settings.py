@@ -65,8 +65,8 @@ def settings_from_content(
 
 
 def _fault(kind: Any, fault: Any, argument: str) -> str:
-    """Return what pydantic found in our words."""
-    keys, holder = _place(kind, fault["loc"][1:])
+    """Return a fault that pydantic reports, in our words."""
+    keys, holder = _keys(kind, fault["loc"][1:])
     where = ".".join(keys)
     match fault["type"]:
         case "unexpected_keyword_argument":
@@ -84,8 +84,8 @@ def _fault(kind: Any, fault: Any, argument: str) -> str:
     return f"{where or argument}: {words}, got {found}"
 
 
-def _place(kind: Any, location: Sequence[int | str]) -> tuple[list[str], Any]:
-    """Return the keys that lead to a place, and the dataclass that holds the last of them."""
+def _keys(kind: Any, location: Sequence[int | str]) -> tuple[list[str], Any]:
+    """Return the keys of a location, and the dataclass that holds the last of them."""
     keys: list[str] = []
     holder, kinds = kind, [kind]
     for part in location:

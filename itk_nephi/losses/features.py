@@ -1,4 +1,4 @@
-"""What of an image is compared: its intensities smoothed, standardized, or like one another.
+"""Features of an image for the dissimilarity: smoothed or standardized intensities, MIND-SSC.
 
 Each function maps an image to channels on its own grid, once for each level.
 """
@@ -21,7 +21,7 @@ from itk_nephi.spatial.domain import ImageDomain
 QUANTILES = (0.005, 0.995)
 """The shares of the voxels at or below the intensities that become 0 and 1."""
 
-ChannelMap = Callable[[Tensor, Tensor | None, ImageDomain, float], Tensor]
+FeatureMap = Callable[[Tensor, Tensor | None, ImageDomain, float], Tensor]
 """From an image, its mask, their grid and the smoothing to channels, as :func:`channels`."""
 
 
@@ -42,7 +42,7 @@ def channels(
     image : Tensor, shape (1, 1, k, j, i)
         Intensities.
     mask : Tensor, shape (1, 1, k, j, i), optional
-        How much intensities count for the statistics, in [0, 1]; 1 everywhere when left out.
+        Weights of the voxels in the statistics, in [0, 1]; 1 everywhere when left out.
     domain : ImageDomain
         The image's grid.
     smoothing : float
@@ -76,7 +76,7 @@ def smoothed(image: Tensor, _mask: Tensor | None, domain: ImageDomain, smoothing
 def standardized(
     image: Tensor, mask: Tensor | None, domain: ImageDomain, smoothing: float
 ) -> Tensor:
-    """Give an image no mean and unit deviation inside its mask, and smooth it.
+    """Standardize an image to zero mean and unit variance inside its mask, and smooth it.
 
     Arguments as for :func:`channels`.
     """
@@ -106,7 +106,7 @@ def self_similarity(
     smoothing: float,
     voxel: float | None = None,
 ) -> Tensor:
-    r"""Describe each voxel by how alike the patches around it are: MIND-SSC.
+    r"""MIND-SSC: describe each voxel by the self-similarity of the patches around it.
 
     .. math:: \exp(-(D_{ab} - \min D) / \overline{D})
 
@@ -171,14 +171,14 @@ def edges(image: Tensor, mask: Tensor | None, domain: ImageDomain, smoothing: fl
 
 
 def _total(values: Tensor) -> Tensor:
-    """Return the sum, by one thread: the last bits of what several add up tell their number."""
+    """Return the sum, by one thread, since rounding errors depend on the number of threads."""
     with torch_threads(1):
         return values.sum()
 
 
 def _shifted(image: Tensor, domain: ImageDomain, step: np.ndarray) -> Tensor:
-    """Return at each voxel the image's value a physical step, mm, further."""
+    """Return an image shifted by a physical step, mm, clamped at the border."""
     unit = np.array(domain.direction).T @ step / domain.half_extent
     matrix = image.new_tensor(np.column_stack([np.eye(domain.dimension), unit]))
-    place = F.affine_grid(matrix[None], list(image.shape), align_corners=True)
-    return F.grid_sample(image, place, padding_mode="border", align_corners=True)
+    position = F.affine_grid(matrix[None], list(image.shape), align_corners=True)
+    return F.grid_sample(image, position, padding_mode="border", align_corners=True)

@@ -1,4 +1,4 @@
-"""What registration and training minimize: dissimilarity, regularizers, landmarks; their sum."""
+"""The objective of registration and training: dissimilarity, regularizers and landmarks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ shape (N, C), and 1 or 0 for each point inside or outside the image, shape (N,).
 
 @dataclass(frozen=True)
 class LandmarkPairs:
-    """Corresponding points that the fields have to bring together.
+    """Guide landmarks: corresponding points that the fields have to bring together.
 
     Parameters
     ----------
     coords : pair of Tensor, shape (N, D)
-        Of the fixed domain: the fixed points, and where the inverse of the initial transform puts
-        the moving points.
+        Of the fixed domain: the fixed points, and the moving points mapped by the inverse of the
+        initial transform.
     weights : Tensor, shape (N,)
-        How much each pair counts.
+        The weight of each pair.
     scale : float
         Up to which distance the penalty is about quadratic, coords; beyond, it is about linear.
     """
@@ -41,11 +41,11 @@ class LandmarkPairs:
     scale: float
 
     def misfit(self, moved: Tensor, goal: Tensor) -> Tensor:
-        r"""Penalize the distance r of moved points from their goal, both coords, shape (N, D).
+        r"""Pseudo-Huber loss of the distance r of moved points from their goal, (N, D), coords.
 
         .. math:: \langle \sqrt{1 + (r / s)^2} - 1 \rangle
 
-        the weighted mean of a pseudo-Huber function of scale s: a wrong pair does little harm.
+        The weighted mean over the pairs, with the scale s; robust to a wrong pair.
         """
         squares = ((moved - goal) / self.scale).square().sum(dim=1)
         return (self.weights * ((1 + squares).sqrt() - 1)).sum() / self.weights.sum()
@@ -69,23 +69,23 @@ def objective_terms(
 ) -> dict[str, Tensor]:
     """Return the terms of the objective and their weighted sum.
 
-    Both directions count the same. The regularizer takes the first of the similarity's points,
-    whose values it shares.
+    Both directions have the same weight. The regularizer takes the first of the points of the
+    dissimilarity, whose values it shares.
 
     Parameters
     ----------
     field, inverse_field : DeformationField
         From fixed to moving coords, and back.
     code : Code
-        The pair's.
+        The pair's latent code.
     images : pair of Sampler
         Of the fixed and of the moving image.
     coords : pair of Tensor, shape (N, D)
         Points in the fixed image, for the field, and in the moving one, for the inverse field.
     dissimilarity : Dissimilarity
-        Compares the images' channels.
+        Of the images' channels.
     point_weights : pair of Tensor, shape (N,), or None
-        How much each of the points counts in the dissimilarity; all the same when left out.
+        The weight of each point in the dissimilarity; all the same when left out.
     guide_landmarks : LandmarkPairs, optional
         Points to bring together.
     regularizer_points : int
@@ -98,22 +98,21 @@ def objective_terms(
     landmark_weight : float
         Of the landmarks.
     chunk : int, optional
-        How many of the points that serve the similarity alone a field moves at a time, once more
+        How many of the points that serve the dissimilarity alone a field moves at a time, once more
         for the gradients: the same values with less memory. All, and once, when left out.
 
     Returns
     -------
     dict of str to Tensor, shape ()
-        Unweighted: ``dissimilarity``; ``gradicon``; ``inverse_consistency``, the mean square by
-        which points come back to another place, voxels^2, averaged over the axes;
-        ``latent_prior``; and where asked for ``landmark``; ``diffusion``; ``bending``, the mean
-        square by which the Jacobian changes from a voxel to the next; ``folding``. And their
-        weighted sum, ``total``.
+        Unweighted: ``dissimilarity``; ``gradicon``; ``inverse_consistency``, the mean square
+        inverse consistency error, voxels^2, averaged over the axes; ``latent_prior``; and where
+        asked for ``landmark``; ``diffusion``; ``bending``, the mean square difference of the
+        Jacobian from a voxel to the next; ``folding``. And their weighted sum, ``total``.
 
     References
     ----------
-    Tian et al., NePhi, arXiv:2309.07322. The inverse consistency of the points themselves is ours:
-    the published objective leaves a shift of the round trip free.
+    Tian et al., NePhi, arXiv:2309.07322. The inverse consistency error of the points is ours: the
+    published objective, GradICON, is blind to a translation.
     """
     dissimilarities, gradient_terms, residual_terms = [], [], []
     more: dict[str, list[Tensor]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The penalties that keep both maps smooth, free of folds and inverse to one another."""
+"""Regularizers: GradICON, diffusion, folding, and the prior of the latent code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from itk_nephi.fields.latent_code import Code
 
 SAFE_DETERMINANT = 0.1
-"""The Jacobian determinant above which nothing is about to fold."""
+"""The Jacobian determinant below which the folding penalty sets in."""
 
 
 def gradicon(outer: Tensor, inner: Tensor) -> Tensor:
-    r"""GradICON: penalize the Jacobian of one map after another for not being the identity.
+    r"""GradICON: penalize the Jacobian of the composed maps minus the identity.
 
     .. math:: \frac{1}{N D^2} \sum_n \lVert J_{outer}(y_n) J_{inner}(x_n) - I \rVert_F^2
 
@@ -26,19 +26,19 @@ def gradicon(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def diffusion_energy(jacobian: Tensor) -> Tensor:
-    """Return the mean square of the displacement's derivatives, dimensionless."""
+    """Diffusion energy: the mean square of the displacement's derivatives, dimensionless."""
     identity = torch.eye(jacobian.shape[-1]).to(jacobian)
     return (jacobian - identity).square().mean()
 
 
 def folding_penalty(jacobian: Tensor) -> Tensor:
-    """Return the mean square by which Jacobian determinants fall below ``SAFE_DETERMINANT``."""
+    """Folding penalty: the mean square of how far determinants are below ``SAFE_DETERMINANT``."""
     determinants: Tensor = torch.linalg.det(jacobian)
     return F.relu(SAFE_DETERMINANT - determinants).square().mean()
 
 
 def latent_prior(code: Code) -> Tensor:
-    """Return the norm of the global code plus the mean norm of the local codes, dimensionless."""
+    """Latent prior: the norm of the global code plus the mean norm of the local ones."""
     epsilon = 1e-8
     return (code.global_code.square().sum() + epsilon).sqrt() + (
         code.local_code.square().sum(dim=-1) + epsilon

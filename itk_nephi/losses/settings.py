@@ -1,4 +1,4 @@
-"""What settings have of the objective: weights, names; without torch, so that options are quick."""
+"""The settings of the objective: its weights, similarity names; needs no torch."""
 
 from __future__ import annotations
 

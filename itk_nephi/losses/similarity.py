@@ -1,7 +1,8 @@
-"""Similarities: which channels of the images are compared, and how.
+"""Similarity metrics: the channels of the images, and their dissimilarity, which is minimized.
 
-A *dissimilarity* maps what both images hold at corresponding points to one number, differentiable
-by the moving values: (fixed_values (N, C), moving_values (N, C), weights (N,)) -> Tensor, shape ().
+A *dissimilarity* maps the channels of both images at corresponding points to one number,
+differentiable by the moving values: (fixed_values (N, C), moving_values (N, C), weights (N,)) ->
+Tensor, shape ().
 Those here are 0 for a perfect match and about 1 for none, so that one weight of GradICON suits all.
 """
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from itk_nephi.losses.features import (
-    ChannelMap,
+    FeatureMap,
     channels,
     rescaled,
     self_similarity,
@@ -32,17 +33,17 @@ Dissimilarity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Similarity:
-    """Which channels of an image are compared, and how.
+    """A similarity metric: the channels of an image, and their dissimilarity.
 
     Parameters
     ----------
-    channels : ChannelMap
+    feature_map : FeatureMap
         Makes the channels of either image.
     dissimilarity : Dissimilarity
-        Compares them at corresponding points.
+        Of the channels at corresponding points; minimized.
     """
 
-    channels: ChannelMap
+    feature_map: FeatureMap
     dissimilarity: Dissimilarity
 
     @classmethod
@@ -54,17 +55,18 @@ class Similarity:
         voxel: float,
         windows: tuple[float, ...] = WINDOWS,
     ) -> Similarity:
-        """Return a similarity by its name, or one that compares intensities as a user says.
+        """Return a similarity metric by its name, or that of a user's dissimilarity.
 
         Parameters
         ----------
         kind : str
-            ``"local_ncc"``: NCC of the intensities and of the locally standardized ones.
+            ``"local_ncc"``: NCC of the intensities and of the locally standardized ones at all
+            points, not that of windows.
             ``"ncc"``: NCC of the intensities. ``"mean_squares"``: their mean square difference.
             ``"mind_ssc"``: mean squares of self-similarity descriptors, for images of different
             modalities. ``"mutual_information"``: of the intensities, likewise.
         dissimilarity : Dissimilarity, optional
-            Minimized in place of what ``kind`` names. Gets the smoothed intensities.
+            Minimized instead of what ``kind`` names. Gets the smoothed intensities.
         voxel : float
             The voxel size that both images share in ``"mind_ssc"``, mm.
         windows : tuple of float
@@ -94,14 +96,14 @@ class Similarity:
 
 
 def weighted(dissimilarity: Dissimilarity, weights: tuple[float, ...]) -> Dissimilarity:
-    """Compare several images of a subject: the weighted mean of their dissimilarities.
+    """Return the weighted mean of the dissimilarities of several images of a subject.
 
     Parameters
     ----------
     dissimilarity : Dissimilarity
-        Compares the channels of one image of each subject.
+        Of the channels of one image of each subject.
     weights : tuple of float
-        How much each image counts. The values hold the channels of one image after the other.
+        One for each image. The values hold the channels of one image after the other.
     """
     if len(weights) == 1:
         return dissimilarity
@@ -115,16 +117,16 @@ def weighted(dissimilarity: Dissimilarity, weights: tuple[float, ...]) -> Dissim
 
 
 def correlation(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
-    r"""Return 1 - NCC of each channel, averaged over the channels.
+    r"""Return 1 - NCC (normalized cross-correlation), averaged over the channels.
 
-    The published similarity: one correlation over all sampled points of the pair.
+    The published dissimilarity: one correlation over all sampled points of the pair.
 
     Parameters
     ----------
     fixed, moving : Tensor, shape (N, C)
         Channels of both images at corresponding points.
     weights : Tensor, shape (N,)
-        How much a point counts; 0 where one of the images has no value.
+        Of the points; 0 where one of the images has no value.
 
     Returns
     -------
@@ -157,24 +159,24 @@ def mean_squares(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
 
 
 def mutual_information(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
-    r"""Return which part of the information is missing, averaged over the channels.
+    r"""Return the mutual information as a dissimilarity, averaged over the channels.
 
     .. math:: \exp(-2 I)
 
-    with the mutual information I, in nats, of a joint histogram with Gaussian windows. For normally
-    distributed values it is 1 - NCC^2.
+    where I is the mutual information, in nats, of a joint histogram with Gaussian windows. For
+    normally distributed values it is 1 - NCC^2.
 
     Parameters
     ----------
     fixed, moving : Tensor, shape (N, C)
         Channels of both images at corresponding points, in [0, 1].
     weights : Tensor, shape (N,)
-        How much a point counts; 0 where one of the images has no value.
+        Of the points; 0 where one of the images has no value.
 
     Returns
     -------
     Tensor, shape ()
-        Dimensionless: 0 where one value tells the other, 1 where they are independent.
+        Dimensionless: 0 where one value determines the other, 1 where they are independent.
 
     References
     ----------
@@ -191,7 +193,7 @@ def mutual_information(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor
 
 
 def _windows(values: Tensor) -> Tensor:
-    """Share out values in [0, 1], shape (N, C), among the bins: (C, N, BINS), sums of 1."""
+    """Return the Parzen windows of values in [0, 1], shape (N, C): (C, N, BINS), sums of 1."""
     bins = torch.arange(BINS).to(values)
     offset = values.T[:, :, None] * (BINS - 1) - bins
     return torch.softmax(-offset.square() / 2, dim=-1)

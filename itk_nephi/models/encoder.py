@@ -1,4 +1,4 @@
-"""Where latent codes come from in a model of many pairs: an encoder, or a table of codes."""
+"""The latent codes of a model of many pairs: from an encoder, or from a table (auto-decoder)."""
 
 from __future__ import annotations
 
@@ -81,16 +81,16 @@ class EncoderSettings:
 
 
 class Encoder(nn.Module):
-    """Predicts the latent code of a pair of images in one pass.
+    """A convolutional encoder: predicts the latent code of an image pair in one pass.
 
-    A trunk of convolutions with stride 2 sees the pair as two channels. Two heads read the codes
-    off it: the local one from the features of its later blocks, resampled to the local code's grid;
+    A trunk of convolutions with stride 2 takes the pair as two channels. Two heads compute the
+    codes: the local one from the features of its later blocks, resampled to the local code's grid;
     the global one from its last features, averaged to a few cells, so that images may have any
     size. The codes themselves are neither normalized nor rectified.
 
-    Channels are normalized in groups. Group norm asks nothing of other pairs, so that a pair gets
-    the same code in any batch, in training and after it. It also keeps how the channels of a group
-    compare, which instance norm would set to the same mean before they are averaged.
+    Channels are normalized in groups. Group norm does not depend on other pairs, so that a pair
+    gets the same code in any batch, in training and after it. It also keeps the channels of a group
+    in proportion, which instance norm would set to the same mean before they are averaged.
 
     The published encoder is another: batch norm, a local head that sees its first block only and
     is normalized and rectified, and a global head that takes all of the last features, for images
@@ -215,7 +215,7 @@ class Encoder(nn.Module):
 
 
 class LatentCodeTable(nn.Module):
-    """Free codes in place of predicted ones, one for each pair of a list: an auto-decoder.
+    """The codes of an auto-decoder: one for each pair of a list, free instead of predicted.
 
     Parameters
     ----------

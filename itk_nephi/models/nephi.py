@@ -33,7 +33,7 @@ from itk_nephi.spatial.domain import ImageDomain
 @documented
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a model is: its sizes, and how images enter it."""
+    """The sizes of a model, and how images enter it."""
 
     field: FieldSettings = setting(
         FieldSettings(), "The sizes of the deformation fields and of the latent code."
@@ -53,7 +53,7 @@ class ModelSettings:
     )
     window: tuple[float, float] | None = setting(
         None,
-        "The intensities that become 0 and 1. When left out, they are found for each image.",
+        "The intensities that become 0 and 1. When left out, the quantiles of each image.",
     )
     quantiles: tuple[float, float] = setting(
         (0.005, 0.995),
@@ -107,13 +107,20 @@ class ModelSettings:
         fixed : itk.Image
             Gives the axes, in canonical order.
         fixed_mask : itk.Image, optional
-            On the same grid; the box is centered on where it is not zero, or else on the image.
+            On the same grid; the box is centered on its non-zero voxels, or else on the image.
 
         Warns
         -----
         UserWarning
             If the box is smaller.
         """
+        box, finding = self.fit_box(fixed, fixed_mask)
+        if finding is not None:
+            warnings.warn(finding, stacklevel=2)
+        return box
+
+    def fit_box(self, fixed: Any, fixed_mask: Any = None) -> tuple[ImageDomain, str | None]:
+        """Return what :meth:`box` does, and in place of a warning its text, if there is one."""
         domain = ImageDomain.of(fixed)
         if domain.dimension != self.dimension:
             raise ValueError(
@@ -129,14 +136,13 @@ class ModelSettings:
         )
         order, _ = domain.canonical_axes()
         needed = ((last - first + 1) * np.array(domain.spacing))[list(order)]
-        if (needed > np.array(self.extent) * (1 + 1e-3)).any():
-            what = "fixed" if fixed_mask is None else "fixed_mask"
-            warnings.warn(
-                f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
-                f"{_edges(needed)} mm: what lies beyond moves as its border does",
-                stacklevel=4,
-            )
-        return box
+        if (needed <= np.array(self.extent) * (1 + 1e-3)).all():
+            return box, None
+        what = "fixed" if fixed_mask is None else "fixed_mask"
+        return box, (
+            f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
+            f"{_edges(needed)} mm: what lies beyond moves as its border does"
+        )
 
     def _domain(self, center: Any, direction: Any) -> ImageDomain:
         half = (np.array(self.size) - 1) * np.array(self.spacing) / 2
@@ -165,10 +171,10 @@ class ModelSettings:
         image : itk.Image of float
             Of any grid.
         mask : itk.Image or None
-            How much each place counts, in [0, 1], on the same grid.
+            Weights of the voxels, in [0, 1], on the same grid.
         box : ImageDomain
             From :meth:`box`.
-        space_map : SpaceMap, optional
+        space_map : SampledTransform, optional
             From the points of the box to those of the image; the identity when left out.
         device : torch.device
             Where to compute.
@@ -203,12 +209,12 @@ class ModelSettings:
                 "expected images and masks that lie in the model's box after the initial "
                 "transform, got none of one in it; give another initial transform"
             )
-        low, high = self.window or self._found_window(sampled[:, 0][inside > 0])
+        low, high = self.window or self._quantile_window(sampled[:, 0][inside > 0])
         scaled = ((sampled[:, 0] - low) / max(high - low, 1e-12)).clamp(0, 1) * inside
         shape = (1, 1, *reversed(box.size))
         return scaled.view(shape), inside.view(shape)
 
-    def _found_window(self, values: Tensor) -> tuple[float, float]:
+    def _quantile_window(self, values: Tensor) -> tuple[float, float]:
         some = values[:: -(-len(values) // QUANTILE_VOXELS)]
         low, high = np.quantile(some.cpu().numpy(), self.quantiles)
         return float(low), float(high)
@@ -272,17 +278,17 @@ class NePhi(nn.Module):
         initial_transform: SampledTransform,
         device: torch.device | str = "cpu",
     ) -> Deformation:
-        """Predict the deformation of a pair; the model itself stays as it is.
+        """Predict the deformation of a pair; the model itself does not change.
 
         Parameters
         ----------
         fixed, moving : itk.Image of float
             The images.
         fixed_mask, moving_mask : itk.Image, optional
-            How much each place counts, in [0, 1], on the grids of the images.
+            Weights of the voxels, in [0, 1], on the grids of the images.
         box : ImageDomain
             Around the fixed image, from :meth:`ModelSettings.box`.
-        initial_transform : SpaceMap
+        initial_transform : SampledTransform
             From points of the box to points of the moving image.
         device : torch.device
             Where to compute, and where the deformation is.

@@ -26,7 +26,7 @@ FORMAT_VERSION = 1
 
 
 def save_model(path: str | os.PathLike[str], model: NePhi) -> None:
-    """Write a model to a file, whole or not at all; the same model gives the same bytes.
+    """Write a model to a file, atomically; the same model gives the same bytes.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ def _soft_minimum(*levels: Array) -> Array:
 
 
 class Chest:
-    """A chest breathed out: what lies where, as functions of points.
+    """A chest breathed out: intensity, lungs and labels, as functions of points.
 
     In the methods x, y, z are mm from the center, to the left, to the back and up; in 2D, y is 0.
     A level is about the depth inside a structure, mm, negative outside.

@@ -27,7 +27,7 @@ class Shape:
 
     @classmethod
     def random(cls, rng: np.random.Generator, domain: ImageDomain, hollow: bool) -> Shape:
-        """Draw lots: a place, a size, and whether it is a ball."""
+        """Draw a center, a size, and whether it is a ball."""
         length = domain.size[0] - 1
         turn = np.linalg.qr(rng.normal(size=(domain.dimension, domain.dimension)))[0]
         return cls(

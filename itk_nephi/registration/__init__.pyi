@@ -8,6 +8,6 @@ __all__ = [
 ]
 
 from .pairwise import register
-from .result import Progress, Registration
-from .series import Series, register_series
+from .result import Progress, Registration, Series
+from .series import register_series
 from .settings import RegistrationSettings

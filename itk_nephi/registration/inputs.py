@@ -1,156 +1,225 @@
-"""What register() is given beside masks: checked, in plain words, and made ready."""
+"""What users give for images and masks, as ITK has it, and for a device."""
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import itk
 import numpy as np
 import torch
+from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 
-from itk_nephi.losses.objective import LandmarkPairs
-from itk_nephi.spatial.domain import ImageDomain
-from itk_nephi.spatial.preparation import checked_image
-from itk_nephi.spatial.transforms import transform_points
+from itk_nephi.io.images import read_image
+from itk_nephi.registration.result import Registration
+from itk_nephi.spatial.domain import Image, ImageDomain, Transform, image_like
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.preparation import checked_domain
+from itk_nephi.spatial.transforms import flatten
 
 SIZE_RATIO = 5.0
-"""How many times as long as the other's an image's longest edge is without a warning."""
+"""How many times as long as the other's an image's longest edge is without a finding."""
+
+MOVING = ("moving", "moving_mask")
+"""What users call the moving image and its mask where there is one of each."""
+
+UNWRAPPED = ("bool", "float16", "int64")
+"""Of which numbers ITK's Python has no images."""
+
+
+def pair_from(
+    fixed: Any,
+    moving: Any,
+    fixed_mask: Any,
+    moving_mask: Any,
+    *,
+    channel_weights: Sequence[float] | None = None,
+    guide_landmarks: Sequence[Any] | None = None,
+    initial_transform: Transform | str | None,
+    names: tuple[str, str] = MOVING,
+) -> ImagePair:
+    """Return an image pair of what stands for its images and masks.
+
+    Parameters
+    ----------
+    fixed, moving
+        As :func:`images_from` takes them.
+    fixed_mask, moving_mask
+        As :func:`mask_from` takes them.
+    channel_weights, guide_landmarks, initial_transform
+        As :class:`ImagePair` has them, but any sequences.
+    names : (str, str)
+        The user's words for the moving image and its mask.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is not what it should be.
+    """
+    fixed, moving = images_from(fixed, "fixed"), images_from(moving, names[0])
+    dimensions = [images[0].GetImageDimension() for images in (fixed, moving)]
+    if dimensions[1] != dimensions[0]:
+        raise ValueError(
+            f"expected {names[0]} in {dimensions[0]} dimensions like fixed, got {dimensions[1]}"
+        )
+    return ImagePair(
+        fixed=fixed,
+        moving=moving,
+        channel_weights=None if channel_weights is None else tuple(channel_weights),
+        fixed_mask=mask_from(fixed_mask, "fixed_mask", fixed[0]),
+        moving_mask=mask_from(moving_mask, names[1], moving[0]),
+        initial_transform=initial_transform,
+        guide_landmarks=None if guide_landmarks is None else tuple(guide_landmarks),
+    )
+
+
+def images_from(given: Any, name: str) -> tuple[Image, ...]:
+    """Return the images of a subject, of one image or a list, each as :func:`image_from` does."""
+    if not isinstance(given, (list, tuple)):
+        return (image_from(given, name),)
+    if not given:
+        raise ValueError(f"expected {name} to be one or more images, got none")
+    if len(given) == 1:
+        return (image_from(given[0], name),)
+    return tuple(image_from(image, f"{name}[{n}]") for n, image in enumerate(given))
+
+
+def image_from(given: Any, name: str) -> Image:
+    """Return an image as ITK has it.
+
+    Parameters
+    ----------
+    given : itk.Image, filter, path, or array
+        Arrays as ITK's functions take them: of shape (k, j, i) from numpy and (1, k, j, i) from
+        torch, with a spacing of 1 mm; from xarray with its own grid.
+    name : str
+        The user's word for it.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If it has not 2 or 3 dimensions, or cannot be read.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return read_image(Path(given), name)
+    image = itk.output(given)
+    if not isinstance(image, itk.Object) and is_arraylike(image):
+        image = _image_from_array(array_from_tensor(image, name), name)
+    if not hasattr(image, "GetLargestPossibleRegion"):
+        raise TypeError(
+            f"expected {name} to be an itk.Image, a filter, a path or an array, got "
+            f"{type(image).__name__}"
+        )
+    image.Update()
+    checked_domain(image, name)
+    return image
+
+
+def array_from_tensor(given: Any, name: str) -> Any:
+    """Return a tensor of shape (1, k, j, i) as an array without its channel; all else as it is."""
+    if not isinstance(given, torch.Tensor):
+        return given
+    if given.ndim not in (3, 4) or len(given) != 1:
+        raise ValueError(
+            f"expected {name} as a tensor of shape (1, k, j, i) or (1, j, i), got "
+            f"{tuple(given.shape)}"
+        )
+    return given.numpy(force=True)[0]
+
+
+def _image_from_array(array: Any, name: str) -> Image:
+    if array.ndim not in (2, 3):
+        raise ValueError(f"expected {name} of shape (k, j, i) or (j, i), got {array.shape}")
+    if array.dtype.name in UNWRAPPED:
+        array = array.astype(np.float64)
+    images: list[Image] = []
+    accept_array_like_xarray_torch(images.append)(array)
+    return images[0]
+
+
+def mask_from(given: Any, name: str, image: Image) -> Image | None:
+    """Return a mask as ITK has it, or None where there is none.
+
+    Parameters
+    ----------
+    given : itk.Image, filter, path, itk.SpatialObject, array or None
+        A spatial object is drawn on the grid of the image, an array lies on it.
+    name : str
+        The user's word for it.
+    image : itk.Image
+        The image that it belongs to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`image_from`, or if an array or a spatial object does not fit the image.
+    """
+    if given is None:
+        return None
+    if hasattr(given, "IsInsideInWorldSpace"):
+        return _drawn(given, name, image)
+    if isinstance(given, itk.Object) or not is_arraylike(given):
+        return image_from(given, name)
+    values = np.asarray(array_from_tensor(given, name))
+    expected = itk.array_view_from_image(image).shape
+    if values.shape != expected:
+        raise ValueError(
+            f"expected {name} of the shape of its image, {expected}, got {values.shape}"
+        )
+    soft = values.dtype.kind == "f"
+    return image_like(image, values.astype(np.float32) if soft else (values != 0).astype(np.uint8))
+
+
+def _drawn(spatial_object: Any, name: str, image: Image) -> Image:
+    """Return a spatial object drawn on the grid of an image: 1 inside, 0 outside."""
+    domain = ImageDomain.of(image)
+    dimension = domain.dimension
+    if not isinstance(spatial_object, itk.SpatialObject[dimension]):
+        raise ValueError(
+            f"expected {name} in {dimension} dimensions, got an {type(spatial_object).__name__}"
+        )
+    drawing = itk.SpatialObjectToImageFilter[
+        itk.SpatialObject[dimension], itk.Image[itk.UC, dimension]
+    ].New(spatial_object, inside_value=1, outside_value=0)
+    drawing.SetSize(domain.size)
+    drawing.SetSpacing(domain.spacing)
+    drawing.SetOrigin(domain.origin)
+    drawing.SetDirection(itk.matrix_from_array(np.array(domain.direction)))
+    drawing.Update()
+    return drawing.GetOutput()
 
 
 def checked_device(device: str) -> torch.device:
-    """Return a device that torch can use, or say what is wrong."""
+    """Check and return a device that torch can use."""
     try:
         found = torch.device(device)
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"expected device to be cpu, or cuda where torch finds a GPU, got {device!r}: {reason}"
+            f"expected device to be cpu, or cuda where there is a GPU, got {device!r}: {reason}"
         ) from None
     return found
 
 
-def checked_images(images: Sequence[Any], name: str, voxels: float = np.inf) -> list[Any]:
-    """Return the images of a subject in canonical order, or say what is wrong.
-
-    Parameters
-    ----------
-    images : sequence of itk.Image
-        Scalar images of any pixel type, on one grid.
-    name : str
-        The user's word for them.
-    voxels : float
-        Larger ones are averaged, see :func:`itk_nephi.spatial.preparation.bin_image`.
-
-    Raises
-    ------
-    TypeError
-        If one is not an ITK image, or its pixels are not scalars.
-    ValueError
-        If there is none, they lie on different grids, or one has nothing to be compared.
-    """
-    if not images:
-        raise ValueError(f"expected {name} to be one or more images, got none")
-    if len(images) == 1:
-        return [checked_image(images[0], name, voxels)]
-    checked = [checked_image(image, f"{name}[{n}]", voxels) for n, image in enumerate(images)]
-    first = ImageDomain.of(checked[0])
-    for n, image in enumerate(checked):
-        domain = ImageDomain.of(image)
-        if domain.dimension != first.dimension or not domain.matches(first):
-            raise ValueError(
-                f"expected all images of {name} on the same grid, got {name}[{n}] on another than "
-                f"{name}[0]"
-            )
-    return checked
+def initial_transforms_from(given: Any) -> tuple[Any, list[Transform] | None]:
+    """Return an initial transform and, where it is an earlier result, its own inverse in parts."""
+    if isinstance(given, Registration):
+        return given.fixed_to_moving, flatten(given.moving_to_fixed)
+    return given, None
 
 
-def checked_weights(
-    weights: Sequence[float] | None, fixed_count: int, moving_count: int
-) -> tuple[float, ...]:
-    """Return a weight of each pair of images, 1 where there are none, or say what is wrong."""
-    if fixed_count != moving_count:
-        raise ValueError(
-            f"expected as many moving as fixed images, got {moving_count} and {fixed_count}"
-        )
-    checked = (1.0,) * fixed_count if weights is None else tuple(float(w) for w in weights)
-    if len(checked) != fixed_count or not all(0 < w < np.inf for w in checked):
-        raise ValueError(
-            "expected channel_weights to be a number of more than 0 for each image of a subject, "
-            f"{fixed_count} in all, got {checked}"
-        )
-    return checked
-
-
-def warn_of_sizes(fixed: ImageDomain, moving: ImageDomain) -> None:
-    """Warn when one image is so much larger than the other that the units are in doubt."""
+def size_findings(pair: ImagePair) -> list[str]:
+    """Report an image that is so much larger than the other that the units are in doubt."""
+    fixed, moving = (ImageDomain.of(image) for image in (pair.fixed_image, pair.moving_image))
+    if 1 / SIZE_RATIO <= fixed.scale / moving.scale <= SIZE_RATIO:
+        return []
     sizes = [" x ".join(f"{2 * e:.3g}" for e in domain.half_extent) for domain in (fixed, moving)]
-    if not 1 / SIZE_RATIO <= fixed.scale / moving.scale <= SIZE_RATIO:
-        warnings.warn(
-            f"fixed and moving differ much in size, {sizes[0]} mm and {sizes[1]} mm: is the "
-            "spacing of both in mm?",
-            stacklevel=3,
-        )
-
-
-def landmark_pairs(
-    guide_landmarks: Sequence[Any],
-    domain: ImageDomain,
-    moving_to_fixed: Any,
-    scale: float,
-    device: torch.device,
-) -> LandmarkPairs:
-    """Check pairs of points and bring them to coords.
-
-    Parameters
-    ----------
-    guide_landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights)
-        Shape (N, D), mm, and shape (N,).
-    domain : ImageDomain
-        Of the fixed image.
-    moving_to_fixed : itk.Transform
-        The inverse of the initial transform.
-    scale : float
-        Up to which distance a pair counts about quadratically, mm.
-    device : torch.device
-        Where to keep them.
-
-    Raises
-    ------
-    ValueError
-        If a shape or a number is not what it should be.
-    """
-    arrays = [np.asarray(values, dtype=np.float64) for values in guide_landmarks]
-    if len(arrays) not in (2, 3):
-        raise ValueError(
-            "expected guide_landmarks to be fixed points, moving points and perhaps weights, got "
-            f"{len(arrays)} arrays"
-        )
-    count = len(arrays[0]) if arrays[0].ndim else 0
-    weights = arrays[2] if len(arrays) == 3 else np.ones(count)
-    expected = (count, domain.dimension)
-    if not count or arrays[0].shape != expected or arrays[1].shape != expected:
-        raise ValueError(
-            f"expected guide_landmarks of shape (N, {domain.dimension}) in both images, got "
-            f"{arrays[0].shape} and {arrays[1].shape}"
-        )
-    if weights.shape != (count,) or not (weights >= 0).all() or not weights.sum() > 0:
-        raise ValueError(
-            f"expected a landmark weight of 0 or more for each of {count} pairs, not all 0, got "
-            f"{weights}"
-        )
-    if not all(np.isfinite(values).all() for values in arrays):
-        raise ValueError("expected guide_landmarks to be finite, got NaN or infinite numbers")
-    coords = [
-        domain.coords_from_points(arrays[0]),
-        domain.coords_from_points(transform_points(moving_to_fixed, arrays[1])),
+    return [
+        f"fixed and moving differ much in size, {sizes[0]} mm and {sizes[1]} mm: is the spacing of "
+        "both in mm?"
     ]
-    in_fixed, in_moving = (
-        torch.tensor(values, dtype=torch.float32, device=device) for values in coords
-    )
-    return LandmarkPairs(
-        coords=(in_fixed, in_moving),
-        weights=torch.tensor(weights, dtype=torch.float32, device=device),
-        scale=scale / domain.scale,
-    )

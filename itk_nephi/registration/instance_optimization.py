@@ -1,4 +1,4 @@
-"""Instance optimization: the deformation of one image pair that minimizes the objective."""
+"""Instance optimization: the deformations that minimize the objective of their own images."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import chain
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from itk_nephi.fields.compiled import threads_for_fields
-from itk_nephi.fields.deformation import Deformation, codes_of, weights_of
-from itk_nephi.losses.objective import objective_terms
-from itk_nephi.losses.similarity import Dissimilarity, weighted
+from itk_nephi.fields.deformation import Deformation, codes_of, threads_for_fields, weights_of
 from itk_nephi.registration.checkpoint import Checkpoint
 from itk_nephi.registration.optimizer import Adam, Schedule, TimeLimit
-from itk_nephi.registration.quality_check import warn_if_images_are_worse
+from itk_nephi.registration.pair_objective import PairObjective
+from itk_nephi.registration.problem import RegistrationProblem
+from itk_nephi.registration.quality_check import quality_findings
 from itk_nephi.registration.result import Progress
-from itk_nephi.registration.sampler import ComparedImages, PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
 
 logger = logging.getLogger(__name__)
@@ -29,50 +27,55 @@ logger = logging.getLogger(__name__)
 RETRIES = 3
 
 DIVERGED = 1.0
-"""GradICON, where it counts, beyond which a level starts again more slowly."""
+"""GradICON, where it has a weight, beyond which a level starts again more slowly."""
 
 
-def optimize(
+class Solution(NamedTuple):
+    """How :func:`solve` came to the deformations, which it changed in place.
+
+    Parameters
+    ----------
+    history : list of Progress
+        One entry a step.
+    interrupted : bool
+        Whether Ctrl-C or the callback ended it early.
+    findings : list of str
+        What to warn of, see :func:`quality_findings`; none if interrupted.
+    """
+
+    history: list[Progress]
+    interrupted: bool
+    findings: list[str]
+
+
+def solve(
+    problem: RegistrationProblem,
     deformations: Sequence[Deformation],
-    pairs: Sequence[PairSampler],
-    settings: RegistrationSettings,
+    *,
     generator: torch.Generator,
     callback: Callable[[Progress], None] | None = None,
-    *,
-    started: float | None = None,
     checkpoint: Checkpoint | None = None,
-    chunk: int | None = None,
-) -> tuple[list[Progress], bool]:
-    """Optimize a deformation in place, coarse to fine, or several that share weights or codes.
+    started: float | None = None,
+) -> Solution:
+    """Optimize deformations in place, coarse to fine; they may share weights or codes.
 
     Each step minimizes the mean objective of all. A level that diverges starts again from where it
     began, with halved step sizes.
 
     Parameters
     ----------
+    problem : RegistrationProblem
+        What is registered, and how.
     deformations : sequence of Deformation
-        What to optimize; all their weights and codes are trained.
-    pairs : sequence of ImagePair
-        The images of each, on the same fixed grid.
-    settings : RegistrationSettings
-        How.
+        One for each pair of the problem; all their weights and codes are trained.
     generator : torch.Generator
         Draws the points.
     callback : callable, optional
         Called after every step; may raise StopIteration to end it early.
+    checkpoint : Checkpoint, optional
+        Keeps the state; where it already holds one, the optimization resumes from there.
     started : float, optional
         When the registration began, by :func:`time.perf_counter`, seconds; now when left out.
-    checkpoint : Checkpoint, optional
-        Keeps the state; where it already holds one, the optimization goes on from there.
-    chunk : int, optional
-        How many points are evaluated together; all when left out.
-
-    Returns
-    -------
-    history : list of Progress
-        One entry a step.
-    interrupted : bool
-        Whether Ctrl-C or ``callback`` ended it early.
 
     Raises
     ------
@@ -81,17 +84,15 @@ def optimize(
     ValueError
         If the checkpoint is of another run.
     """
-    for deformation, pair in zip(deformations, pairs, strict=True):
-        deformation.to(pair.device)
+    for deformation in deformations:
+        deformation.to(problem.device)
     started = time.perf_counter() if started is None else started
-    run = _Optimization(
-        deformations, pairs, settings, generator, callback, started, checkpoint, chunk
-    )
+    optimization = _Optimization(problem, deformations, generator, callback, checkpoint, started)
     try:
-        run.to_the_end()
+        findings = optimization.run()
     except (KeyboardInterrupt, StopIteration):
-        return run.history, True
-    return run.history, False
+        return Solution(optimization.history, interrupted=True, findings=[])
+    return Solution(optimization.history, interrupted=False, findings=findings)
 
 
 class _Optimization:
@@ -99,73 +100,54 @@ class _Optimization:
 
     def __init__(
         self,
+        problem: RegistrationProblem,
         deformations: Sequence[Deformation],
-        pairs: Sequence[PairSampler],
-        settings: RegistrationSettings,
         generator: torch.Generator,
         callback: Callable[[Progress], None] | None,
-        started: float,
         checkpoint: Checkpoint | None,
-        chunk: int | None,
+        started: float,
     ) -> None:
         self.history: list[Progress] = []
-        self._deformations, self._pairs = deformations, pairs
-        voxels = min(pair.compared_voxels for pair in pairs)
-        self._settings = settings = settings.for_voxels(voxels)
-        self._generator, self._callback, self._chunk = generator, callback, chunk
-        self._started, self._checkpoint = started, checkpoint
-        self._similarity = settings.compared(pairs[0].voxel_size)
-        self._compare = weighted(self._similarity.dissimilarity, pairs[0].channel_weights)
+        self._problem, self._deformations = problem, deformations
+        self._generator, self._callback, self._checkpoint = generator, callback, checkpoint
+        self._started = started
         self._level_state: dict[str, Any] | None = None
         self._first = 1
-        saved = None if checkpoint is None else checkpoint.read(pairs[0].device)
+        saved = None if checkpoint is None else checkpoint.read(problem.device)
         if saved is not None:
-            for deformation, state in zip(deformations, saved["deformations"], strict=True):
-                deformation.load_state(state)
-            generator.set_state(saved["generator"].cpu())
-            self.history = [Progress(**entry) for entry in saved["history"]]
-            self._level_state = saved["level"]
-            self._first = saved["level"]["number"]
-            self._started -= saved["elapsed"]
-        self._limit = TimeLimit(self._started + (settings.max_time or math.inf))
+            self._load_state(saved)
+        self._limit = TimeLimit(self._started + (problem.settings.max_time or math.inf))
 
-    def to_the_end(self) -> None:
-        """Take all levels that are left."""
-        levels = len(self._settings.smoothing_sigmas)
-        images: list[ComparedImages] = []
-        for number in range(self._first, levels + 1):
-            # the last level's make room for the next one's
-            images = []
+    def run(self) -> list[str]:
+        """Take all levels that are left, and return what to warn of."""
+        sigmas = self._problem.settings.smoothing_sigmas
+        objectives: list[PairObjective] = []
+        for number in range(self._first, len(sigmas) + 1):
+            # the last level's images make room for the next one's
+            objectives = []
             begun = time.perf_counter()
-            smoothing = self._settings.smoothing_sigmas[number - 1]
-            images = [pair.channels(smoothing, self._similarity.channels) for pair in self._pairs]
+            objectives = self._problem.objectives(sigmas[number - 1])
             self._limit.prepared(time.perf_counter() - begun)
-            level = _Level(self._deformations, self._settings, number, done=len(self.history))
+            level = _Level(
+                self._deformations, self._problem.settings, number, done=len(self.history)
+            )
             if self._level_state is not None:
                 level.load_state(self._level_state)
                 self._level_state = None
-            with threads_for_fields(self._pairs[0].device):
+            with threads_for_fields(self._deformations, self._problem.device):
                 while level.schedule.phase < 1:
-                    self._take_step(level, images)
-        for deformation, pair, sampled in zip(self._deformations, self._pairs, images, strict=True):
-            warn_if_images_are_worse(
-                deformation,
-                pair,
-                sampled,
-                self._compare,
-                self._settings,
-                self._chunk,
-                stacklevel=5,
-            )
+                    self._take_step(level, objectives)
+        return quality_findings(objectives, self._deformations)
 
-    def _take_step(self, level: _Level, images: Sequence[ComparedImages]) -> None:
-        """Take a step, tell of it and keep it; or go back, if it diverged, to the level's start."""
-        levels = len(self._settings.smoothing_sigmas)
+    def _take_step(self, level: _Level, objectives: Sequence[PairObjective]) -> None:
+        """Take a step, report and keep it; or go back, if it diverged, to the level's start."""
+        settings = self._problem.settings
+        levels = len(settings.smoothing_sigmas)
         later = levels - level.number
         pace = self._limit.pace(level.schedule.phase, later)
         left = level.schedule.left(pace)
-        losses = self._differentiate(images)
-        reason = _divergence(losses, self._settings)
+        losses = self._differentiate(objectives)
+        reason = _divergence(losses, settings)
         if reason:
             level.begin_again(reason)
             del self.history[level.done :]
@@ -185,24 +167,13 @@ class _Optimization:
         if self._checkpoint is not None and self._checkpoint.is_due():
             self._checkpoint.write(self._state(level))
 
-    def _differentiate(self, images: Sequence[ComparedImages]) -> dict[str, float]:
+    def _differentiate(self, objectives: Sequence[PairObjective]) -> dict[str, float]:
         """Leave the mean objective's gradients with the parameters, and return its mean terms."""
         for parameter in (*weights_of(self._deformations), *codes_of(self._deformations)):
             parameter.grad = None
         every = [
-            differentiate(
-                deformation,
-                pair,
-                sampled,
-                self._compare,
-                self._settings,
-                self._generator,
-                self._chunk,
-                share=1 / len(self._pairs),
-            )
-            for deformation, pair, sampled in zip(
-                self._deformations, self._pairs, images, strict=True
-            )
+            objective.differentiate(deformation, self._generator, share=1 / len(objectives))
+            for objective, deformation in zip(objectives, self._deformations, strict=True)
         ]
         return {name: fmean(losses[name] for losses in every) for name in every[0]}
 
@@ -214,6 +185,15 @@ class _Optimization:
             "level": level.state(),
             "elapsed": time.perf_counter() - self._started,
         }
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        for deformation, saved in zip(self._deformations, state["deformations"], strict=True):
+            deformation.load_state(saved)
+        self._generator.set_state(state["generator"].cpu())
+        self.history = [Progress(**entry) for entry in state["history"]]
+        self._level_state = state["level"]
+        self._first = state["level"]["number"]
+        self._started -= state["elapsed"]
 
 
 class _Level:
@@ -282,35 +262,3 @@ def _divergence(losses: dict[str, float], settings: RegistrationSettings) -> str
     if settings.gradicon_weight > 0 and losses["gradicon"] > DIVERGED:
         return f"gradicon is {losses['gradicon']:.2f}"
     return None
-
-
-def differentiate(
-    deformation: Deformation,
-    pair: PairSampler,
-    images: ComparedImages,
-    compare: Dissimilarity,
-    settings: RegistrationSettings,
-    generator: torch.Generator,
-    chunk: int | None,
-    *,
-    share: float = 1.0,
-) -> dict[str, float]:
-    """Draw points, add a share of the objective's gradients to the others, and return its terms."""
-    coords, weights = pair.sample(settings.points, settings.importance_sampling, generator)
-    losses = objective_terms(
-        deformation.field,
-        deformation.inverse_field,
-        deformation.code,
-        images,
-        coords,
-        dissimilarity=compare,
-        point_weights=weights,
-        guide_landmarks=pair.guide_landmarks,
-        regularizer_points=settings.regularizer_points,
-        voxel=pair.voxel_size / pair.domain.scale,
-        weights=settings,
-        landmark_weight=settings.landmark_weight,
-        chunk=chunk,
-    )
-    torch.autograd.backward(share * losses["total"])
-    return {name: float(loss.detach()) for name, loss in losses.items()}

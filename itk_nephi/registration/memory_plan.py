@@ -1,11 +1,11 @@
-"""How much memory a registration needs, found beforehand on a miniature of it."""
+"""The memory that a registration needs, measured beforehand on a miniature of it."""
 
 from __future__ import annotations
 
 import math
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.sampled_image import SampledTransform
-from itk_nephi.losses.similarity import weighted
-from itk_nephi.registration.instance_optimization import differentiate
+from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 
 MIB = 2**20
 
@@ -32,27 +32,20 @@ POINTS = 256
 
 
 def planned_chunk(
-    settings: RegistrationSettings,
-    fixed: Sequence[Any],
-    moving: Sequence[Any],
-    fixed_mask: Any,
-    moving_mask: Any,
-    device: torch.device,
+    pairs: Sequence[ImagePair], settings: RegistrationSettings, device: torch.device
 ) -> int | None:
     """Plan how many points are evaluated together, so that ``settings.memory_limit`` is kept.
 
-    A miniature of the pair is prepared, and a few small steps are taken, while all tensors are
-    counted. What is needed for the images is in proportion to their voxels; what a step needs on
-    top is in proportion to its points.
+    A miniature of a pair is prepared, and a few small steps are taken, while all tensors are
+    counted. What is needed for the images is in proportion to their voxels, and to the pairs; what
+    a step needs on top is in proportion to its points.
 
     Parameters
     ----------
+    pairs : sequence of ImagePair
+        What is registered together, on its working grids.
     settings : RegistrationSettings
         How to register.
-    fixed, moving : sequence of itk.Image
-        The images of each subject.
-    fixed_mask, moving_mask : itk.Image or None
-        The masks.
     device : torch.device
         Where to register.
 
@@ -68,63 +61,20 @@ def planned_chunk(
     """
     if settings.memory_limit is None:
         return None
-    domains = [ImageDomain.of(images[0]) for images in (fixed, moving)]
-    voxels = max(math.prod(domain.size) for domain in domains)
-    edge = EDGE[domains[0].dimension]
-    small = ImageDomain(
-        size=(edge,) * domains[0].dimension,
-        spacing=(1.0,) * domains[0].dimension,
-        origin=(0.0,) * domains[0].dimension,
-        direction=tuple(tuple(row) for row in np.eye(domains[0].dimension).tolist()),
-    )
-    noise = np.random.default_rng(0).random(small.size, dtype=np.float32)
-    image = image_from_array(noise, small)
-    generator = torch.Generator().manual_seed(0)
-    deformation = Deformation.identity(small, settings.field, generator)
-    deformation.to(device)
-    similarity = settings.compared(small.voxel_size)
-    with Allocations(device) as allocations:
-        pair = PairSampler(
-            fixed=[image] * len(fixed),
-            moving=[image] * len(moving),
-            fixed_mask=_like(fixed_mask, small),
-            moving_mask=_like(moving_mask, small),
-            initial_transform=SampledTransform(np.eye(small.dimension), np.zeros(small.dimension)),
-            device=device,
-            channel_weights=(1.0,) * len(fixed),
-        )
-        pair.sample(POINTS, settings.importance_sampling, generator)
-        images = pair.channels(settings.smoothing_sigmas[0], similarity.channels)
-        scale = voxels / noise.size
-        making, held = scale * allocations.peak, scale * allocations.now
-
-        def step(points: int, regularizer_points: int, chunk: int | None) -> float:
-            """Return the most bytes that a step on the miniature takes at a time."""
-            few = replace(settings, points=points, regularizer_points=regularizer_points)
-            for parameter in deformation.parameters():
-                parameter.grad = None
-            before = allocations.peak = allocations.now
-            compare = weighted(similarity.dissimilarity, pair.channel_weights)
-            differentiate(deformation, pair, images, compare, few, generator, chunk)
-            return float(allocations.peak - before)
-
-        step(POINTS, POINTS, None)
-        base = step(2 * POINTS, POINTS, None)
-        together = (step(3 * POINTS, POINTS, None) - base) / POINTS
-        # many, as the little that is kept of each hides beside the regularizer
-        kept = [step(n * POINTS, POINTS, 4 * POINTS) for n in (17, 33)]
-        apart = max(kept[1] - kept[0], 0.0) / (16 * POINTS)
-        regularizer = (step(3 * POINTS, 2 * POINTS, None) - base) / POINTS
-
-    parameters = sum(parameter.numel() for parameter in deformation.parameters())
-    # beside the parameters Adam's two moments, and where the level began
-    constant = base - POINTS * (together + regularizer) + 4 * 4 * parameters
+    limit = settings.memory_limit * MIB
+    images = [image for pair in pairs for image in (pair.fixed_image, pair.moving_image)]
+    voxels = max(math.prod(ImageDomain.of(image).size) for image in images)
+    need = _measured_need(pairs[0], settings, device)
+    scale = voxels / EDGE[pairs[0].dimension] ** pairs[0].dimension
+    held = len(pairs) * scale * need.held
+    making = held + scale * (need.making - need.held)
     many = settings.points - settings.regularizer_points
-    fewest = constant + settings.regularizer_points * regularizer + many * apart
-    chunk = (settings.memory_limit * MIB - held - fewest) / max(together - apart, 1.0)
-    fewest += min(many, POINTS) * (together - apart)
+    fewest = need.constant + settings.regularizer_points * need.regularizer + many * need.apart
+    fewest += (len(pairs) - 1) * need.code
+    chunk = (limit - held - fewest) / max(need.together - need.apart, 1.0)
+    fewest += min(many, POINTS) * (need.together - need.apart)
     needed = max(making, held + fewest)
-    if needed > settings.memory_limit * MIB:
+    if needed > limit:
         raise ValueError(
             f"expected memory_limit of at least {math.ceil(needed / MIB)} MiB for images of "
             f"{voxels} voxels and {settings.points} points, got {settings.memory_limit:g}: making "
@@ -132,6 +82,102 @@ def planned_chunk(
             f"{math.ceil(held / MIB)} MiB, and a step {math.ceil(fewest / MIB)} MiB"
         )
     return None if chunk >= many else int(chunk)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    """What a miniature needed, bytes.
+
+    Parameters
+    ----------
+    making, held : float
+        At most while its images were prepared, and afterwards.
+    constant : float
+        Of a step whatever its points, with the optimizer's state.
+    code : float
+        The part of it that a further pair's code takes.
+    regularizer, together, apart : float
+        For each point of the regularizer, each other that is evaluated together with all, and each
+        other that is not.
+    """
+
+    making: float
+    held: float
+    constant: float
+    code: float
+    regularizer: float
+    together: float
+    apart: float
+
+
+def _measured_need(pair: ImagePair, settings: RegistrationSettings, device: torch.device) -> _Need:
+    """Prepare a miniature of a pair and take a few small steps, counting all tensors."""
+    miniature = _miniature(pair)
+    small = ImageDomain.of(miniature.fixed_image)
+    generator = torch.Generator().manual_seed(0)
+    deformation = Deformation.identity(small, settings.field, generator)
+    deformation.to(device)
+    with Allocations(device) as allocations:
+        sampler = PairSampler(
+            miniature,
+            initial_transform=SampledTransform(np.eye(small.dimension), np.zeros(small.dimension)),
+            device=device,
+        )
+        sampler.sample(POINTS, settings.importance_sampling, generator)
+        objective = PairObjective.prepare(
+            sampler, settings.compared(small.voxel_size), settings.smoothing_sigmas[0], settings
+        )
+        making, held = allocations.peak, allocations.now
+
+        def step(points: int, regularizer_points: int, chunk: int | None) -> float:
+            """Return the most bytes that a step on the miniature takes at a time."""
+            few = replace(settings, points=points, regularizer_points=regularizer_points)
+            for parameter in deformation.parameters():
+                parameter.grad = None
+            before = allocations.peak = allocations.now
+            replace(objective, settings=few, chunk=chunk).differentiate(deformation, generator)
+            return float(allocations.peak - before)
+
+        step(POINTS, POINTS, None)
+        base = step(2 * POINTS, POINTS, None)
+        together = (step(3 * POINTS, POINTS, None) - base) / POINTS
+        # many, as the little that is kept of each hides beside the regularizer
+        kept = [step(n * POINTS, POINTS, 4 * POINTS) for n in (17, 33)]
+        regularizer = (step(3 * POINTS, 2 * POINTS, None) - base) / POINTS
+
+    codes, weights = (
+        sum(parameter.numel() for parameter in parameters)
+        for parameters in (deformation.code.parameters(), deformation.weights())
+    )
+    return _Need(
+        making=making,
+        held=held,
+        # beside the parameters Adam's two moments, and where the level began
+        constant=base - POINTS * (together + regularizer) + 4 * 4 * (weights + codes),
+        code=5 * 4 * codes,
+        regularizer=regularizer,
+        together=together,
+        apart=max(kept[1] - kept[0], 0.0) / (16 * POINTS),
+    )
+
+
+def _miniature(pair: ImagePair) -> ImagePair:
+    """Return a pair of noise with as many images, and masks of about the same shares."""
+    edge, dimension = EDGE[pair.dimension], pair.dimension
+    small = ImageDomain(
+        size=(edge,) * dimension,
+        spacing=(1.0,) * dimension,
+        origin=(0.0,) * dimension,
+        direction=tuple(tuple(row) for row in np.eye(dimension).tolist()),
+    )
+    noise = np.random.default_rng(0).random(small.size, dtype=np.float32)
+    images = (image_from_array(noise, small),) * len(pair.fixed)
+    return ImagePair(
+        fixed=images,
+        moving=images,
+        fixed_mask=_like(pair.fixed_mask, small),
+        moving_mask=_like(pair.moving_mask, small),
+    )
 
 
 def _like(mask: Any, domain: ImageDomain) -> Any:

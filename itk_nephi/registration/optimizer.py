@@ -89,7 +89,7 @@ class Schedule:
 
     A level has come to a plateau when the mean dissimilarity of the last ``WINDOW`` steps is less
     than a standard error below that of the ``WINDOW`` steps before. The points of each step are
-    drawn anew, so that these errors are independent, and the successive differences tell their
+    drawn anew, so that these errors are independent, and the successive differences estimate their
     variance whatever the trend (von Neumann). The level then ends within ``TAIL`` steps.
 
     Parameters
@@ -146,7 +146,7 @@ class Schedule:
 
 
 class TimeLimit:
-    """Tells how many steps there is time for.
+    """Computes how many steps there is time for.
 
     Parameters
     ----------

@@ -1,12 +1,9 @@
-"""How register() refines what a model predicts: its arguments' checks, and no further folds."""
+"""No refinement of a prediction may fold more than the prediction did."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,63 +15,13 @@ from itk_nephi.fields.deformation import (
     transform_from_deformation,
     weights_of,
 )
-from itk_nephi.models.nephi import NePhi
-from itk_nephi.models.serialization import load_model
-from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import Array, ImageDomain
 
-REFINED = {"code": 0.0, "code_and_weights": 1e-4}
-"""What can be refined, and the largest step size of the weights for it."""
-
-CODE_LEARNING_RATE = 1e-2
-"""The largest step size of the code: in a few steps, larger ones fold what was predicted well."""
-
 FOLD_VOXELS = 131_072
-"""At how many voxels, where there are more, a refinement is looked through for folds."""
+"""At how many voxels, where there are more, a refinement is searched for folding."""
 
 FINE_FOLD_POINTS = 32_768
 """The same for the grid twice as fine."""
-
-
-def model_and_settings(
-    model: Any, steps: int, refine: str, settings: RegistrationSettings
-) -> tuple[NePhi, RegistrationSettings]:
-    """Return a model and the settings that refine its predictions, or say what is wrong.
-
-    Parameters
-    ----------
-    model : NePhi or path
-        A model or its file.
-    steps : int
-        Optimizer steps of the refinement; with 0 there is none, and those of the settings stay.
-    refine : {"code", "code_and_weights"}
-        What is optimized.
-    settings : RegistrationSettings
-        Those of an optimization from scratch.
-
-    Raises
-    ------
-    TypeError
-        If the model is neither a model nor a path.
-    ValueError
-        If an argument is out of range, or the file is not that of a model.
-    """
-    if refine not in REFINED:
-        raise ValueError(f"expected refine to be one of {', '.join(REFINED)}, got {refine!r}")
-    if steps < 0:
-        raise ValueError(f"expected refine_steps of 0 or more, got {steps}")
-    if isinstance(model, (str, os.PathLike)):
-        model = load_model(model)
-    if not isinstance(model, NePhi):
-        raise TypeError(f"expected model to be a NePhi or a path, got {type(model).__name__}")
-    return model, replace(
-        settings,
-        field=model.settings.field,
-        smoothing_sigmas=settings.smoothing_sigmas[-1:],
-        steps=steps or settings.steps,
-        network_learning_rate=min(settings.network_learning_rate, REFINED[refine]),
-        code_learning_rate=min(settings.code_learning_rate, CODE_LEARNING_RATE),
-    )
 
 
 def parameters_of(deformations: Sequence[Deformation]) -> list[Tensor]:
@@ -88,8 +35,8 @@ def take_back_folds(
 ) -> None:
     """Go back towards the prediction until no field folds at more points than were predicted.
 
-    In a few steps an optimizer can fold a place that was predicted well, where its regularizer drew
-    no point. All of the code and the weights go back, a quarter of the way at a time.
+    In a few steps an optimizer can cause folding where the prediction had none, between the points
+    of its regularizer. All of the code and the weights go back, a quarter of the way at a time.
 
     Parameters
     ----------
@@ -98,7 +45,7 @@ def take_back_folds(
     prediction : list of Tensor
         What :func:`parameters_of` them was.
     image_domain : ImageDomain
-        Folds are looked for at its voxels, as in an image of Jacobian determinants, and on a grid
+        Folding is looked for at its voxels, as in an image of Jacobian determinants, and on a grid
         twice as fine; of more than ``FOLD_VOXELS`` and ``FINE_FOLD_POINTS``, at every so many.
     """
     refined = parameters_of(deformations)

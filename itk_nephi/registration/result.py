@@ -1,11 +1,18 @@
-"""What a registration returns, and where it stands after each step."""
+"""The results of a registration, of a pair or of a series, and its progress."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from itk_nephi.fields.deformation import Deformation, transform_from_deformation
+from itk_nephi.fields.latent_code import InterpolatedCode
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.domain import Array
+from itk_nephi.spatial.transforms import compose, flatten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registration:
-    """What :func:`register` found.
+    """The result of :func:`register`: transforms in both directions, and how they came about.
 
     Parameters
     ----------
@@ -26,7 +33,7 @@ class Registration:
     history : list of Progress
         One entry a step.
     settings : RegistrationSettings
-        What was asked for.
+        How it was registered.
     seed : int
         The seed of all random numbers.
     interrupted : bool
@@ -56,7 +63,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a registration stands after a step.
+    """The progress of a registration after a step.
 
     Parameters
     ----------
@@ -76,3 +83,74 @@ class Progress:
     total: int
     losses: dict[str, float]
     left: int = 0
+
+
+@dataclass(frozen=True)
+class Series:
+    """The result of :func:`register_series`: how a fixed image deforms, at any time.
+
+    Parameters
+    ----------
+    times : tuple of float
+        Those of the images, rising.
+    knots : tuple of float
+        The times between which the latent code changes linearly, rising.
+    deformations : tuple of Deformation
+        At the knots; all have the same two fields.
+    initial_transform, inverse_initial_transform : itk.CompositeTransform
+        The initial transform, from fixed to moving space, and its inverse: the same at all times.
+    history, settings, seed, interrupted
+        As of a :class:`itk_nephi.Registration`; the losses are means over the images.
+    """
+
+    times: tuple[float, ...]
+    knots: tuple[float, ...]
+    deformations: tuple[Deformation, ...]
+    initial_transform: Any
+    inverse_initial_transform: Any
+    history: list[Progress]
+    settings: RegistrationSettings
+    seed: int
+    interrupted: bool
+
+    def at(self, time: float) -> Registration:
+        """Return the transforms between the fixed image and the subject at a time.
+
+        Raises
+        ------
+        ValueError
+            If the time is before the first knot or after the last.
+        """
+        if not self.knots[0] <= time <= self.knots[-1]:
+            raise ValueError(
+                f"expected a time from {self.knots[0]:g} to {self.knots[-1]:g}, got {time:g}"
+            )
+        transform = transform_from_deformation(deformation_at(self.deformations, self.knots, time))
+        return Registration(
+            fixed_to_moving=compose([transform, *flatten(self.initial_transform)]),
+            moving_to_fixed=compose(
+                [*flatten(self.inverse_initial_transform), transform.GetInverseTransform()]
+            ),
+            initial_transform=self.initial_transform,
+            history=self.history,
+            settings=self.settings,
+            seed=self.seed,
+            interrupted=self.interrupted,
+        )
+
+
+def deformation_at(
+    at_knots: Sequence[Deformation], knots: Sequence[float], time: float
+) -> Deformation:
+    """Return the deformation at a time, whose code is made of those of the knots around it."""
+    later = int(np.searchsorted(knots, time))
+    if knots[later] == time:
+        return at_knots[later]
+    first, second = at_knots[later - 1], at_knots[later]
+    share = (time - knots[later - 1]) / (knots[later] - knots[later - 1])
+    return replace(first, code=InterpolatedCode(first.code, second.code, share))
+
+
+def knot_shares(times: Sequence[float], knots: Sequence[float]) -> Array:
+    """Return the weights of the codes at K knots for each of T times, shape (T, K)."""
+    return np.stack([np.interp(times, knots, unit) for unit in np.eye(len(knots))], axis=1)

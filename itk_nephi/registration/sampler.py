@@ -1,25 +1,28 @@
-"""The points at which a pair of images is compared, and what is compared there."""
+"""Sampling of image pairs: the points, drawn uniformly or by importance, and their channels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
-from itk_nephi.losses.features import ChannelMap, edges
+from itk_nephi.losses.features import FeatureMap, edges
 from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 
 LEAST_OVERLAP = 1e-3
 """The share of the fixed image, or of its mask, that has to lie in the moving image."""
 
 POOL = 4
-"""From how many candidates for each point those with the content are chosen."""
+"""From how many candidates for each point those near edges are chosen."""
+
+ComparedImages = tuple[SampledImage, SampledImage]
+"""The channels of a pair's fixed and moving images."""
 
 
 class PairSampler:
@@ -27,16 +30,12 @@ class PairSampler:
 
     Parameters
     ----------
-    fixed, moving : sequence of itk.Image of float
-        The images of each subject, in canonical order, on one grid.
-    fixed_mask, moving_mask : itk.Image or None
-        How much the images count, in [0, 1], on the grids of their images.
-    initial_transform : SpaceMap
+    pair : ImagePair
+        Images of float in canonical order, the masks weights in [0, 1].
+    initial_transform : SampledTransform
         From fixed to moving space.
     device : torch.device
         Where to sample.
-    channel_weights : sequence of float
-        How much each of a subject's images counts.
     guide_landmarks : LandmarkPairs, optional
         Points to bring together.
     domain : ImageDomain, optional
@@ -56,37 +55,34 @@ class PairSampler:
 
     def __init__(
         self,
+        pair: ImagePair,
         *,
-        fixed: Sequence[Any],
-        moving: Sequence[Any],
-        fixed_mask: Any,
-        moving_mask: Any,
         initial_transform: SampledTransform,
         device: torch.device,
-        channel_weights: Sequence[float] = (1.0,),
         guide_landmarks: LandmarkPairs | None = None,
         domain: ImageDomain | None = None,
     ) -> None:
-        self._fixed_domain = ImageDomain.of(fixed[0])
+        self._fixed_domain = ImageDomain.of(pair.fixed_image)
         self.domain = domain or self._fixed_domain
         self.device = device
-        self.channel_weights = tuple(channel_weights)
+        self.channel_weights = pair.channel_weights or (1.0,) * len(pair.fixed)
         self.guide_landmarks = guide_landmarks
         self._initial_transform = initial_transform
-        self._moving_domain = ImageDomain.of(moving[0])
+        self._moving_domain = ImageDomain.of(pair.moving_image)
         self._fixed, self._moving = (
-            [tensor_from_image(image).to(device) for image in images] for images in (fixed, moving)
+            [tensor_from_image(image).to(device) for image in images]
+            for images in (pair.fixed, pair.moving)
         )
         self._fixed_mask, self._moving_mask = (
             None if mask is None else tensor_from_image(mask).to(device)
-            for mask in (fixed_mask, moving_mask)
+            for mask in (pair.fixed_mask, pair.moving_mask)
         )
         in_domain = self._in_domain()
         seen = self._moving_seen_from_fixed() & in_domain
         in_fixed = torch.ones_like(seen) if self._fixed_mask is None else self._fixed_mask[0, 0] > 0
         overlap = float((seen & in_fixed).sum() / in_fixed.sum())
         if overlap < LEAST_OVERLAP:
-            what = "images" if fixed_mask is None and moving_mask is None else "masks"
+            what = "images" if self._fixed_mask is self._moving_mask is None else "masks"
             raise ValueError(
                 f"expected fixed and moving {what} that overlap after the initial transform, got "
                 f"{overlap:.2%} of the fixed one in the moving one; give another initial transform"
@@ -97,29 +93,30 @@ class PairSampler:
         )
         compared = in_fixed & in_domain
         self.compared_voxels = int(compared.sum())
-        self._fixed_voxels = None if fixed_mask is None else compared.nonzero().flip(1)
-        self._moving_voxels = None if moving_mask is None else seen.nonzero().flip(1)
+        self._fixed_voxels = None if self._fixed_mask is None else compared.nonzero().flip(1)
+        self._moving_voxels = None if self._moving_mask is None else seen.nonzero().flip(1)
 
     @property
     def voxel_size(self) -> float:
         """The voxel size that both images can resolve, mm."""
         return max(self._fixed_domain.voxel_size, self._moving_domain.voxel_size)
 
-    def channels(self, smoothing: float, of: ChannelMap) -> tuple[SampledImage, SampledImage]:
-        """Prepare what the dissimilarity compares, of the fixed and of the moving images.
+    def features(self, sigma: float, feature_map: FeatureMap) -> ComparedImages:
+        """Prepare the channels of the fixed and of the moving images for the dissimilarity.
 
         Parameters
         ----------
-        smoothing : float
+        sigma : float
             Standard deviation of the Gaussian, voxels.
-        of : ChannelMap
+        feature_map : FeatureMap
             Makes the channels of an image.
         """
         fixed = [
-            of(image, self._fixed_mask, self._fixed_domain, smoothing) for image in self._fixed
+            feature_map(image, self._fixed_mask, self._fixed_domain, sigma) for image in self._fixed
         ]
         moving = [
-            of(image, self._moving_mask, self._moving_domain, smoothing) for image in self._moving
+            feature_map(image, self._moving_mask, self._moving_domain, sigma)
+            for image in self._moving
         ]
         return (
             self._in_fixed(torch.cat(fixed, dim=1)),
@@ -132,8 +129,8 @@ class PairSampler:
         Returns
         -------
         in_fixed, in_moving : Tensor, shape (count, D)
-            Coords of the fixed domain. Those of the moving mask are where the inverse of the
-            initial transform puts its points.
+            Coords of the fixed domain. Points of the moving mask are mapped by the inverse of the
+            initial transform.
         """
         return (
             self._draw(self._fixed_voxels, count, generator),
@@ -141,16 +138,16 @@ class PairSampler:
         )
 
     def sample(
-        self, count: int, content: float, generator: torch.Generator
+        self, count: int, share: float, generator: torch.Generator
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor | None, Tensor | None]]:
-        """Draw coords where the images are to be compared, and say how much each point counts.
+        """Draw coords and their weights, a share of them by importance sampling.
 
         Parameters
         ----------
         count : int
             How many points in each image.
-        content : float
-            Which part of them is drawn where the image has edges.
+        share : float
+            Which part of them is drawn where the image has edges, below 1.
         generator : torch.Generator
             Draws them.
 
@@ -159,13 +156,13 @@ class PairSampler:
         coords : pair of Tensor, shape (count, D)
             As from :meth:`draw`.
         weights : pair of Tensor, shape (count,), or None
-            In [0, 1]; None where all points count the same.
+            In [0, 1]; None where all are the same.
         """
-        coords = self.draw(POOL * count if content else count, generator)
+        coords = self.draw(POOL * count if share else count, generator)
         weights: tuple[Tensor | None, Tensor | None] = (None, None)
-        if content:
+        if share:
             (in_fixed, for_fixed), (in_moving, for_moving) = (
-                importance_sample(points, image(points)[0].sum(dim=1), count, content, generator)
+                importance_sample(points, image(points)[0].sum(dim=1), count, share, generator)
                 for points, image in zip(coords, self._edges, strict=True)
             )
             coords, weights = (in_fixed, in_moving), (for_fixed, for_moving)
@@ -175,8 +172,8 @@ class PairSampler:
         )
 
     @cached_property
-    def _edges(self) -> tuple[SampledImage, SampledImage]:
-        return self.channels(1.0, edges)
+    def _edges(self) -> ComparedImages:
+        return self.features(1.0, edges)
 
     def _draw(self, voxels: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
         position = torch.rand(count, self.domain.dimension, generator=generator)
@@ -257,9 +254,9 @@ def _times(weights: Tensor | None, mask: SampledImage | None, coords: Tensor) ->
 
 
 def importance_sample(
-    candidates: Tensor, content: Tensor, count: int, fraction: float, generator: torch.Generator
+    candidates: Tensor, importance: Tensor, count: int, share: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Choose points from candidates, a part of them by their content.
+    """Choose points from candidates, a share of them by importance sampling.
 
     The first points are candidates as they come. With the weights of the balance heuristic a
     weighted sum over all has the same expectation as over candidates alone.
@@ -268,12 +265,12 @@ def importance_sample(
     ----------
     candidates : Tensor, shape (M, D)
         Coords, drawn uniformly.
-    content : Tensor, shape (M,)
+    importance : Tensor, shape (M,)
         What makes a candidate more probable, 0 or more.
     count : int
         How many points to choose, less than M.
-    fraction : float
-        Which part of them is chosen by content, below 1.
+    share : float
+        Which part of them is chosen by importance, below 1.
     generator : torch.Generator
         On the CPU.
 
@@ -282,21 +279,17 @@ def importance_sample(
     coords : Tensor, shape (count, D)
         The chosen points.
     weights : Tensor, shape (count,)
-        How much each counts, in (0, 1].
+        Of each, in (0, 1].
 
     References
     ----------
     Veach and Guibas, Optimally combining sampling techniques for Monte Carlo rendering, 1995.
     """
-    by_content = round(fraction * count)
-    relative = content / content.mean().clamp(min=1e-12)
-    # where there is no content at all, any candidate will do
+    by_importance = round(share * count)
+    relative = importance / importance.mean().clamp(min=1e-12)
+    # where nothing is of importance, any candidate will do
     probabilities = (relative + 1e-6).cpu()
-    found = torch.multinomial(probabilities, by_content, replacement=True, generator=generator)
-    chosen = torch.cat([torch.arange(count - by_content), found]).to(candidates.device)
-    share = by_content / count
+    found = torch.multinomial(probabilities, by_importance, replacement=True, generator=generator)
+    chosen = torch.cat([torch.arange(count - by_importance), found]).to(candidates.device)
+    share = by_importance / count
     return candidates[chosen], 1 / (1 + share / (1 - share) * relative[chosen])
-
-
-ComparedImages = tuple[SampledImage, SampledImage]
-"""What is compared of a pair's fixed and moving images."""

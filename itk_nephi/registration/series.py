@@ -3,83 +3,26 @@
 from __future__ import annotations
 
 import os
-import time as clock
+import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from itk_nephi.fields.deformation import Deformation, transform_from_deformation
-from itk_nephi.fields.latent_code import InterpolatedCode, LatentCode
-from itk_nephi.fields.sampled_transforms import inverse_transforms, sample_transform
 from itk_nephi.models.nephi import NePhi
-from itk_nephi.registration.inputs import checked_device, checked_images, warn_of_sizes
-from itk_nephi.registration.instance_optimization import optimize
-from itk_nephi.registration.pairwise import checked_initial_transform
-from itk_nephi.registration.quality_check import warn_if_worse
-from itk_nephi.registration.refinement import model_and_settings, parameters_of, take_back_folds
-from itk_nephi.registration.result import Progress, Registration
-from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.inputs import (
+    checked_device,
+    images_from,
+    initial_transforms_from,
+    mask_from,
+    pair_from,
+    size_findings,
+)
+from itk_nephi.registration.joint import register_jointly
+from itk_nephi.registration.result import Progress, Series, knot_shares
 from itk_nephi.registration.settings import RegistrationSettings, chosen_settings
-from itk_nephi.spatial.domain import Array, ImageDomain
-from itk_nephi.spatial.preparation import checked_mask
-from itk_nephi.spatial.transforms import compose, flatten
-
-
-@dataclass(frozen=True)
-class Series:
-    """What :func:`register_series` found: how a fixed image deforms, at any time.
-
-    Parameters
-    ----------
-    times : tuple of float
-        Those of the images, rising.
-    knots : tuple of float
-        The times between which the latent code changes linearly, rising.
-    deformations : tuple of Deformation
-        At the knots; all have the same two fields.
-    initial_transform, inverse_initial_transform : itk.CompositeTransform
-        The initial transform, from fixed to moving space, and its inverse: the same at all times.
-    history, settings, seed, interrupted
-        As of a :class:`itk_nephi.Registration`; the losses are means over the images.
-    """
-
-    times: tuple[float, ...]
-    knots: tuple[float, ...]
-    deformations: tuple[Deformation, ...]
-    initial_transform: Any
-    inverse_initial_transform: Any
-    history: list[Progress]
-    settings: RegistrationSettings
-    seed: int
-    interrupted: bool
-
-    def at(self, time: float) -> Registration:
-        """Return the transforms between the fixed image and the subject at a time.
-
-        Raises
-        ------
-        ValueError
-            If the time is before the first knot or after the last.
-        """
-        if not self.knots[0] <= time <= self.knots[-1]:
-            raise ValueError(
-                f"expected a time from {self.knots[0]:g} to {self.knots[-1]:g}, got {time:g}"
-            )
-        transform = transform_from_deformation(deformation_at(self.deformations, self.knots, time))
-        return Registration(
-            fixed_to_moving=compose([transform, *flatten(self.initial_transform)]),
-            moving_to_fixed=compose(
-                [*flatten(self.inverse_initial_transform), transform.GetInverseTransform()]
-            ),
-            initial_transform=self.initial_transform,
-            history=self.history,
-            settings=self.settings,
-            seed=self.seed,
-            interrupted=self.interrupted,
-        )
+from itk_nephi.registration.start import Start
 
 
 def register_series(
@@ -90,7 +33,9 @@ def register_series(
     knots: Sequence[float] | None = None,
     fixed_mask: Any = None,
     masks: Sequence[Any] | None = None,
+    channel_weights: Sequence[float] | None = None,
     initial_transform: Any = None,
+    warm_start: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
     refine: str = "code",
@@ -99,6 +44,8 @@ def register_series(
     device: str = "cpu",
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_interval: float = 30.0,
 ) -> Series:
     """Fit a latent code that moves with time to the images of one subject at several times.
 
@@ -108,28 +55,32 @@ def register_series(
 
     Parameters
     ----------
-    fixed : itk.Image
-        The image that is deformed, for instance that of the first time. Scalar, in 2 or 3
-        dimensions.
-    images : sequence of itk.Image
-        The images at the times, each on a grid of its own.
+    fixed
+        The image that is deformed, for instance that of the first time; as for
+        :func:`itk_nephi.register`.
+    images : sequence
+        The images at the times, each as ``moving`` for :func:`itk_nephi.register`.
     times : sequence of float, optional
         When they were taken, rising, in any unit; 0, 1, 2 and so on when left out.
     knots : sequence of float, optional
         The times, rising, between which the code is linear, not more than there are images. Two
         make it a straight line: a regression. Those of the images when left out.
-    fixed_mask : itk.Image, optional
+    fixed_mask : optional
         As for :func:`itk_nephi.register`.
-    masks : sequence of itk.Image or None, optional
-        Of the images, as many as these.
-    initial_transform : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
-        From fixed to moving space, at all times. A kind is found between the fixed and the first of
-        the images. None is the identity, as suits images of one session.
+    masks : sequence, optional
+        Of the images, as many as these, each as ``moving_mask`` for :func:`itk_nephi.register`.
+    channel_weights : sequence of float, optional
+        As for :func:`itk_nephi.register`.
+    initial_transform : itk.Transform, Registration, None or a kind
+        From fixed to moving space, at all times. A kind is computed between the fixed and the first
+        of the images. None is the identity, as suits images of one session.
+    warm_start : Registration or itk.NePhiTransform, optional
+        An earlier result on the grid of ``fixed``, from where all times start.
     model : NePhi or path, optional
         Predicts the codes; without ``refine_steps`` the knots' codes are those closest to the
         predictions.
-    refine_steps, refine, preset, settings, device, seed, callback
-        As for :func:`itk_nephi.register`. Memory is not planned: no ``memory_limit``.
+    refine_steps, refine, preset, settings, device, seed, callback, checkpoint, checkpoint_interval
+        As for :func:`itk_nephi.register`.
 
     Returns
     -------
@@ -154,123 +105,63 @@ def register_series(
     >>> series = register_series(breathing[0], breathing[1:], times)  # doctest: +SKIP
     >>> series.at(0.5).fixed_to_moving.TransformPoint(point)  # doctest: +SKIP
     """
-    started = clock.perf_counter()
+    started = time.perf_counter()
     settings = chosen_settings(settings, preset)
-    if model is not None:
-        model, settings = model_and_settings(model, refine_steps, refine, settings)
-    elif refine_steps:
-        raise ValueError("expected a model whose prediction refine_steps can refine, got none")
-    if settings.memory_limit is not None:
-        raise ValueError("expected settings without memory_limit for a series, got one")
+    start = Start.of(model, refine_steps, refine, warm_start)
     images = list(images)
     masks = [None] * len(images) if masks is None else list(masks)
     if len(masks) != len(images):
         raise ValueError(
             f"expected a mask or None for each of {len(images)} images, got {len(masks)}"
         )
-    times, knots, shares = _checked_times(times, knots, len(images))
+    times, knots = _checked_times(times, knots, len(images))
     torch_device = checked_device(device)
-    voxels = settings.working_voxels
-    (fixed_image,) = checked_images([fixed], "fixed", voxels)
-    moving = [checked_images([image], f"images[{n}]", voxels)[0] for n, image in enumerate(images)]
-    fixed_domain = ImageDomain.of(fixed).canonical()
-    for n, image in enumerate(moving):
-        if image.GetImageDimension() != fixed_domain.dimension:
-            raise ValueError(
-                f"expected images of {fixed_domain.dimension} dimensions like fixed, got "
-                f"{image.GetImageDimension()} of images[{n}]"
-            )
-        warn_of_sizes(ImageDomain.of(fixed_image), ImageDomain.of(image))
-    if fixed_mask is not None:
-        fixed_mask = checked_mask(fixed_mask, "fixed_mask", fixed, "fixed", voxels)
-    masks = [
-        None if mask is None else checked_mask(mask, f"masks[{n}]", image, f"images[{n}]", voxels)
-        for n, (mask, image) in enumerate(zip(masks, images, strict=True))
-    ]
-    initial_transform = checked_initial_transform(
-        initial_transform, fixed_image, moving[0], fixed_mask, masks[0]
-    )
-    inverses = inverse_transforms(initial_transform, fixed_domain, ImageDomain.of(moving[0]))
-    domain = model.settings.box(fixed_image, fixed_mask) if model else fixed_domain
-    initial_map = sample_transform(initial_transform, domain)
-    pairs = [
-        PairSampler(
-            fixed=[fixed_image],
-            moving=[image],
-            fixed_mask=fixed_mask,
-            moving_mask=mask,
-            initial_transform=initial_map,
-            device=torch_device,
-            domain=domain,
+    fixed = images_from(fixed, "fixed")
+    fixed_mask = mask_from(fixed_mask, "fixed_mask", fixed[0])
+    initial_transform, inverse_initial = initial_transforms_from(initial_transform)
+    names = [(f"images[{n}]", f"masks[{n}]") for n in range(len(images))]
+    pairs = []
+    for image, mask, words in zip(images, masks, names, strict=True):
+        pair = pair_from(
+            fixed,
+            image,
+            fixed_mask,
+            mask,
+            channel_weights=channel_weights,
+            initial_transform=initial_transform,
+            names=words,
         )
-        for image, mask in zip(moving, masks, strict=True)
-    ]
-    generator = torch.Generator().manual_seed(seed)
-    if model is None:
-        start = Deformation.identity(domain, settings.field, generator)
-        at_knots = [replace(start, code=_copied(start)) for _ in knots]
-    else:
-        predicted = [
-            model.predict(
-                fixed_image,
-                image,
-                fixed_mask,
-                mask,
-                box=domain,
-                initial_transform=initial_map,
-                device=torch_device,
-            )
-            for image, mask in zip(moving, masks, strict=True)
-        ]
-        at_knots = _closest(predicted, shares)
-        for weights in at_knots[0].weights():
-            weights.requires_grad_(refine == "code_and_weights")
-    at_times = [deformation_at(at_knots, knots, time) for time in times]
-    history: list[Progress] = []
-    interrupted = False
-    if model is None or refine_steps:
-        prediction = parameters_of(at_times)
-        history, interrupted = optimize(
-            at_times, pairs, settings, generator, callback, started=started
-        )
-        if model is not None:
-            take_back_folds(at_times, prediction, ImageDomain.of(fixed))
-    else:
-        for deformation, pair in zip(at_times, pairs, strict=True):
-            warn_if_worse(deformation, pair, settings)
-    return Series(
+        for finding in size_findings(pair):
+            warnings.warn(finding, stacklevel=2)
+        pairs.append(pair)
+    series, findings = register_jointly(
+        pairs,
+        settings,
+        start=start,
+        device=torch_device,
+        seed=seed,
+        started=started,
         times=times,
         knots=knots,
-        deformations=tuple(at_knots),
-        initial_transform=initial_transform,
-        inverse_initial_transform=compose(inverses),
-        history=history,
-        settings=settings,
-        seed=seed,
-        interrupted=interrupted,
+        names=names,
+        inverse_initial=inverse_initial,
+        callback=callback,
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
     )
-
-
-def deformation_at(
-    at_knots: Sequence[Deformation], knots: Sequence[float], time: float
-) -> Deformation:
-    """Return the deformation at a time, whose code is made of those of the knots around it."""
-    later = int(np.searchsorted(knots, time))
-    if knots[later] == time:
-        return at_knots[later]
-    first, second = at_knots[later - 1], at_knots[later]
-    share = (time - knots[later - 1]) / (knots[later] - knots[later - 1])
-    return replace(first, code=InterpolatedCode(first.code, second.code, share))
+    for finding in findings:
+        warnings.warn(finding, stacklevel=2)
+    return series
 
 
 def _checked_times(
     times: Sequence[float] | None, knots: Sequence[float] | None, count: int
-) -> tuple[tuple[float, ...], tuple[float, ...], Array]:
-    """Return times, knots, and how much each knot counts at each time, shape (T, K)."""
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Check and return the times of images and the knots."""
     if not count:
         raise ValueError("expected images at one or more times, got none")
-    times = tuple(float(time) for time in (range(count) if times is None else times))
-    knots = times if knots is None else tuple(float(knot) for knot in knots)
+    times = tuple(map(float, range(count) if times is None else times))
+    knots = times if knots is None else tuple(map(float, knots))
     if len(times) != count:
         raise ValueError(f"expected a time for each of {count} images, got {len(times)}")
     for name, values in (("times", times), ("knots", knots)):
@@ -281,31 +172,9 @@ def _checked_times(
             f"expected knots from {times[0]:g} or before to {times[-1]:g} or after, the times of "
             f"the images, got {knots}"
         )
-    shares = np.stack([np.interp(times, knots, unit) for unit in np.eye(len(knots))], axis=1)
-    if np.linalg.matrix_rank(shares) < len(knots):
+    if np.linalg.matrix_rank(knot_shares(times, knots)) < len(knots):
         raise ValueError(
             f"expected knots {knots} that the images' times {times} determine: not more than there "
             "are images, each with one of its own nearby"
         )
-    return times, knots, shares
-
-
-def _copied(deformation: Deformation) -> LatentCode:
-    """Return a code of its own that is the same as a deformation's."""
-    code = LatentCode(deformation.settings, deformation.domain.bounds, torch.Generator())
-    code.load_state_dict(deformation.code.state_dict())
-    return code
-
-
-def _closest(predicted: Sequence[Deformation], shares: Array) -> list[Deformation]:
-    """Return deformations at knots whose codes at the times come closest to the predicted ones."""
-    fits = torch.from_numpy(np.linalg.pinv(shares)).float()
-    at_knots = []
-    for weights in fits.to(predicted[0].code.global_code.device):
-        code = _copied(predicted[0]).to(weights.device)
-        with torch.no_grad():
-            for name in ("global_code", "local_code"):
-                codes = torch.stack([getattr(each.code, name) for each in predicted])
-                getattr(code, name).copy_(torch.tensordot(weights, codes, dims=1))
-        at_knots.append(replace(predicted[0], code=code))
-    return at_knots
+    return times, knots

@@ -1,7 +1,7 @@
-"""A transform as what other programs read: a displacement field, or a B-spline transform.
+"""Conversion of transforms for other programs: to a displacement field or a B-spline transform.
 
-Both are samples on the grid of a reference image. Beyond that grid the transforms made here leave
-points where they are, as these classes of ITK do.
+Both are samples on the grid of a reference image. Beyond that grid the transforms made here do not
+move points, as is usual for these classes of ITK.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FEWEST_SAMPLES = 1.5
 
 
 def to_displacement_field(transform: Any, reference: Any) -> Any:
-    """Sample by how much a transform moves each voxel of an image.
+    """Sample a transform as a displacement field on the grid of an image.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def displacement_field_transform(field: Any) -> Any:
 def inverse_displacement_field(
     transform: Any, reference: Any, *, guess: Any = None, tolerance: float = 1e-3
 ) -> tuple[Any, InvertedPoints]:
-    """Sample the exact inverse of a transform.
+    """Sample the exact inverse of a transform as a displacement field.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def inverse_displacement_field(
     Returns
     -------
     field : itk.Image of itk.Vector of float
-        By how much the inverse moves each voxel, mm.
+        The displacements of the inverse, mm.
     inverted : InvertedPoints
         The same as points, and how exact they are; in the order of the voxels.
     """
@@ -105,7 +105,7 @@ def to_bspline_transform(
     spacing: float | None = None,
     tolerance: float | None = None,
 ) -> tuple[Any, float]:
-    """Fit a cubic B-spline transform to what a transform does at the voxels of an image.
+    """Fit a cubic B-spline transform to the displacements of a transform at the voxels of an image.
 
     The fit is that of least squares; where that leaves a choice, the smoothest one. Its domain is
     the image and one voxel more on each side.
@@ -128,7 +128,7 @@ def to_bspline_transform(
     transform : itk.BSplineTransform
         The fit.
     largest_error : float
-        The largest distance, mm, between where the two transforms take a voxel of ``reference``.
+        The largest difference of the displacements of the two at a voxel of ``reference``, mm.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where images lie: the geometry of voxel grids.
+"""The geometry of voxel grids, and the coords of fields on them.
 
 A field lives on an :class:`ImageDomain`, the box of one image. Its *coords* are isotropic: centered
 on the box, turned by the direction cosines, and divided by one scale for all axes, half of the
@@ -150,7 +150,7 @@ class ImageDomain:
         return self.voxel_points(np.arange(np.prod(self.size)).reshape(self.size[::-1]))
 
     def contains(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Say of each physical point, mm, shape (..., D), whether it lies in one of the voxels."""
+        """Return whether each physical point, mm, shape (..., D), lies in one of the voxels."""
         nearest = np.rint(self.index_from_points(points))
         return np.asarray(((nearest >= 0) & (nearest < np.array(self.size))).all(axis=-1))
 
@@ -201,7 +201,7 @@ class ImageDomain:
         )
 
     def matches(self, other: ImageDomain) -> bool:
-        """Say whether both describe the same voxels, to a thousandth of a voxel."""
+        """Return whether both describe the same voxels, to a thousandth of a voxel."""
         if self.size != other.size:
             return False
         corners = np.array([np.zeros(self.dimension), np.array(self.size) - 1.0])

@@ -23,7 +23,7 @@ class ImagePair:
     channel_weights : tuple of float, optional
         The weight of each image of a subject in the objective; all the same when left out.
     fixed_mask, moving_mask : itk.Image, optional
-        Not zero where the images are compared, or weights in [0, 1]; on the grids of the images.
+        Non-zero where the images are compared, or weights in [0, 1]; on the grids of the images.
     initial_transform : itk.Transform, str or None
         From fixed to moving space, or a kind, see
         :func:`itk_nephi.spatial.compute_initial_transform`. None is the identity.

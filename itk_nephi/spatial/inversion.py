@@ -1,4 +1,4 @@
-"""The exact inverse of any transform at the points asked for, by Newton's method."""
+"""The exact inverse of any transform at given points, by Newton's method."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class InvertedPoints:
-    """Where points come from, and how exactly.
+    """The inverse of a transform at points, with its residuals.
 
     Parameters
     ----------
     points : array, shape (N, D)
-        What the transform maps to the points asked for; where it did not converge, the best found,
-        mm.
+        What the transform maps to the points given, mm; the closest ones reached where it did not
+        converge.
     residuals : array, shape (N,)
-        How far from the points asked for the transform takes them, mm.
+        The distances of their images under the transform from the points given, mm.
     converged : array of bool, shape (N,)
         Where the residual is within the tolerance.
     """
@@ -54,7 +54,7 @@ def invert_points(
     tolerance: float = 1e-3,
     max_iterations: int = 50,
 ) -> InvertedPoints:
-    """Find the points that a transform maps to the given ones.
+    """Compute the inverse of a transform at points: what it maps to them.
 
     Newton's method with the Jacobian of :func:`itk_nephi.spatial.jacobians`; a step that does not
     come closer is halved. So it converges from afar where the transform does not fold.
@@ -62,14 +62,14 @@ def invert_points(
     Parameters
     ----------
     transform : itk.Transform
-        From the points to be found to the points given.
+        From the points returned to the points given.
     points : array, shape (N, D)
         Physical points, mm.
     guess : itk.Transform, optional
         An approximate inverse to start from. Left out, it is made of the inverses of the parts that
         have one, such as the other field of an ``itk.NePhiTransform``.
     tolerance : float
-        The largest residual that counts as converged, mm.
+        The largest residual of a converged point, mm.
     max_iterations : int
         How often to step, halved steps included.
 
@@ -105,7 +105,7 @@ def invert_points(
 def _polish(
     transform: Any, targets: Array, found: Array, tolerance: float, max_iterations: int
 ) -> Array:
-    """Improve what was found so far, in place, by damped Newton steps; return the residuals, mm."""
+    """Improve points, in place, by damped Newton steps; return the residuals, mm."""
     errors = transform_points(transform, found) - targets
     residuals = np.linalg.norm(errors, axis=1)
     steps, lengths = np.empty_like(found), np.empty(len(found))

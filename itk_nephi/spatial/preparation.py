@@ -14,7 +14,7 @@ from itk_nephi.spatial.domain import ImageDomain, canonical_order, described, im
 
 
 def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
-    """Return a scalar image as ``itk.Image[itk.F, D]`` in canonical order, or say what is wrong.
+    """Check a scalar image and return it as ``itk.Image[itk.F, D]`` in canonical order.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
     ValueError
         If it has another number of dimensions, or its voxels are all the same or not all finite.
     """
-    domain = _checked_domain(image, name)
+    domain = checked_domain(image, name)
     values = np.asarray(itk.array_view_from_image(image))
     if values.ndim != domain.dimension:
         raise TypeError(
@@ -49,13 +49,12 @@ def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
 
 
 def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: float = np.inf) -> Any:
-    """Return a mask as an image of 0 and 1, or a soft one of 0 to 1, in canonical order.
+    """Check a mask and return it as 0 and 1, or a soft one as 0 to 1, in canonical order.
 
     Parameters
     ----------
     mask : itk.Image
-        Not zero where to look; on the grid of ``image``. Float values between 0 and 1 say how much
-        to look.
+        Non-zero inside; on the grid of ``image``. Float values between 0 and 1 are weights.
     name, image_name : str
         The user's words for them.
     image : itk.Image
@@ -75,7 +74,7 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     ValueError
         If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
     """
-    domain = _checked_domain(mask, name)
+    domain = checked_domain(mask, name)
     expected = ImageDomain.of(image)
     if domain.dimension != expected.dimension or not domain.matches(expected):
         raise ValueError(
@@ -85,7 +84,7 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     values = np.asarray(itk.array_view_from_image(mask))
     inside = values != 0
     if not inside.any():
-        raise ValueError(f"expected {name} to have voxels that are not zero, got an empty mask")
+        raise ValueError(f"expected {name} to have non-zero voxels, got an empty mask")
     if ((values > 0) & (values < 1)).any():
         if not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(
@@ -96,7 +95,8 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     return _in_canonical_order(inside, domain, voxels, np.uint8)
 
 
-def _checked_domain(image: Any, name: str) -> ImageDomain:
+def checked_domain(image: Any, name: str) -> ImageDomain:
+    """Return the domain of an image, or say what is wrong with it by its name."""
     if not hasattr(image, "GetLargestPossibleRegion"):
         raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
     try:

@@ -76,7 +76,7 @@ def transform_points(transform: Any, points: npt.ArrayLike) -> Array:
 
 
 def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
-    """Differentiate any ITK transform by the position, at many points.
+    """Return the Jacobians of any ITK transform with respect to the position, at many points.
 
     Exact for linear transforms and ``itk.NePhiTransform``; other parts by central differences.
 
@@ -90,30 +90,31 @@ def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
     Returns
     -------
     array, shape (N, D, D)
-        ``[n, i, j]`` is the derivative of component ``i`` by coordinate ``j``, dimensionless.
+        ``[n, i, j]``, dimensionless, is the derivative of component ``i`` with respect to
+        coordinate ``j``.
 
     Raises
     ------
     ValueError
         If the points are not of the transform's dimension.
     """
-    place = _checked_points(transform, points)
-    dimension = place.shape[1]
-    product = np.broadcast_to(np.eye(dimension), (len(place), dimension, dimension))
+    position = _checked_points(transform, points)
+    dimension = position.shape[1]
+    product = np.broadcast_to(np.eye(dimension), (len(position), dimension, dimension))
     parts = flatten(transform)
     for number, part in enumerate(parts):
         if part.GetNameOfClass() == "NePhiTransform":
-            product = part.JacobiansWithRespectToPosition(place) @ product
+            product = part.JacobiansWithRespectToPosition(position) @ product
         elif part.IsLinear():
             product = matrix_and_offset(part)[0] @ product
         else:
             columns = [
-                transform_points(part, place + step) - transform_points(part, place - step)
+                transform_points(part, position + step) - transform_points(part, position - step)
                 for step in DIFFERENCE * np.eye(dimension)
             ]
             product = np.stack(columns, axis=-1) / (2 * DIFFERENCE) @ product
         if not all(later.IsLinear() for later in parts[number + 1 :]):
-            place = transform_points(part, place)
+            position = transform_points(part, position)
     return np.array(product)
 
 

@@ -1,4 +1,4 @@
-"""Samples to train on: image pairs changed at random in physical space, on the model's box."""
+"""Training examples: image pairs, augmented in physical space, on the model's box."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from itk_nephi.training.datasets import Cache, PairSource, TrainingPair
 @documented
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How the images of a pair are changed at random, in physical space, before training."""
+    """Data augmentation: random affine maps of the images of a pair, in physical space."""
 
     affine: float = setting(
         0.0,
@@ -73,8 +73,8 @@ class Augmentation:
 class TrainingExample(NamedTuple):
     """A pair on the model's box, each of shape (1, k, j, i), or of a batch, (B, 1, k, j, i).
 
-    ``fixed`` and ``moving`` are intensities in [0, 1]; the weights say how much the images count
-    where points are drawn, the supports where points may move to.
+    ``fixed`` and ``moving`` are intensities in [0, 1]; the weights are those of points drawn in the
+    images, the supports those of the points that they are mapped to.
     """
 
     fixed: Tensor
@@ -86,7 +86,7 @@ class TrainingExample(NamedTuple):
 
 
 class TrainingExamples:
-    """The pairs of a source on a model's box, again and again, each time changed anew.
+    """The pairs of a source on a model's box, again and again, each time augmented anew.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ class TrainingExamples:
 
     def number_of_pair(self, index: int) -> int:
         """Return which pair a sample shows: every pair once, shuffled, then again."""
-        turn, place = divmod(index, len(self._source))
-        order = np.random.default_rng([self._seed, turn]).permutation(len(self._source))
-        return int(order[place])
+        epoch, position = divmod(index, len(self._source))
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._source))
+        return int(order[position])
 
     def __getitem__(self, index: int) -> TrainingExample:
         number = self.number_of_pair(index)

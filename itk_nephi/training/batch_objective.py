@@ -20,16 +20,16 @@ from itk_nephi.training.settings import TrainingSettings
 
 
 class PairsObjective(nn.Module):
-    """The objective of a batch of pairs, averaged: what all devices differentiate together.
+    """The mean objective of a batch of pairs, which all devices differentiate together.
 
     Parameters
     ----------
     model : NePhi
         Its fields, and its encoder, where it has one, are trained.
     codes : LatentCodeTable or None
-        The codes of all pairs, in place of an encoder's.
+        The codes of all pairs, instead of an encoder's.
     settings : TrainingSettings
-        What is compared, and how the terms are weighed.
+        The similarity metric and the weights of the terms.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PairsObjective(nn.Module):
 
         Parameters
         ----------
-        sample : Sample
+        sample : TrainingExample
             The images of a batch of B pairs.
         pairs : Tensor, shape (B,)
             The numbers of the pairs, for the table of codes.
@@ -69,9 +69,9 @@ class PairsObjective(nn.Module):
         images = [
             torch.stack(
                 [
-                    self.similarity.channels(image, weights, self.domain, settings.smoothing_sigma)[
-                        0
-                    ]
+                    self.similarity.feature_map(
+                        image, weights, self.domain, settings.smoothing_sigma
+                    )[0]
                     for image, weights in zip(values[:, None], inside[:, None], strict=True)
                 ]
             )

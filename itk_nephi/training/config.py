@@ -1,4 +1,4 @@
-"""The TOML file that says how and on what to train."""
+"""The TOML file of a training: the model, the pairs, the training itself."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class TrainingConfig:
     training : TrainingSettings
         How it is trained.
     pairs, validation : TablePairs, FolderPairs or PhantomPairs
-        What on, and what it is judged by.
+        What it is trained on, and what it is evaluated on.
     augmentation : Augmentation
-        How the images are changed at random.
+        Random changes of the images.
     """
 
     model: ModelSettings

@@ -25,7 +25,7 @@ from itk_nephi.spatial.initialization import KINDS, compute_initial_transform
 from itk_nephi.spatial.preparation import checked_image, checked_mask
 
 CACHE_BYTES = 2 * 2**30
-"""How much of what was read is kept in memory."""
+"""The most bytes of images that are kept in memory."""
 
 
 def _in_folder(path: Path, reading: ValidationInfo) -> Path:
@@ -82,7 +82,7 @@ class Cache:
         self._room = limit
 
     def __call__(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """Return what was kept under a key, or make it; ``size`` tells its bytes."""
+        """Return what was kept under a key, or make it; ``size`` returns its bytes."""
         if key in self._kept:
             return self._kept[key]
         made = make()
@@ -93,7 +93,7 @@ class Cache:
 
 
 class _Reader:
-    """Reads images, in canonical order, and finds initial transforms, each once."""
+    """Reads images, in canonical order, and computes initial transforms, each once."""
 
     def __init__(self) -> None:
         self._cache = Cache()
@@ -193,7 +193,7 @@ class FolderPairs:
     )
     subject: str = setting(
         r"^[^.]+",
-        "A regular expression: what it finds in a file name, or its first group, is the subject.",
+        "A regular expression: its match in a file name, or its first group, is the subject.",
     )
     subjects: tuple[int, int] | None = setting(
         None,

@@ -1,4 +1,4 @@
-"""How a model is trained; without torch, so that options are quick."""
+"""How a model is trained; needs no torch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ class TrainingSettings(ObjectiveWeights):
     steps: int = setting(10_000, "Optimizer steps.", minimum=1)
     batch_size: int = setting(8, "Pairs of each pass, on each device.", minimum=1)
     accumulate: int = setting(1, "Passes of each step.", minimum=1)
-    similarity: SimilarityName = setting(
-        "ncc", "How the images are compared, as in a registration."
-    )
+    similarity: SimilarityName = setting("ncc", "The similarity metric, as in a registration.")
     local_windows: tuple[float, ...] = setting(
         WINDOWS, "Standard deviations of the windows of local_ncc.", unit="voxels", above=0
     )
@@ -28,7 +26,7 @@ class TrainingSettings(ObjectiveWeights):
     )
     points: int = setting(
         1_000,
-        "Random points of each direction, pair and step at which the images are compared.",
+        "Random points of each direction, pair and step for the dissimilarity.",
         minimum=1,
     )
     regularizer_points: int = setting(
@@ -66,6 +64,6 @@ class TrainingSettings(ObjectiveWeights):
             )
 
     def learning_rate(self, step: int) -> float:
-        """Return the share of the learning rates that a step, counted from 0, takes."""
+        """Return the factor of the learning rates at a step, counted from 0."""
         rising = min(1.0, (step + 1) / self.warm_up)
         return rising * (1 + math.cos(math.pi * step / self.steps)) / 2

@@ -1,4 +1,4 @@
-"""train(): many image pairs to a model that predicts the deformation of others."""
+"""train(): a model that predicts deformations, from many image pairs."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ def train(
 ) -> bool:
     """Train a model on pairs, and leave the best, the last and a checkpoint in a folder.
 
-    The same settings and seed give the same model to the bit on a CPU, also when it was interrupted
-    and resumed. Several devices or nodes run the script that called this function again, once each,
-    as PyTorch's distributed data parallel training does, and share each step's pairs.
+    On a CPU the same settings and seed give a bit-identical model, also when training was
+    interrupted and resumed. Several devices or nodes run the script that called this function
+    again, once each, as PyTorch's distributed data parallel training does, and share each step's
+    pairs.
 
     Parameters
     ----------
@@ -78,12 +79,12 @@ def train(
     settings : TrainingSettings
         How it is trained.
     output : Path
-        A folder for ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt`` and what
-        TensorBoard shows. Each file is written whole or not at all.
+        A folder for ``best.safetensors``, ``last.safetensors``, ``checkpoint.pt`` and the events of
+        TensorBoard. Each file is written atomically.
     augmentation : Augmentation, optional
         Random changes of the images; none when left out.
     resume : bool
-        Go on from the folder's checkpoint.
+        Resume from the folder's checkpoint.
     device : str
         ``"cpu"``, or ``"cuda"``.
     callback : callable, optional
@@ -139,8 +140,8 @@ def train(
                         callback(TrainingProgress(run.done, settings.steps, losses, scores))
                 except StopIteration:
                     stop.set()
-            told = torch.tensor(float(stop.is_set()))
-            stopped = bool(fabric.all_reduce(told, reduce_op="sum") > 0)
+            requested = torch.tensor(float(stop.is_set()))
+            stopped = bool(fabric.all_reduce(requested, reduce_op="sum") > 0)
             if writer is not None and (due or stopped):
                 save_model(output / LAST, run.model)
                 run.save(checkpoint)
@@ -198,8 +199,8 @@ class _Training:
                 fabric.backward(losses["total"] / settings.accumulate)
             found.append(torch.stack(list(losses.values())).detach())
         values = fabric.all_reduce(torch.stack(found).mean(dim=0), reduce_op="mean")
-        told = dict(zip(losses, values.tolist(), strict=True))
-        for name, value in told.items():
+        means = dict(zip(losses, values.tolist(), strict=True))
+        for name, value in means.items():
             if not math.isfinite(value):
                 raise RuntimeError(
                     f"the training diverged at step {self.done + 1}, where {name} is {value}; try "
@@ -208,7 +209,7 @@ class _Training:
         self._optimizer_of_all.step()
         self._optimizer_of_all.zero_grad()
         self.done += 1
-        return told
+        return means
 
     def _batch(self, number: int) -> tuple[TrainingExample, Tensor, Tensor]:
         """Return a batch: its images, the numbers of its pairs, and its points."""
@@ -229,7 +230,7 @@ class _Training:
         )
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, atomically."""
         state = {
             "what": self._what,
             "objective": self.objective.state_dict(),
@@ -241,7 +242,7 @@ class _Training:
             torch.save(state, stage / path.name)
 
     def restore(self, path: Path) -> None:
-        """Go back to where a checkpoint was written."""
+        """Resume from a checkpoint."""
         require_file(path, "the checkpoint")
         try:
             state = torch.load(path, map_location=self._fabric.device, weights_only=True)
@@ -271,7 +272,7 @@ def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:
         raise ValueError(f"expected device to be cpu or cuda, got {device!r}")
     if device == "cuda" and torch.cuda.device_count() < settings.devices:
         raise ValueError(
-            f"expected {settings.devices} GPUs, got {torch.cuda.device_count()} that torch finds"
+            f"expected {settings.devices} GPUs, got {torch.cuda.device_count()} available"
         )
     several = settings.devices * settings.nodes > 1
     fabric = Fabric(

@@ -211,10 +211,10 @@ class _Maps:
         plane = self._plane
         near = np.ones(len(self._fixed), bool)
         if plane.across is not None:
-            place = plane.domain.index_from_points(self._fixed)[:, plane.across]
+            position = plane.domain.index_from_points(self._fixed)[:, plane.across]
             indices = np.array(plane.indices)
-            near = indices[np.abs(place[:, None] - indices).argmin(axis=1)] == index
-        return slices.marks(plane.places(self._fixed[near]), plane.places(self._back[near]))
+            near = indices[np.abs(position[:, None] - indices).argmin(axis=1)] == index
+        return slices.marks(plane.project(self._fixed[near]), plane.project(self._back[near]))
 
 
 def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:

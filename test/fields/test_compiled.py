@@ -10,7 +10,7 @@ from torch import Tensor
 
 from itk_nephi.evaluation.metrics import landmark_errors
 from itk_nephi.fields import compiled
-from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.deformation import Deformation, threads_for_fields
 from itk_nephi.fields.latent_code import LatentCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.sampled_image import SampledImage
@@ -299,11 +299,33 @@ def test_memory_does_not_grow() -> None:
     assert most[-1] - most[9] < 2000
 
 
-def test_threads_are_given_back_even_after_an_error() -> None:
+def test_threads_are_given_back_even_after_an_error(deformation: Deformation) -> None:
     seen = []
+
+    def look() -> None:
+        seen.append((torch.get_num_threads(), deformation.field.threads))
+
     with torch_threads(3):
-        with suppress(StopIteration), compiled.threads_for_fields(torch.device("cpu")):
-            seen.append(torch.get_num_threads())
+        with suppress(StopIteration), threads_for_fields([deformation], torch.device("cpu")):
+            look()
             raise StopIteration
-        seen.append(torch.get_num_threads())
-    assert seen == [1, 3]
+        look()
+    assert seen == [(1, 3), (3, None)]
+
+
+def test_a_field_computes_on_its_own_threads(
+    deformation: Deformation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, seen = compiled._call, []
+
+    def watched(way: str, threads: int, *others: Any) -> None:
+        seen.append((way, threads))
+        call(way, threads, *others)
+
+    monkeypatch.setattr(compiled, "_call", watched)
+    coords = torch.zeros(5, deformation.domain.dimension)
+    for threads in (3, None):
+        deformation.field.threads = threads
+        with torch_threads(2):
+            torch.autograd.backward(deformation.field(coords, deformation.code).sum())
+    assert seen == [("Forward", 3), ("Backward", 3), ("Forward", 2), ("Backward", 2)]

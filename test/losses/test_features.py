@@ -12,7 +12,7 @@ from itk_nephi.fields.sampled_image import SampledImage, tensor_from_image
 from itk_nephi.fields.threads import torch_threads
 from itk_nephi.losses.features import (
     WINDOWS,
-    ChannelMap,
+    FeatureMap,
     channels,
     edges,
     rescaled,
@@ -64,7 +64,7 @@ def test_a_gaussian_of_a_gaussian_has_both_variances(wide: ImageDomain) -> None:
 
 
 @pytest.mark.parametrize("of", [channels, edges, rescaled, self_similarity])
-def test_the_number_of_threads_leaves_no_trace(of: ChannelMap, domain: ImageDomain) -> None:
+def test_the_number_of_threads_leaves_no_trace(of: FeatureMap, domain: ImageDomain) -> None:
     large = replace(domain, size={2: (300, 290), 3: (70, 60, 50)}[domain.dimension])
     # far from zero, as lungs in Hounsfield units, a sum of single precision is rounded much
     image = 100 * noise(large) - 900

@@ -161,7 +161,7 @@ def test_every_similarity_is_best_where_the_images_are_one(
     wide = replace(domain, size=(30, 24, 20)[: domain.dimension])
     image = gaussian(torch.rand(1, 1, *reversed(wide.size), generator=generator), wide, 1.0)
     similarity = Similarity.of(kind, voxel=wide.voxel_size)
-    channels = similarity.channels(image, None, wide, 1.0)
+    channels = similarity.feature_map(image, None, wide, 1.0)
     values = channels.flatten(2)[0].T
 
     def shifted(voxels: int) -> Tensor:
@@ -176,7 +176,7 @@ def test_every_similarity_is_best_where_the_images_are_one(
 def test_local_ncc_takes_several_windows(domain: ImageDomain, generator: torch.Generator) -> None:
     image = torch.rand(1, 1, *reversed(domain.size), generator=generator)
     one, two = (
-        Similarity.of("local_ncc", voxel=1.0, windows=windows).channels(image, None, domain, 1.0)
+        Similarity.of("local_ncc", voxel=1.0, windows=windows).feature_map(image, None, domain, 1.0)
         for windows in ((2.0,), (2.0, 4.0))
     )
     assert one.shape[1] == 2

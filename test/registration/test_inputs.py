@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import itk
@@ -7,81 +9,99 @@ import pytest
 import torch
 
 from itk_nephi.registration.inputs import (
-    checked_images,
-    checked_weights,
-    landmark_pairs,
-    warn_of_sizes,
+    image_from,
+    images_from,
+    mask_from,
+    size_findings,
 )
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
-
-CPU = torch.device("cpu")
-
-
-def shift(offset: Any) -> Any:
-    transform = itk.TranslationTransform[itk.D, len(offset)].New()
-    transform.SetOffset(list(map(float, offset)))
-    return transform
+from itk_nephi.spatial.image_pair import ImagePair
 
 
-def test_images_of_a_subject_lie_on_one_grid(image: Any, domain: ImageDomain) -> None:
-    assert len(checked_images([image, image], "fixed")) == 2
-    moved = replace(domain, origin=tuple(x + 1 for x in domain.origin))
-    other = image_from_array(itk.array_from_image(image), moved)
-    with pytest.raises(ValueError, match=r"images of fixed on the same grid, got fixed\[1\] on"):
-        checked_images([image, other], "fixed")
+def values_of(image: Any) -> Any:
+    return itk.array_from_image(image)
+
+
+def test_an_image_is_taken_as_it_is_from_a_filter_or_a_file(
+    image: Any, domain: ImageDomain, tmp_path: Path
+) -> None:
+    assert image_from(image, "fixed") is image
+    doubled = itk.ShiftScaleImageFilter.New(image, scale=2)
+    np.testing.assert_array_equal(image_from(doubled, "fixed"), 2 * values_of(image))
+    path = tmp_path / "fixed.mha"
+    itk.imwrite(image, path)
+    for given in (path, str(path)):
+        found = image_from(given, "fixed")
+        np.testing.assert_array_equal(found, values_of(image))
+        assert ImageDomain.of(found).matches(domain)
+
+
+@pytest.mark.parametrize("kind", ["float32", "uint8", "int64", "bool"])
+def test_arrays_have_voxels_of_1_mm_from_the_origin(image: Any, kind: str) -> None:
+    array = (10 * np.abs(values_of(image))).astype(kind)
+    tensor = torch.from_numpy(array)[None]
+    expected = itk.image_from_array(array.astype(np.float32))
+    for given in (array, tensor):
+        found = image_from(given, "fixed")
+        np.testing.assert_array_equal(found, values_of(expected))
+        assert ImageDomain.of(found) == ImageDomain.of(expected)
+
+
+def test_an_xarray_has_its_own_grid(image: Any, domain: ImageDomain) -> None:
+    pytest.importorskip("xarray")
+    found = image_from(itk.xarray_from_image(image), "fixed")
+    np.testing.assert_array_equal(found, values_of(image))
+    assert ImageDomain.of(found).matches(domain)
+
+
+def test_several_images_are_a_list(image: Any) -> None:
+    array = values_of(image)
+    assert images_from(image, "fixed") == (image,)
+    assert images_from([image], "fixed") == (image,)
+    assert [type(each) for each in images_from((image, array), "fixed")] == [type(image)] * 2
     with pytest.raises(ValueError, match="expected moving to be one or more images, got none"):
-        checked_images([], "moving")
-    with pytest.raises(TypeError, match=r"expected moving\[1\] to be an itk.Image, got str"):
-        checked_images([image, "b.mha"], "moving")
+        images_from([], "moving")
+    with pytest.raises(TypeError, match=r"expected fixed\[1\] to be an itk.Image, .*, got int"):
+        images_from([image, 3], "fixed")
 
 
-def test_every_image_has_a_weight() -> None:
-    assert checked_weights(None, 3, 3) == (1.0, 1.0, 1.0)
-    assert checked_weights([2, 0.5], 2, 2) == (2.0, 0.5)
-    with pytest.raises(ValueError, match="as many moving as fixed images, got 1 and 2"):
-        checked_weights(None, 2, 1)
-    for wrong in ([1.0], [1.0, 0.0], [1.0, np.nan]):
-        with pytest.raises(ValueError, match=r"channel_weights to be .* subject, 2 in all"):
-            checked_weights(wrong, 2, 2)
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (None, TypeError, "to be an itk.Image, a filter, a path or an array, got NoneType"),
+        (itk.TranslationTransform[itk.D, 2].New(), TypeError, "got itkTranslationTransformD2"),
+        ("nowhere.mha", ValueError, "nowhere.mha, which does not exist"),
+        (np.zeros(4), ValueError, r"of shape \(k, j, i\) or \(j, i\), got \(4,\)"),
+        (torch.zeros(2, 4, 4), ValueError, r"a tensor of shape \(1, k, j, i\) .* got \(2, 4, 4\)"),
+        (np.zeros((1, 5)), ValueError, "at least two voxels on every axis"),
+    ],
+)
+def test_what_is_no_image_is_named(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"moving.*{message}"):
+        image_from(given, "moving")
 
 
-def test_images_of_very_different_size_are_warned_of(domain: ImageDomain) -> None:
-    def scaled(factor: float) -> ImageDomain:
-        return replace(domain, spacing=tuple(factor * s for s in domain.spacing))
+def test_a_mask_that_is_an_array_lies_on_its_image(image: Any, domain: ImageDomain) -> None:
+    soft = np.random.default_rng(2).random(values_of(image).shape)
+    assert mask_from(None, "fixed_mask", image) is None
+    for given in (soft > 0.5, 7 * (soft > 0.5), torch.from_numpy(soft > 0.5)[None]):
+        mask = mask_from(given, "fixed_mask", image)
+        np.testing.assert_array_equal(mask, soft > 0.5)
+        assert ImageDomain.of(mask) == domain
+    np.testing.assert_allclose(mask_from(soft, "fixed_mask", image), soft, atol=1e-7)
+    with pytest.raises(ValueError, match=r"expected fixed_mask of the shape of its image, \("):
+        mask_from(soft[1:], "fixed_mask", image)
+    with pytest.raises(TypeError, match=r"expected fixed_mask to be an itk.Image, .* got int"):
+        mask_from(1, "fixed_mask", image)
 
-    warn_of_sizes(domain, scaled(4.5))
+
+def test_images_of_very_different_size_are_found(image: Any, domain: ImageDomain) -> None:
+    def findings(factor: float) -> list[str]:
+        other = replace(domain, spacing=tuple(factor * s for s in domain.spacing))
+        scaled = image_from_array(itk.array_from_image(image), other)
+        return size_findings(ImagePair(fixed=(image,), moving=(scaled,)))
+
+    assert findings(4.5) == []
     for factor in (1000, 0.001, 6):
-        with pytest.warns(UserWarning, match=r"differ much in size, 8 x .* mm and .* in mm\?"):
-            warn_of_sizes(domain, scaled(factor))
-
-
-def test_landmarks_become_coords_the_moving_ones_seen_from_fixed(domain: ImageDomain) -> None:
-    dimension = domain.dimension
-    coords = np.random.default_rng(1).uniform(-0.5, 0.5, (2, 6, dimension))
-    fixed, moving = domain.points_from_coords(coords[0]), domain.points_from_coords(coords[1])
-    offset = np.arange(1.0, dimension + 1)
-    pairs = landmark_pairs((fixed, moving + offset), domain, shift(-offset), 3.0, CPU)
-    for found, expected in zip(pairs.coords, coords, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert pairs.scale == 3.0 / domain.scale
-    assert torch.equal(pairs.weights, torch.ones(6))
-    weights = [0, 1, 2, 3, 4, 5]
-    pairs = landmark_pairs((fixed, moving, weights), domain, shift(-offset), 3.0, CPU)
-    assert pairs.weights.tolist() == weights
-
-
-def test_landmarks_that_are_none_are_refused() -> None:
-    domain = ImageDomain((4, 5), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
-    points = np.ones((3, 2))
-    for wrong, message in (
-        ((points,), "perhaps weights, got 1 arrays"),
-        ((points, points[:2]), r"of shape \(N, 2\) in both images, got \(3, 2\) and \(2, 2\)"),
-        ((np.ones((3, 3)), np.ones((3, 3))), r"of shape \(N, 2\)"),
-        ((points[:0], points[:0]), r"of shape \(N, 2\) in both images, got \(0, 2\)"),
-        ((points, points, [1, 2]), "0 or more for each of 3 pairs"),
-        ((points, points, [1, 2, -1]), "0 or more for each of 3 pairs"),
-        ((points, points, [0, 0, 0]), "not all 0, got"),
-        ((points, np.nan * points), "guide_landmarks to be finite"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            landmark_pairs(wrong, domain, shift([0, 0]), 1.0, CPU)
+        (finding,) = findings(factor)
+        assert re.search(r"differ much in size, 8 x .* mm and .* in mm\?", finding)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from itk_nephi.fields.deformation import Deformation
-from itk_nephi.fields.sampled_image import SampledTransform
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.phantoms.pairs import deformed_shape
-from itk_nephi.registration.instance_optimization import RETRIES, RegistrationSettings, optimize
+from itk_nephi.registration.instance_optimization import RETRIES, RegistrationSettings, solve
+from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Progress
-from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.spatial.image_pair import ImagePair
 
 CPU = torch.device("cpu")
 
@@ -61,24 +61,21 @@ def test_a_setting_out_of_range_is_named(change: dict[str, Any], message: str) -
         RegistrationSettings(**change)
 
 
-def shape_pair(seed: int = 1, size: int = 24) -> PairSampler:
+def shape_pair(seed: int = 1, size: int = 24) -> ImagePair:
     shape = deformed_shape(2, size=size, motion=2, seed=seed)
-    return PairSampler(
-        fixed=[shape.fixed],
-        moving=[shape.moving],
-        fixed_mask=None,
-        moving_mask=None,
-        initial_transform=SampledTransform(np.eye(2), np.zeros(2)),
-        device=CPU,
-    )
+    return ImagePair(fixed=(shape.fixed,), moving=(shape.moving,), initial_transform=None)
 
 
 def optimized(
-    pair: PairSampler, chosen: RegistrationSettings, seed: int = 0, callback: Any = None
+    pair: ImagePair, chosen: RegistrationSettings, seed: int = 0, callback: Any = None
 ) -> tuple[Deformation, list[Progress], bool]:
     generator = torch.Generator().manual_seed(seed)
-    deformation = Deformation.identity(pair.domain, chosen.field, generator)
-    history, interrupted = optimize([deformation], [pair], chosen, generator, callback)
+    problem = RegistrationProblem.prepare([pair], chosen, CPU)
+    deformation = Deformation.identity(problem.domain, chosen.field, generator)
+    history, interrupted, findings = solve(
+        problem, [deformation], generator=generator, callback=callback
+    )
+    assert findings == []
     return deformation, history, interrupted
 
 
@@ -238,16 +235,3 @@ def test_a_function_of_the_users_compares_smoothed_intensities() -> None:
         assert weights.shape == (200,)
         # the shapes are drawn with intensities of 0 to 1
         assert 0 <= fixed.min() < 0.1 < 0.9 < fixed.max() <= 1
-
-
-def test_a_result_worse_than_the_start_is_warned_of() -> None:
-    def opposite(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
-        # alike only while it is not looked at with gradients
-        sign = -1 if moving.requires_grad else 1
-        return sign * 10 * (weights[:, None] * (fixed - moving).square()).mean()
-
-    chosen = settings(dissimilarity=opposite, gradicon_weight=0.1, steps=20)
-    with pytest.warns(
-        UserWarning, match=r"dissimilarity [\d.]+ after the initial .*, [\d.]+ after"
-    ):
-        optimized(shape_pair(), chosen)

@@ -656,7 +656,7 @@ def test_a_spatial_object_of_another_dimension_is_refused(method: Any, dimension
 
 def test_an_empty_spatial_object_is_an_empty_mask(method: Any, dimension: int) -> None:
     method.SetMovingMask(itk.EllipseSpatialObject[dimension].New())
-    with pytest.raises(ValueError, match="expected moving_mask to have voxels that are not zero"):
+    with pytest.raises(ValueError, match="expected moving_mask to have non-zero voxels"):
         method.Update()
 
 
@@ -790,8 +790,8 @@ def test_the_function_takes_arrays_and_returns_one(fixed: Any, moving: Any, kind
 
 def test_the_function_refuses_what_is_no_image(fixed: Any, moving: Any, dimension: int) -> None:
     run = itk.nephi_registration_method
-    with pytest.raises(TypeError, match=r"expected fixed_image to be an itk.Image, .* got str"):
-        run("fixed.nii.gz", moving)
+    with pytest.raises(TypeError, match=r"expected fixed_image to be an itk.Image, .* got int"):
+        run(3, moving)
     with pytest.raises(
         ValueError, match=r"expected moving_image as a tensor of shape \(1, k, j, i"
     ):

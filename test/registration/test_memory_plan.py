@@ -11,6 +11,7 @@ from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.registration.memory_plan import MIB, Allocations, planned_chunk
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 
 CPU = torch.device("cpu")
 SETTINGS = RegistrationSettings(
@@ -25,9 +26,9 @@ def blank(*size: int) -> Any:
     return image_from_array(np.zeros(size[::-1], np.float32), domain)
 
 
-def chunk(limit: float | None, image: Any, **changes: Any) -> int | None:
+def chunk(limit: float | None, image: Any, times: int = 1, **changes: Any) -> int | None:
     settings = replace(SETTINGS, memory_limit=limit, **changes)
-    return planned_chunk(settings, [image], [image], None, None, CPU)
+    return planned_chunk([ImagePair(fixed=(image,), moving=(image,))] * times, settings, CPU)
 
 
 @pytest.mark.parametrize("size", [(300, 200), (40, 30, 20)])
@@ -53,13 +54,26 @@ def test_too_little_memory_is_refused_with_numbers() -> None:
     assert least > 8 * 4 * 1e6 / MIB
 
 
-def test_fewer_channels_need_less() -> None:
-    def least(**changes: Any) -> int:
-        with pytest.raises(ValueError, match="memory_limit") as error:
-            chunk(1, blank(64, 64, 64), points=500, **changes)
-        return int(str(error.value).split("at least ")[1].split()[0])
+def least(image: Any, **options: Any) -> int:
+    """Return the least memory_limit, MiB."""
+    with pytest.raises(ValueError, match="memory_limit") as error:
+        chunk(1, image, points=500, **options)
+    return int(str(error.value).split("at least ")[1].split()[0])
 
-    assert least(similarity="ncc") < least() < least(similarity="mind_ssc")
+
+def test_fewer_channels_need_less() -> None:
+    image = blank(64, 64, 64)
+    ncc, local, mind = (least(image, similarity=n) for n in ("ncc", "local_ncc", "mind_ssc"))
+    assert ncc < local < mind
+
+
+def test_the_images_of_every_time_are_kept() -> None:
+    image = blank(64, 64, 64)
+    needed = [least(image, times=times) for times in (1, 2, 3)]
+    # two images and three channels of each, 4 bytes a voxel, and a code
+    each = 8 * 4 * 64**3 / MIB
+    assert each <= needed[2] - needed[1] < 1.5 * each
+    assert needed[2] - needed[1] == pytest.approx(needed[1] - needed[0], abs=1)
 
 
 def test_a_device_s_tensors_are_counted_while_they_live() -> None:

@@ -23,7 +23,9 @@ from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
 from itk_nephi.phantoms.pairs import Phantom, deformed_shape
+from itk_nephi.registration.instance_optimization import Solution
 from itk_nephi.registration.pairwise import register
+from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.refinement import parameters_of, take_back_folds
 from itk_nephi.registration.result import Registration
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
@@ -125,17 +127,17 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
 ) -> None:
     # stands in for an optimizer that went astray: all displacements grow
     def astray(by: float) -> None:
-        def optimized(
-            deformations: list[Deformation], *_: Any, **__: Any
-        ) -> tuple[list[Any], bool]:
+        def solved(
+            _problem: RegistrationProblem, deformations: list[Deformation], **_: Any
+        ) -> Solution:
             (deformation,) = deformations
             with torch.no_grad():
                 for field in (deformation.field, deformation.inverse_field):
                     field.output.weight *= by
                     field.output.bias *= by
-            return [], False
+            return Solution([], interrupted=False, findings=[])
 
-        monkeypatch.setattr("itk_nephi.registration.pairwise.optimize", optimized)
+        monkeypatch.setattr("itk_nephi.registration.joint.solve", solved)
 
     def weights_of(by: float) -> Any:
         astray(by)

@@ -9,6 +9,7 @@ from itk_nephi.fields.sampled_image import SampledTransform
 from itk_nephi.losses.features import WINDOWS, channels, smoothed
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 
 CPU = torch.device("cpu")
 
@@ -21,10 +22,12 @@ def shifted_pair(
     elsewhere = replace(domain, origin=tuple((domain.origin + offset).tolist()))
     values = np.random.default_rng(1).normal(size=domain.size[::-1]).astype(np.float32)
     return PairSampler(
-        fixed=[image_from_array(values, domain)],
-        moving=[image_from_array(values, elsewhere)],
-        fixed_mask=None if fixed_mask is None else image_from_array(fixed_mask, domain),
-        moving_mask=None if moving_mask is None else image_from_array(moving_mask, elsewhere),
+        ImagePair(
+            fixed=(image_from_array(values, domain),),
+            moving=(image_from_array(values, elsewhere),),
+            fixed_mask=None if fixed_mask is None else image_from_array(fixed_mask, domain),
+            moving_mask=None if moving_mask is None else image_from_array(moving_mask, elsewhere),
+        ),
         initial_transform=SampledTransform(np.eye(domain.dimension), offset),
         device=CPU,
     )
@@ -94,7 +97,7 @@ def test_both_images_are_prepared_and_found_through_the_initial_map(domain: Imag
     pair = shifted_pair(domain, offset=offset)
     coords, _ = pair.draw(100, torch.Generator().manual_seed(1))
     (fixed, in_fixed), (moving, in_moving) = (
-        sampled(0.99 * coords) for sampled in pair.channels(1.0, channels)
+        sampled(0.99 * coords) for sampled in pair.features(1.0, channels)
     )
     assert fixed.shape == (100, 1 + len(WINDOWS))
     assert fixed.std() > 0.1
@@ -108,10 +111,9 @@ def test_images_and_masks_that_have_nothing_in_common_are_refused(domain: ImageD
     far = replace(domain, origin=tuple(x + 500 for x in domain.origin))
     with pytest.raises(ValueError, match="expected fixed and moving images that overlap after"):
         PairSampler(
-            fixed=[image_from_array(values, domain)],
-            moving=[image_from_array(values, far)],
-            fixed_mask=None,
-            moving_mask=None,
+            ImagePair(
+                fixed=(image_from_array(values, domain),), moving=(image_from_array(values, far),)
+            ),
             initial_transform=SampledTransform(
                 np.eye(domain.dimension), np.zeros(domain.dimension)
             ),
@@ -159,10 +161,10 @@ def test_content_draws_points_to_the_edges_of_each_image(domain: ImageDomain) ->
     values[..., 20:] = 1
     offset = np.array([200.0, -50.0, 30.0])[: domain.dimension]
     pair = PairSampler(
-        fixed=[image_from_array(values, wide)],
-        moving=[image_from_array(values, replace(wide, origin=tuple(wide.origin + offset)))],
-        fixed_mask=None,
-        moving_mask=None,
+        ImagePair(
+            fixed=(image_from_array(values, wide),),
+            moving=(image_from_array(values, replace(wide, origin=tuple(wide.origin + offset))),),
+        ),
         initial_transform=SampledTransform(np.eye(domain.dimension), offset),
         device=CPU,
     )
@@ -181,42 +183,36 @@ def test_content_draws_points_to_the_edges_of_each_image(domain: ImageDomain) ->
 
 def test_several_images_give_as_many_channels(domain: ImageDomain) -> None:
     generator = np.random.default_rng(1)
-    images = [
+    images = tuple(
         image_from_array(generator.normal(size=domain.size[::-1]).astype(np.float32), domain)
         for _ in range(3)
-    ]
+    )
     pair = PairSampler(
-        fixed=images,
-        moving=images,
-        fixed_mask=None,
-        moving_mask=None,
+        ImagePair(fixed=images, moving=images),
         initial_transform=SampledTransform(np.eye(domain.dimension), np.zeros(domain.dimension)),
         device=CPU,
     )
     coords, _ = pair.draw(20, torch.Generator().manual_seed(1))
-    for several in pair.channels(0.0, smoothed):
+    for several in pair.features(0.0, smoothed):
         values = several(coords)[0]
         assert values.shape == (20, 3)
         alone = PairSampler(
-            fixed=images[1:2],
-            moving=images[1:2],
-            fixed_mask=None,
-            moving_mask=None,
+            ImagePair(fixed=images[1:2], moving=images[1:2]),
             initial_transform=SampledTransform(
                 np.eye(domain.dimension), np.zeros(domain.dimension)
             ),
             device=CPU,
         )
-        torch.testing.assert_close(values[:, 1:2], alone.channels(0.0, smoothed)[0](coords)[0])
+        torch.testing.assert_close(values[:, 1:2], alone.features(0.0, smoothed)[0](coords)[0])
 
 
 def test_another_domain_changes_the_coords_and_nothing_else(domain: ImageDomain) -> None:
     fixed_mask = mask_of(domain, *BOX[: domain.dimension])
     offset = np.array([3.0, -1.0, 2.0])[: domain.dimension]
-    images = [
+    images = tuple(
         image_from_array(np.random.default_rng(n).normal(size=domain.size[::-1]), domain)
         for n in (1, 2)
-    ]
+    )
     # wider than the image along the first axis only
     factors = np.array([1.6, 0.7, 0.8])[: domain.dimension]
     half = factors * domain.half_extent
@@ -228,10 +224,7 @@ def test_another_domain_changes_the_coords_and_nothing_else(domain: ImageDomain)
     for mask in (None, image_from_array(fixed_mask, domain)):
         own, other = (
             PairSampler(
-                fixed=images[:1],
-                moving=images[1:],
-                fixed_mask=mask,
-                moving_mask=None,
+                ImagePair(fixed=images[:1], moving=images[1:], fixed_mask=mask),
                 initial_transform=SampledTransform(np.eye(domain.dimension), offset),
                 device=CPU,
                 domain=given,
@@ -248,6 +241,6 @@ def test_another_domain_changes_the_coords_and_nothing_else(domain: ImageDomain)
             own_coords = torch.tensor(domain.coords_from_points(points), dtype=torch.float32)
             assert (own_coords.abs() <= torch.tensor(domain.bounds) + 1e-5).all()
             for one, two in zip(
-                own.channels(0.0, smoothed), other.channels(0.0, smoothed), strict=True
+                own.features(0.0, smoothed), other.features(0.0, smoothed), strict=True
             ):
                 torch.testing.assert_close(one(own_coords)[0], two(coords)[0], atol=1e-4, rtol=0)

@@ -1,7 +1,9 @@
 """register_series(): a latent code that moves with time."""
 
+from pathlib import Path
 from typing import Any
 
+import itk
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,46 @@ def test_one_time_is_a_registration_to_the_bit(
     for name in ("fixed_to_moving", "moving_to_fixed"):
         ours, theirs = (getattr(each, name).TransformPoint(point) for each in (found, expected))
         assert tuple(ours) == tuple(theirs)
+
+
+def test_a_series_takes_what_a_registration_takes_to_the_bit() -> None:
+    chest = breath(1.0)
+    few = settings(steps=3)
+    first = register(chest.fixed, chest.moving, settings=few)
+    limited = settings(steps=3, memory_limit=30.0)
+    both = [chest.fixed, chest.fixed], [chest.moving, chest.moving]
+    for (fixed, moving), options in (
+        ((chest.fixed, chest.moving), {"warm_start": first}),
+        ((chest.fixed, chest.moving), {"initial_transform": first}),
+        ((chest.fixed, chest.moving), {"settings": limited}),
+        (both, {"channel_weights": [0.3, 2.0]}),
+        ((itk.array_from_image(chest.fixed), itk.array_from_image(chest.moving)), {}),
+    ):
+        given: dict[str, Any] = {"settings": few, "initial_transform": None} | options
+        found = register_series(fixed, [moving], **given).at(0)
+        expected = register(fixed, moving, **given)
+        np.testing.assert_array_equal(parameters_of(found), parameters_of(expected))
+        assert found.history == expected.history
+
+
+def test_an_interrupted_series_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    def stop(progress: Any) -> None:
+        if progress.done == 4:
+            raise StopIteration
+
+    options: dict[str, Any] = {"settings": settings(steps=3), "knots": (0.5, 2.0)}
+    kept = {"checkpoint": tmp_path / "state", "checkpoint_interval": 0.0}
+    expected = fitted(**options)
+    assert fitted(**options, **kept, callback=stop).interrupted
+    with pytest.raises(ValueError, match="of one with another knots; delete it to start anew"):
+        fitted(**options | {"knots": TIMES}, **kept)
+    found = fitted(**options, **kept)
+    assert found.history == expected.history
+    for time in (0.5, 1.3):
+        np.testing.assert_array_equal(
+            parameters_of(found.at(time)), parameters_of(expected.at(time))
+        )
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("time", TIMES)
@@ -201,7 +243,7 @@ def test_predictions_become_the_closest_straight_line(model: NePhi) -> None:
         ({"knots": (0.5, 0.6, 0.7, 2.0)}, "determine"),
         ({"masks": [None]}, "a mask or None for each of 3 images, got 1"),
         ({"refine_steps": 3}, "expected a model"),
-        ({"settings": settings(memory_limit=100.0)}, "memory_limit"),
+        ({"settings": settings(memory_limit=1.0)}, "memory_limit of at least"),
     ],
 )
 def test_wrong_arguments_are_named(options: dict[str, Any], reason: str) -> None:
@@ -214,7 +256,7 @@ def test_wrong_arguments_are_named(options: dict[str, Any], reason: str) -> None
 def test_images_and_times_outside_are_named(series: Series) -> None:
     with pytest.raises(ValueError, match=r"images at one or more times, got none"):
         register_series(breath(1.0).fixed, [])
-    with pytest.raises(ValueError, match=r"2 dimensions like fixed, got 3 of images\[1\]"):
+    with pytest.raises(ValueError, match=r"images\[1\] in 2 dimensions like fixed, got 3"):
         register_series(breath(1.0).fixed, [breath(1.0).moving, breath(1.0, 3).moving])
     with pytest.raises(ValueError, match=r"a time from 0\.5 to 2, got 2\.5"):
         series.at(2.5)

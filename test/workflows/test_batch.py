@@ -20,6 +20,7 @@ import pytest
 from distributed import LocalCluster
 from support.command_line import assert_fails, run
 
+from benchmarks.studies.cohort import contents
 from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.io.staging import LOCK
 from itk_nephi.phantoms.pairs import lung
@@ -27,10 +28,6 @@ from itk_nephi.registration import pairwise
 from itk_nephi.registration.instance_optimization import RegistrationSettings
 from itk_nephi.workflows.batch import RECORD, BatchSettings, PairOutcome, run_batch
 from itk_nephi.workflows.batch_summary import write_summary
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmark"))
-
-from batch import contents
 
 NAMES = ["anna", "ben", "cleo", "dan"]
 QUICK = ["--steps", "3", "--points", "100", "--initial-transform", "geometry"]

@@ -1,0 +1,132 @@
+"""Checks of images, weights, the initial transform and landmarks, with clear messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import itk
+import numpy as np
+import torch
+
+from itk_nephi.losses.objective import LandmarkPairs
+from itk_nephi.spatial.domain import Image, ImageDomain, Transform
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.initialization import compute_initial_transform
+from itk_nephi.spatial.preparation import checked_image
+from itk_nephi.spatial.transforms import transform_points
+
+
+def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -> tuple[Image, ...]:
+    """Check the images of a subject and return them in canonical order.
+
+    Parameters
+    ----------
+    images : sequence of itk.Image
+        Scalar images of any pixel type, on one grid.
+    name : str
+        The user's word for them.
+    voxels : float
+        Larger ones are averaged, see :func:`itk_nephi.spatial.preparation.bin_image`.
+
+    Raises
+    ------
+    TypeError
+        If one is not an ITK image, or its pixels are not scalars.
+    ValueError
+        If they lie on different grids, or one has no contrast.
+    """
+    if len(images) == 1:
+        return (checked_image(images[0], name, voxels),)
+    checked = tuple(checked_image(image, f"{name}[{n}]", voxels) for n, image in enumerate(images))
+    first = ImageDomain.of(checked[0])
+    for n, image in enumerate(checked):
+        domain = ImageDomain.of(image)
+        if domain.dimension != first.dimension or not domain.matches(first):
+            raise ValueError(
+                f"expected all images of {name} on the same grid, got {name}[{n}] on another than "
+                f"{name}[0]"
+            )
+    return checked
+
+
+def checked_weights(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
+    """Check and return the weight of each image of a subject; 1 where there are none."""
+    checked = (1.0,) * count if weights is None else tuple(float(w) for w in weights)
+    if len(checked) != count or not all(0 < w < np.inf for w in checked):
+        raise ValueError(
+            "expected channel_weights to be a number of more than 0 for each image of a subject, "
+            f"{count} in all, got {checked}"
+        )
+    return checked
+
+
+def checked_initial_transform(pair: ImagePair) -> Transform:
+    """Return the initial transform of a pair, computed where it is a kind or None."""
+    transform = pair.initial_transform
+    if transform is None or isinstance(transform, str):
+        return compute_initial_transform(
+            transform or "identity",
+            pair.fixed_image,
+            pair.moving_image,
+            pair.fixed_mask,
+            pair.moving_mask,
+        )
+    if not isinstance(transform, itk.Transform[itk.D, pair.dimension, pair.dimension]):
+        raise TypeError(
+            "expected initial_transform to be an itk.Transform of double precision in "
+            f"{pair.dimension} dimensions, the name of a kind or None, got "
+            f"{type(transform).__name__}"
+        )
+    return transform
+
+
+def landmark_pairs(
+    guide_landmarks: Sequence[Any],
+    domain: ImageDomain,
+    moving_to_fixed: Any,
+    scale: float,
+    device: torch.device,
+) -> LandmarkPairs:
+    """Bring pairs of points to coords.
+
+    Parameters
+    ----------
+    guide_landmarks : (fixed_points, moving_points) or (fixed_points, moving_points, weights)
+        Shape (N, D), mm, and shape (N,).
+    domain : ImageDomain
+        Of the fixed image.
+    moving_to_fixed : itk.Transform
+        The inverse of the initial transform.
+    scale : float
+        Up to which distance a pair is penalized about quadratically, mm.
+    device : torch.device
+        Where to keep them.
+
+    Raises
+    ------
+    ValueError
+        If a number is not what it should be.
+    """
+    arrays = [np.asarray(values, dtype=np.float64) for values in guide_landmarks]
+    count = len(arrays[0])
+    weights = arrays[2] if len(arrays) == 3 else np.ones(count)
+    if not (weights >= 0).all() or not weights.sum() > 0:
+        raise ValueError(
+            f"expected a landmark weight of 0 or more for each of {count} pairs, not all 0, got "
+            f"{weights}"
+        )
+    if not all(np.isfinite(values).all() for values in arrays):
+        raise ValueError("expected guide_landmarks to be finite, got NaN or infinite numbers")
+    coords = [
+        domain.coords_from_points(arrays[0]),
+        domain.coords_from_points(transform_points(moving_to_fixed, arrays[1])),
+    ]
+    in_fixed, in_moving = (
+        torch.tensor(values, dtype=torch.float32, device=device) for values in coords
+    )
+    return LandmarkPairs(
+        coords=(in_fixed, in_moving),
+        weights=torch.tensor(weights, dtype=torch.float32, device=device),
+        scale=scale / domain.scale,
+    )

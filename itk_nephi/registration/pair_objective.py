@@ -1,0 +1,80 @@
+"""The objective of one pair at one resolution level, at points drawn anew for each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from itk_nephi.fields.deformation import Deformation
+from itk_nephi.losses.objective import objective_terms
+from itk_nephi.losses.similarity import Dissimilarity, Similarity, weighted
+from itk_nephi.registration.sampler import ComparedImages, PairSampler
+from itk_nephi.registration.settings import RegistrationSettings
+
+
+@dataclass(frozen=True, eq=False)
+class PairObjective:
+    """The objective of a deformation of one pair at one resolution level.
+
+    Parameters
+    ----------
+    sampler : PairSampler
+        Draws the points.
+    images : ComparedImages
+        Their channels.
+    dissimilarity : Dissimilarity
+        Of the channels; minimized.
+    settings : RegistrationSettings
+        The weights of the terms, and how many points there are.
+    chunk : int, optional
+        How many points are evaluated together; all when left out.
+    """
+
+    sampler: PairSampler
+    images: ComparedImages
+    dissimilarity: Dissimilarity
+    settings: RegistrationSettings
+    chunk: int | None = None
+
+    @classmethod
+    def prepare(
+        cls,
+        sampler: PairSampler,
+        similarity: Similarity,
+        sigma: float,
+        settings: RegistrationSettings,
+        chunk: int | None = None,
+    ) -> PairObjective:
+        """Prepare the images of a pair, smoothed by ``sigma`` voxels, for a similarity."""
+        return cls(
+            sampler,
+            sampler.features(sigma, similarity.feature_map),
+            weighted(similarity.dissimilarity, sampler.channel_weights),
+            settings,
+            chunk,
+        )
+
+    def differentiate(
+        self, deformation: Deformation, generator: torch.Generator, *, share: float = 1.0
+    ) -> dict[str, float]:
+        """Draw points, add a share of the gradients to the parameters', and return the terms."""
+        settings, sampler = self.settings, self.sampler
+        coords, weights = sampler.sample(settings.points, settings.importance_sampling, generator)
+        losses = objective_terms(
+            deformation.field,
+            deformation.inverse_field,
+            deformation.code,
+            self.images,
+            coords,
+            dissimilarity=self.dissimilarity,
+            point_weights=weights,
+            guide_landmarks=sampler.guide_landmarks,
+            regularizer_points=settings.regularizer_points,
+            voxel=sampler.voxel_size / sampler.domain.scale,
+            weights=settings,
+            landmark_weight=settings.landmark_weight,
+            chunk=self.chunk,
+        )
+        torch.autograd.backward(share * losses["total"])
+        return {name: float(loss.detach()) for name, loss in losses.items()}

@@ -1,0 +1,190 @@
+"""A registration, made ready: all that an optimization needs beside where it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from itk_nephi.fields.sampled_image import SampledTransform
+from itk_nephi.fields.sampled_transforms import inverse_transforms, sample_transform
+from itk_nephi.models.nephi import ModelSettings
+from itk_nephi.registration.checks import (
+    checked_images,
+    checked_initial_transform,
+    checked_weights,
+    landmark_pairs,
+)
+from itk_nephi.registration.inputs import MOVING
+from itk_nephi.registration.memory_plan import planned_chunk
+from itk_nephi.registration.pair_objective import PairObjective
+from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.domain import ImageDomain, Transform
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.preparation import checked_mask
+from itk_nephi.spatial.transforms import compose
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RegistrationProblem:
+    """The registration of a fixed image to one moving image, or to one at each of several times.
+
+    Parameters
+    ----------
+    pairs : tuple of ImagePair
+        One per time, all of the same fixed images: checked, of float, in canonical order, with no
+        more voxels than ``settings.working_voxels``.
+    grid : ImageDomain
+        The voxels of the fixed image as it was given.
+    domain : ImageDomain
+        Where the fields live: the canonical grid of the fixed image, or the model's box.
+    samplers : tuple of PairSampler
+        One per time.
+    initial_transform : itk.Transform
+        From fixed to moving space, applied after the field, at all times.
+    inverse_initial : tuple of itk.Transform
+        Its inverse, first to last.
+    sampled_initial : SampledTransform
+        The initial transform as torch follows it from the points of ``domain``.
+    settings : RegistrationSettings
+        How to register, with as many points as suit the images.
+    device : torch.device
+        Where to compute.
+    chunk : int or None
+        How many points are evaluated together, by the memory plan; all if None.
+    findings : tuple of str
+        What to warn of.
+    """
+
+    pairs: tuple[ImagePair, ...]
+    grid: ImageDomain
+    domain: ImageDomain
+    samplers: tuple[PairSampler, ...]
+    initial_transform: Transform
+    inverse_initial: tuple[Transform, ...]
+    sampled_initial: SampledTransform
+    settings: RegistrationSettings
+    device: torch.device
+    chunk: int | None = None
+    findings: tuple[str, ...] = ()
+
+    @classmethod
+    def prepare(
+        cls,
+        pairs: Sequence[ImagePair],
+        settings: RegistrationSettings,
+        device: torch.device,
+        *,
+        model: ModelSettings | None = None,
+        inverse_initial: Sequence[Transform] | None = None,
+        names: Sequence[tuple[str, str]] = (MOVING,),
+    ) -> RegistrationProblem:
+        """Check pairs, and make ready what their registration needs.
+
+        Parameters
+        ----------
+        pairs : sequence of ImagePair
+            One per time; the first one's fixed images, mask, weights and initial transform serve
+            all.
+        settings : RegistrationSettings
+            How to register.
+        device : torch.device
+            Where to compute.
+        model : ModelSettings, optional
+            Whose box around the fixed image the fields live on; its grid when left out.
+        inverse_initial : sequence of itk.Transform, optional
+            The inverse of the initial transform, first to last; computed when left out.
+        names : sequence of (str, str)
+            The user's words for the moving image and its mask, of each pair.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If something is not what it should be.
+        """
+        grid = ImageDomain.of(pairs[0].fixed_image)
+        pairs = _working_pairs(pairs, names, settings.working_voxels)
+        first = pairs[0]
+        chunk = planned_chunk(pairs, settings, device)
+        initial_transform = checked_initial_transform(first)
+        canonical = grid.canonical()
+        if inverse_initial is None:
+            moving_grid = ImageDomain.of(first.moving_image)
+            inverse_initial = inverse_transforms(initial_transform, canonical, moving_grid)
+        domain, finding = canonical, None
+        if model is not None:
+            domain, finding = model.fit_box(first.fixed_image, first.fixed_mask)
+        sampled_initial = sample_transform(initial_transform, domain)
+
+        def sampler(pair: ImagePair) -> PairSampler:
+            landmarks = None
+            if pair.guide_landmarks is not None and settings.landmark_weight > 0:
+                moving_to_fixed = compose(inverse_initial)
+                landmarks = landmark_pairs(
+                    pair.guide_landmarks, domain, moving_to_fixed, settings.landmark_scale, device
+                )
+            return PairSampler(
+                pair,
+                initial_transform=sampled_initial,
+                device=device,
+                guide_landmarks=landmarks,
+                domain=domain,
+            )
+
+        samplers = tuple(sampler(pair) for pair in pairs)
+        return cls(
+            pairs=pairs,
+            grid=grid,
+            domain=domain,
+            samplers=samplers,
+            initial_transform=initial_transform,
+            inverse_initial=tuple(inverse_initial),
+            sampled_initial=sampled_initial,
+            settings=settings.for_voxels(min(each.compared_voxels for each in samplers)),
+            device=device,
+            chunk=chunk,
+            findings=() if finding is None else (finding,),
+        )
+
+    def objectives(self, sigma: float) -> list[PairObjective]:
+        """Return the objective of each pair, with images smoothed by ``sigma`` voxels."""
+        similarity = self.settings.compared(self.samplers[0].voxel_size)
+        return [
+            PairObjective.prepare(sampler, similarity, sigma, self.settings, self.chunk)
+            for sampler in self.samplers
+        ]
+
+
+def _working_pairs(
+    pairs: Sequence[ImagePair], names: Sequence[tuple[str, str]], voxels: float
+) -> tuple[ImagePair, ...]:
+    """Return pairs checked, in canonical order and averaged where they have more voxels."""
+    first = pairs[0]
+    fixed = checked_images(first.fixed, "fixed", voxels)
+    moving = [
+        checked_images(pair.moving, name, voxels)
+        for pair, (name, _) in zip(pairs, names, strict=True)
+    ]
+    weights = checked_weights(first.channel_weights, len(fixed))
+    fixed_mask = first.fixed_mask
+    if fixed_mask is not None:
+        fixed_mask = checked_mask(fixed_mask, "fixed_mask", first.fixed_image, "fixed", voxels)
+    masks = [
+        None
+        if pair.moving_mask is None
+        else checked_mask(pair.moving_mask, mask_name, pair.moving_image, name, voxels)
+        for pair, (name, mask_name) in zip(pairs, names, strict=True)
+    ]
+    return tuple(
+        replace(
+            pair,
+            fixed=fixed,
+            moving=images,
+            channel_weights=weights,
+            fixed_mask=fixed_mask,
+            moving_mask=mask,
+        )
+        for pair, images, mask in zip(pairs, moving, masks, strict=True)
+    )

@@ -1,0 +1,63 @@
+from dataclasses import replace
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi.registration.checks import checked_images, checked_weights, landmark_pairs
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+
+CPU = torch.device("cpu")
+
+
+def shift(offset: Any) -> Any:
+    transform = itk.TranslationTransform[itk.D, len(offset)].New()
+    transform.SetOffset(list(map(float, offset)))
+    return transform
+
+
+def test_images_of_a_subject_lie_on_one_grid(image: Any, domain: ImageDomain) -> None:
+    assert len(checked_images([image, image], "fixed")) == 2
+    moved = replace(domain, origin=tuple(x + 1 for x in domain.origin))
+    other = image_from_array(itk.array_from_image(image), moved)
+    with pytest.raises(ValueError, match=r"images of fixed on the same grid, got fixed\[1\] on"):
+        checked_images([image, other], "fixed")
+    with pytest.raises(TypeError, match=r"expected moving\[1\] to be an itk.Image, got str"):
+        checked_images([image, "b.mha"], "moving")
+
+
+def test_every_image_has_a_weight() -> None:
+    assert checked_weights(None, 3) == (1.0, 1.0, 1.0)
+    assert checked_weights([2, 0.5], 2) == (2.0, 0.5)
+    for wrong in ([1.0], [1.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(ValueError, match=r"channel_weights to be .* subject, 2 in all"):
+            checked_weights(wrong, 2)
+
+
+def test_landmarks_become_coords_the_moving_ones_seen_from_fixed(domain: ImageDomain) -> None:
+    dimension = domain.dimension
+    coords = np.random.default_rng(1).uniform(-0.5, 0.5, (2, 6, dimension))
+    fixed, moving = domain.points_from_coords(coords[0]), domain.points_from_coords(coords[1])
+    offset = np.arange(1.0, dimension + 1)
+    pairs = landmark_pairs((fixed, moving + offset), domain, shift(-offset), 3.0, CPU)
+    for found, expected in zip(pairs.coords, coords, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert pairs.scale == 3.0 / domain.scale
+    assert torch.equal(pairs.weights, torch.ones(6))
+    weights = [0, 1, 2, 3, 4, 5]
+    pairs = landmark_pairs((fixed, moving, weights), domain, shift(-offset), 3.0, CPU)
+    assert pairs.weights.tolist() == weights
+
+
+def test_landmarks_that_are_none_are_refused() -> None:
+    domain = ImageDomain((4, 5), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+    points = np.ones((3, 2))
+    for wrong, message in (
+        ((points, points, [1, 2, -1]), "0 or more for each of 3 pairs"),
+        ((points, points, [0, 0, 0]), "not all 0, got"),
+        ((points, np.nan * points), "guide_landmarks to be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            landmark_pairs(wrong, domain, shift([0, 0]), 1.0, CPU)
