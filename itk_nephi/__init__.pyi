@@ -22,10 +22,10 @@ from .fields.settings import FieldSettings
 from .models.encoder import EncoderSettings
 from .models.nephi import ModelSettings, NePhi
 from .models.serialization import load_model, save_model
-from .phantoms.pairs import ImagePair
 from .registration.pairwise import register
 from .registration.result import Progress, Registration
 from .registration.series import Series, register_series
 from .registration.settings import RegistrationSettings
+from .spatial.image_pair import ImagePair
 from .training.settings import TrainingSettings
 from .training.training import train

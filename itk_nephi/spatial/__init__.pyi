@@ -1,5 +1,6 @@
 __all__ = [
     "ImageDomain",
+    "ImagePair",
     "InvertedPoints",
     "compose",
     "compute_initial_transform",
@@ -16,6 +17,7 @@ __all__ = [
 
 from .conversion import to_bspline_transform, to_displacement_field, to_displacement_field_transform
 from .domain import ImageDomain, image_from_array
+from .image_pair import ImagePair
 from .initialization import compute_initial_transform
 from .inversion import InvertedPoints, invert_points
 from .resampling import resample

@@ -11,13 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import Any
+from typing import Any, TypeAlias
 
 import itk
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+
+Image: TypeAlias = Any
+"""An ``itk.Image``; ITK ships no types."""
+
+Transform: TypeAlias = Any
+"""An ``itk.Transform`` of double precision, that maps points to points, mm."""
 
 
 @dataclass(frozen=True)
