@@ -27,8 +27,8 @@ from tables import table, write_to_readme
 from trials import DATA, say
 
 from itk_nephi import RegistrationSettings, register
-from itk_nephi.io.pair_files import Case
-from itk_nephi.io.pair_table import PairPaths, read_pair_table
+from itk_nephi.io.pair_files import PairPaths, read_pair
+from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.spatial.transforms import flatten
 from itk_nephi.workflows import outputs
@@ -158,14 +158,14 @@ def loop(pairs: list[PairPaths], output: Path) -> str:
     settings = replace(RegistrationSettings.preset("fast"), steps=STEPS)
     for pair in pairs:
         start = time.perf_counter()
-        case = Case.read(pair.fixed, pair.moving, None, None, None, pair.labels)
-        found = register(case.fixed, case.moving, initial_transform="geometry", settings=settings)
+        images = read_pair(pair)
+        found = register(
+            images.fixed, images.moving, initial_transform="geometry", settings=settings
+        )
         seconds = {"read": 0.0, "register": time.perf_counter() - start}
         folder = output / pair.name
         folder.mkdir(parents=True)
-        outputs.write(
-            folder, case, found, seconds=seconds, device="cpu", initial_transform="geometry"
-        )
+        outputs.write(folder, images, found, seconds=seconds, device="cpu")
     return ""
 
 
@@ -179,7 +179,7 @@ def main() -> None:
     arguments = parser.parse_args()
     output, count = arguments.output.resolve(), arguments.pairs
     if arguments.loop:
-        loop(read_pair_table(output / "pairs.csv"), output / "loop")
+        loop(read_pair_table(output / "pairs.csv", initial_transform="geometry"), output / "loop")
         return
     output.mkdir(parents=True)
     path = output / "pairs.csv"

@@ -17,8 +17,9 @@ from trials import once
 from itk_nephi import register
 from itk_nephi.models.nephi import NePhi
 from itk_nephi.models.serialization import load_model
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.config import TrainingConfig
-from itk_nephi.training.datasets import FolderPairs, PhantomPairs, TrainingPair
+from itk_nephi.training.datasets import FolderPairs, PhantomPairs
 from itk_nephi.training.training import BEST, CHECKPOINT, train
 from itk_nephi.training.validation import Scores, judge
 from itk_nephi.workflows.demonstration import MODEL
@@ -88,7 +89,7 @@ class Benchmark:
             for file in sorted((self.output / "models").glob(f"*/{SECONDS}"))
         )
 
-    def cases(self) -> dict[str, tuple[NePhi, list[TrainingPair], str]]:
+    def cases(self) -> dict[str, tuple[NePhi, list[ImagePair], str]]:
         """Return each data set's model, its test pairs, and how these are brought together."""
         found = {SHAPES: (self.shapes_model, shapes(self.pairs), "identity")}
         if HIPPOCAMPUS.is_dir():
@@ -116,7 +117,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def shapes(count: int, size: int = 64, seed: int = 3_000_000) -> list[TrainingPair]:
+def shapes(count: int, size: int = 64, seed: int = 3_000_000) -> list[ImagePair]:
     """Return pairs of triangles and circles of seeds that no training takes."""
     pairs = PhantomPairs(phantom="triangles_and_circles", count=count, size=size, seed=seed)
     return [pairs[n] for n in range(count)]
@@ -135,7 +136,7 @@ def summarized(results: Iterable[tuple[Any, float]]) -> list[str]:
 
 
 def kept(
-    path: Path, pairs: list[TrainingPair], transform_of: Callable[[TrainingPair], Any]
+    path: Path, pairs: list[ImagePair], transform_of: Callable[[ImagePair], Any]
 ) -> list[tuple[Scores, float]]:
     """Return scores and seconds of each pair from a file; register and write it if there is none.
 
@@ -156,10 +157,10 @@ def kept(
     return list(zip(scores, figures["seconds"], strict=True))
 
 
-def registered(initial_transform: str, **options: Any) -> Callable[[TrainingPair], Any]:
+def registered(initial_transform: str, **options: Any) -> Callable[[ImagePair], Any]:
     """Return what registers a pair, with options of ``register``."""
 
-    def transform_of(pair: TrainingPair) -> Any:
+    def transform_of(pair: ImagePair) -> Any:
         return register(
             pair.fixed, pair.moving, initial_transform=initial_transform, **options
         ).fixed_to_moving
@@ -167,7 +168,7 @@ def registered(initial_transform: str, **options: Any) -> Callable[[TrainingPair
     return transform_of
 
 
-def timed(pair: TrainingPair, transform_of: Callable[[TrainingPair], Any]) -> tuple[Any, float]:
+def timed(pair: ImagePair, transform_of: Callable[[ImagePair], Any]) -> tuple[Any, float]:
     """Register a pair, and return its scores and the seconds taken."""
     start = time.perf_counter()
     transform = transform_of(pair)

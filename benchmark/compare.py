@@ -60,12 +60,12 @@ def write_phantoms(folder: Path, *, quick: bool) -> Path:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for number, how in enumerate(PHANTOMS[: 1 if quick else None]):
-            phantom = lung(**(how | {"size": (32, 28, 24)} if quick else how))
+            phantom = lung(**(how | {"size": (32, 28, 24)} if quick else how)).pair
             row = {"name": f"chest-{number}", "evaluation_landmarks": f"{number}-landmarks.csv"}
             for name in images:
                 row[name] = f"{number}-{name}.mha"
-                itk.imwrite(getattr(phantom, name), folder / row[name], compression=True)
-            both = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
+                itk.imwrite(phantom.images[name], folder / row[name], compression=True)
+            both = np.concatenate(phantom.evaluation_landmarks, axis=1)
             write_landmarks(folder / row["evaluation_landmarks"], both)
             writer.writerow(row)
     return folder / "pairs.csv"

@@ -22,8 +22,8 @@ from itk_nephi.evaluation.metrics import (
 )
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import jacobians
-from itk_nephi.training.datasets import TrainingPair
 from itk_nephi.training.validation import judge
 
 
@@ -92,7 +92,7 @@ def diffusion(benchmark: Benchmark) -> str:
                     continue
                 results.append((judge(pair, transform), time.perf_counter() - start))
                 deviations.append(
-                    log_jacobian_sd(jacobian_determinant_image(transform, pair.fixed))
+                    log_jacobian_sd(jacobian_determinant_image(transform, pair.fixed_image))
                 )
             row = [name, f"{weight:g}", *(summarized(results) if results else ["nan"] * 4)]
             rows.append([*row, f"{np.mean(deviations or np.nan):.3f}", f"{diverged}"])
@@ -117,7 +117,7 @@ def single_resolution(benchmark: Benchmark) -> str:
     """Give a neural field and a displacement of each voxel the same loss and steps."""
     pairs = shapes(max(1, benchmark.pairs // 5))
     settings = scratch_settings(benchmark)
-    methods: dict[str, Callable[[TrainingPair], Any]] = {
+    methods: dict[str, Callable[[ImagePair], Any]] = {
         "NePhi": lambda pair: (
             register(
                 pair.fixed, pair.moving, initial_transform="identity", settings=settings
@@ -142,12 +142,12 @@ def single_resolution(benchmark: Benchmark) -> str:
 def pre_align(benchmark: Benchmark) -> str:
     """Register with and without an affine start, and a coarse result at full resolution."""
     size = (32, 28, 24) if benchmark.quick else None
-    chest = lung(3, size=size, motion=30)
+    chest = lung(3, size=size, motion=30).pair
     names = ("fixed", "moving", "fixed_mask", "moving_mask")
     cases = {
         "chest, 30 mm": (
-            {name: getattr(chest, name) for name in names},
-            (chest.fixed_landmarks, chest.moving_landmarks),
+            {name: chest.images[name] for name in names},
+            chest.evaluation_landmarks,
         )
     }
     if LUNG.is_dir() and not benchmark.quick:

@@ -110,7 +110,7 @@ def diffeomorphic(benchmark: Benchmark) -> str:
                     refine_steps=steps,
                     settings=RegistrationSettings.preset("fast"),
                 )
-                fine = ImageDomain.of(pair.fixed).twice_as_fine()
+                fine = ImageDomain.of(pair.fixed_image).twice_as_fine()
                 points = fine.grid_points().reshape(-1, fine.dimension)
                 determinants = np.linalg.det(jacobians(result.fixed_to_moving, points))
                 folded.append(100 * np.mean(~(determinants > 0)))

@@ -52,8 +52,9 @@ from trials import (
 )
 
 from itk_nephi.io.pair_files import landmark_columns
-from itk_nephi.phantoms.pairs import ImagePair, Phantom, lung, triangles_and_circles
+from itk_nephi.phantoms.pairs import lung, triangles_and_circles
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
+from itk_nephi.spatial.image_pair import ImagePair
 
 PRESETS = ("fast", "default", "accurate")
 
@@ -157,13 +158,13 @@ def written(pair: ImagePair, folder: Path) -> Pair:
     """Write a phantom's files."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ["fixed", "moving", "fixed_labels", "moving_labels"]
-    if isinstance(pair, Phantom):
+    if pair.evaluation_landmarks is not None:
         names += ["fixed_mask", "moving_mask"]
     paths = {name: folder / f"{name}.mha" for name in names}
     for name, path in paths.items():
-        itk.imwrite(getattr(pair, name), path)
-    if isinstance(pair, Phantom):
-        both = np.concatenate([pair.fixed_landmarks, pair.moving_landmarks], axis=1)
+        itk.imwrite(pair.images[name], path)
+    if pair.evaluation_landmarks is not None:
+        both = np.concatenate(pair.evaluation_landmarks, axis=1)
         paths["evaluation_landmarks"] = write_landmarks(folder / "landmarks.csv", both)
     return paths
 
@@ -179,7 +180,7 @@ def run_phantoms(folder: Path, quick: bool) -> str:
     """Return the table of the phantoms."""
     methods = {"elastix": elastix(), "NePhi default": nephi("default")}
     size = (48, 40, 36) if quick else None
-    masked = written(lung(3, size=size, motion=30), folder / "chest-files")
+    masked = written(lung(3, size=size, motion=30).pair, folder / "chest-files")
     bare = {name: path for name, path in masked.items() if "mask" not in name}
     bare["judged_in"] = masked["fixed_mask"]
     shapes = {

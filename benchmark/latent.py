@@ -16,13 +16,13 @@ from itk_nephi.fields.latent_code import LatentCode
 from itk_nephi.fields.sampled_transforms import sample_transform
 from itk_nephi.models.nephi import NePhi
 from itk_nephi.spatial.domain import Array, ImageDomain
-from itk_nephi.training.datasets import TrainingPair
+from itk_nephi.spatial.image_pair import ImagePair
 
 COUNT = 6
 
 
 def draw_latent_space(
-    model: NePhi, first: TrainingPair, second: TrainingPair, path: Path
+    model: NePhi, first: ImagePair, second: ImagePair, path: Path
 ) -> tuple[list[list[float]], dict[str, float]]:
     """Draw the first pair's moving image under codes between those of two pairs, 2D.
 
@@ -43,7 +43,7 @@ def draw_latent_space(
     axes = figure.subplots(COUNT, COUNT)
     folds = []
     moved = {}
-    points = ImageDomain.of(first.fixed).grid_points().reshape(-1, 2)
+    points = ImageDomain.of(first.fixed_image).grid_points().reshape(-1, 2)
     for row, by_global in enumerate(np.linspace(0, 1, COUNT)):
         folds.append([])
         for column, by_local in enumerate(np.linspace(0, 1, COUNT)):
@@ -55,7 +55,7 @@ def draw_latent_space(
             transform = transform_from_deformation(
                 Deformation(start.domain, start.settings, start.field, start.inverse_field, code)
             )
-            fold = folding_fraction(jacobian_determinant_image(transform, first.fixed))
+            fold = folding_fraction(jacobian_determinant_image(transform, first.fixed_image))
             folds[-1].append(fold)
             moved[row, column] = transform.TransformPoints(points)
             _draw(axes[row, column], first, transform)
@@ -71,23 +71,26 @@ def draw_latent_space(
     return folds, shifts
 
 
-def _predicted(model: NePhi, pair: TrainingPair) -> Deformation:
-    box = model.settings.box(pair.fixed)
+def _predicted(model: NePhi, pair: ImagePair) -> Deformation:
+    box = model.settings.box(pair.fixed_image)
     return model.predict(
-        pair.fixed,
-        pair.moving,
+        pair.fixed_image,
+        pair.moving_image,
         box=box,
         initial_transform=sample_transform(pair.initial_transform, box),
     )
 
 
-def _draw(axis: Any, pair: TrainingPair, transform: Any) -> None:
+def _draw(axis: Any, pair: ImagePair, transform: Any) -> None:
     """Show the warped moving image, and where a grid of fixed space comes from."""
     warped = itk.resample_image_filter(
-        pair.moving, transform=transform, use_reference_image=True, reference_image=pair.fixed
+        pair.moving_image,
+        transform=transform,
+        use_reference_image=True,
+        reference_image=pair.fixed_image,
     )
     axis.imshow(np.asarray(warped), cmap="gray", vmin=0, vmax=1)
-    domain = ImageDomain.of(pair.fixed)
+    domain = ImageDomain.of(pair.fixed_image)
     points = domain.grid_points()
     moved: Array = transform.TransformPoints(points.reshape(-1, 2)).reshape(points.shape)
     index = domain.index_from_points(moved)

@@ -42,8 +42,8 @@ from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import compute_initial_transform
-from itk_nephi.training.datasets import TrainingPair
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.training import train
 
@@ -65,8 +65,8 @@ def write_images(size: tuple[int, int, int], folder: Path) -> None:
         path = folder / f"{name}.mha"
         if path.exists():
             continue
-        phantom = phantom or lung(3)
-        image = getattr(phantom, name)
+        phantom = phantom or lung(3).pair
+        image = phantom.images[name]
         domain = ImageDomain.of(image)
         resampled = itk.resample_image_filter(
             image,
@@ -109,9 +109,7 @@ def train_on(fixed: Any, moving: Any, settings: TrainingSettings, device: str) -
     """Train a model with an encoder on one pair, at the resolution of its fixed image."""
     (fixed,), (moving,) = checked_images([fixed], "fixed"), checked_images([moving], "moving")
     initial_transform = compute_initial_transform("affine", fixed, moving)
-    pairs = [
-        TrainingPair(name="chest", fixed=fixed, moving=moving, initial_transform=initial_transform)
-    ]
+    pairs = [ImagePair(fixed=(fixed,), moving=(moving,), initial_transform=initial_transform)]
     domain = ImageDomain.of(fixed)
     model = ModelSettings(encoder=EncoderSettings(), size=domain.size, spacing=domain.spacing)
     with TemporaryDirectory() as folder:

@@ -31,13 +31,13 @@ NOISE = 30.0
 def write_pair(size: tuple[int, int, int], folder: Path) -> list[str]:
     """Write images, masks, labels and landmarks; return the command line's options for them."""
     folder.mkdir(parents=True, exist_ok=True)
-    phantom = lung(3)
+    phantom = lung(3).pair
     generator = np.random.default_rng(0)
     options = [str(folder / "fixed.mha"), str(folder / "moving.mha")]
     for role in ("fixed", "moving"):
-        domain = ImageDomain.of(getattr(phantom, role))
+        domain = ImageDomain.of(phantom.images[role])
         for name in (role, f"{role}_mask", f"{role}_labels"):
-            image = getattr(phantom, name)
+            image = phantom.images[name]
             interpolator = itk.LinearInterpolateImageFunction
             if name != role:
                 interpolator = itk.NearestNeighborInterpolateImageFunction
@@ -55,7 +55,7 @@ def write_pair(size: tuple[int, int, int], folder: Path) -> list[str]:
                 fine = image_like(fine, values.astype(np.int16))
             itk.imwrite(fine, folder / f"{name}.mha")
         options += [f"--{role}-mask", str(folder / f"{role}_mask.mha")]
-    both = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
+    both = np.concatenate(phantom.evaluation_landmarks, axis=1)
     options += ["--evaluation-landmarks", str(write_landmarks(folder / "landmarks.csv", both))]
     labels = [str(folder / f"{role}_labels.mha") for role in ("fixed", "moving")]
     return [*options, "--labels", *labels]

@@ -24,7 +24,8 @@ from trials import once, subfolder
 
 from itk_nephi import RegistrationSettings, register, register_series
 from itk_nephi.evaluation.metrics import folding_fraction, jacobian_determinant_image
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
 
 TIMES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -39,16 +40,16 @@ def compare(quick: bool) -> dict[str, Any]:
     if quick:
         settings = replace(settings, steps=3)
 
-    def at(share: float) -> Phantom:
-        return lung(3, size=size, motion=30 * share, seed=1)
+    def at(share: float) -> ImagePair:
+        return lung(3, size=size, motion=30 * share, seed=1).pair
 
     chests = {share: at(share) for share in (*TIMES, *BETWEEN)}
     first = chests[TIMES[0]]
     masks = [chests[share].moving_mask for share in TIMES]
     start = time.perf_counter()
     series = register_series(
-        first.fixed,
-        [chests[share].moving for share in TIMES],
+        first.fixed_image,
+        [chests[share].moving_image for share in TIMES],
         TIMES,
         fixed_mask=first.fixed_mask,
         masks=masks,
@@ -69,10 +70,10 @@ def compare(quick: bool) -> dict[str, Any]:
     }
     seconds["each by itself"] = time.perf_counter() - start
 
-    points = first.fixed_landmarks
+    points = first.evaluation_landmarks[0]
 
     def error(found: Any, share: float) -> float:
-        return float(np.linalg.norm(found - chests[share].moving_landmarks, axis=1).mean())
+        return float(np.linalg.norm(found - chests[share].evaluation_landmarks[1], axis=1).mean())
 
     together = {share: series.at(share).fixed_to_moving for share in chests}
     moved = {share: transform_points(transform, points) for share, transform in alone.items()}
@@ -92,11 +93,11 @@ def compare(quick: bool) -> dict[str, Any]:
     }
     folds = {
         "together": max(
-            folding_fraction(jacobian_determinant_image(t, first.fixed), first.fixed_mask)
+            folding_fraction(jacobian_determinant_image(t, first.fixed_image), first.fixed_mask)
             for t in together.values()
         ),
         "each by itself": max(
-            folding_fraction(jacobian_determinant_image(t, first.fixed), first.fixed_mask)
+            folding_fraction(jacobian_determinant_image(t, first.fixed_image), first.fixed_mask)
             for t in alone.values()
         ),
     }

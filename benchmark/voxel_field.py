@@ -17,7 +17,7 @@ from itk_nephi.losses.objective import objective_terms
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
 from itk_nephi.spatial.domain import ImageDomain
-from itk_nephi.training.datasets import TrainingPair
+from itk_nephi.spatial.image_pair import ImagePair
 
 
 class VoxelField(nn.Module):
@@ -52,15 +52,17 @@ class VoxelField(nn.Module):
 
 
 def register_voxels(
-    pair: TrainingPair, settings: RegistrationSettings, learning_rate: float, seed: int
+    pair: ImagePair, settings: RegistrationSettings, learning_rate: float, seed: int
 ) -> Any:
     """Return the transform of a pair, without initial transform, with the steps of ``settings``."""
     images = PairSampler(
-        fixed=[pair.fixed],
-        moving=[pair.moving],
+        fixed=list(pair.fixed),
+        moving=list(pair.moving),
         fixed_mask=None,
         moving_mask=None,
-        initial_transform=sample_transform(pair.initial_transform, ImageDomain.of(pair.fixed)),
+        initial_transform=sample_transform(
+            pair.initial_transform, ImageDomain.of(pair.fixed_image)
+        ),
         device=torch.device("cpu"),
     )
     domain = images.domain
@@ -92,5 +94,5 @@ def register_voxels(
             schedule.step()
     shift = field.displacement.detach().double().numpy() * domain.scale
     return displacement_field_transform(
-        vector_image(shift @ np.array(domain.direction).T, pair.fixed, itk.D)
+        vector_image(shift @ np.array(domain.direction).T, pair.fixed_image, itk.D)
     )

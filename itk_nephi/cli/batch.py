@@ -65,7 +65,7 @@ def batch(
             f"expected --initial-transform to be one of {', '.join(KINDS)}, got "
             f"{initial_transform!r}"
         )
-    pairs = read_pair_table(table)
+    pairs = read_pair_table(table, initial_transform=initial_transform)
     from itk_nephi.workflows.batch import BatchSettings, run_batch
     from itk_nephi.workflows.batch_summary import write_summary
 
@@ -80,7 +80,6 @@ def batch(
             working_voxels=working_voxels,
             elastix_parameters=elastix_parameters,
         ),
-        initial_transform=initial_transform,
         device=device,
         seed=seed,
         threads=threads,

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from itk_nephi.io.transforms import read_transform
-from itk_nephi.spatial.transforms import flatten
-
 if TYPE_CHECKING:
     from itk_nephi.registration.settings import RegistrationSettings
 
@@ -183,20 +180,3 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         raise ValueError(
             f"expected {option} to be numbers separated by commas, got {text!r}"
         ) from None
-
-
-def warm_start_transform(path: Path, dimension: int) -> Any:
-    """Read the neural transform with which a point of the fixed image is moved first.
-
-    Raises
-    ------
-    ValueError
-        If the file does not begin with one.
-    """
-    transform = flatten(read_transform(path, "--warm-start", dimension))[0]
-    if transform.GetNameOfClass() != "NePhiTransform":
-        raise ValueError(
-            "expected --warm-start to be fixed_to_moving.h5 of an earlier registration, got "
-            f"{path}, which begins with {transform.GetNameOfClass()}"
-        )
-    return transform

@@ -20,13 +20,15 @@ from typer.testing import Result
 
 from itk_nephi.evaluation.metrics import landmark_errors
 from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.io.pair_files import write_pair
 from itk_nephi.losses.similarity import SIMILARITIES
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.phantoms.pairs import lung
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.instance_optimization import RegistrationSettings
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import flatten, transform_points
 
 IMAGES = ["fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels"]
@@ -52,18 +54,14 @@ QUICK = [
 
 
 @pytest.fixture(scope="module")
-def phantom() -> Phantom:
-    return lung(2, size=(40, 33), noise=5, seed=3)
+def phantom() -> ImagePair:
+    return lung(2, size=(40, 33), noise=5, seed=3).pair
 
 
 @pytest.fixture(scope="module")
-def inputs(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(phantom: ImagePair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
-    for name in IMAGES:
-        itk.imwrite(getattr(phantom, name), str(folder / f"{name}.nrrd"))
-    pairs = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
-    header = "fixed_x,fixed_y,moving_x,moving_y"
-    np.savetxt(folder / "landmarks.csv", pairs, delimiter=",", header=header, comments="")
+    write_pair(phantom, folder, ".nrrd")
     affine = itk.AffineTransform[itk.D, 2].New()
     affine.SetTranslation([4.0, -2.5])
     itk.transformwrite(affine, str(folder / "affine.tfm"))
@@ -112,18 +110,18 @@ def test_the_report_names_the_very_files(registered: tuple[Path, Result], inputs
 
 
 def test_the_transforms_move_points_both_ways(
-    registered: tuple[Path, Result], phantom: Phantom
+    registered: tuple[Path, Result], phantom: ImagePair
 ) -> None:
     output, _ = registered
     there, back = (
         read_transform(output / f"{name}.h5") for name in ("fixed_to_moving", "moving_to_fixed")
     )
-    errors = landmark_errors(there, phantom.fixed_landmarks, phantom.moving_landmarks)
+    errors = landmark_errors(there, *phantom.evaluation_landmarks)
     metrics = json.loads((output / "metrics.json").read_text())
     assert errors.mean() == metrics["landmark_error_mm"]["after"]["mean"]
     (_, initial_transform), (undone, inverse) = flatten(there), flatten(back)
-    points = transform_points(initial_transform, phantom.fixed_landmarks)
-    np.testing.assert_allclose(transform_points(undone, points), phantom.fixed_landmarks)
+    points = transform_points(initial_transform, phantom.evaluation_landmarks[0])
+    np.testing.assert_allclose(transform_points(undone, points), phantom.evaluation_landmarks[0])
     assert inverse.GetNameOfClass() == "NePhiTransform"
 
 
@@ -161,6 +159,8 @@ def test_the_metrics_say_what_was_done(registered: tuple[Path, Result], inputs: 
     assert metrics["device"] == "cpu"
     assert metrics["settings"]["steps"] == 2
     assert metrics["inputs"]["fixed_mask"] == str(inputs / "fixed_mask.nrrd")
+    assert metrics["inputs"]["moving_labels"] == str(inputs / "moving_labels.nrrd")
+    assert metrics["initial_transform"] == "geometry"
     assert not metrics["interrupted"]
 
 
@@ -201,7 +201,11 @@ def test_settings_and_an_initial_transform_from_a_file_reach_the_registration(
     ]
     result = register(inputs, tmp_path, *options, "--initial-transform", inputs / "affine.tfm")
     assert result.exit_code == 0, result.output
-    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["initial_transform"] == str(inputs / "affine.tfm")
+    expected = hashlib.sha256((inputs / "affine.tfm").read_bytes()).hexdigest()
+    assert metrics["sha256"]["initial_transform"] == expected
+    settings = metrics["settings"]
     assert settings["smoothing_sigmas"] == [3.0, 1.5, 0.0]
     assert settings["gradicon_weight"] == 0.25
     transform = read_transform(tmp_path / "fixed_to_moving.h5")
@@ -624,9 +628,9 @@ def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> No
 
 
 def test_points_are_mapped_and_other_columns_stay(
-    registered: tuple[Path, Result], phantom: Phantom, tmp_path: Path
+    registered: tuple[Path, Result], phantom: ImagePair, tmp_path: Path
 ) -> None:
-    points = phantom.fixed_landmarks
+    points = phantom.evaluation_landmarks[0]
     lines = [f'"tip, {n}",{y!r},{x!r},{n}' for n, (x, y) in enumerate(points.tolist())]
     (tmp_path / "in.csv").write_text("name,y,x,number\n" + "\n".join(lines) + "\n")
     transform = registered[0] / "fixed_to_moving.h5"
@@ -709,13 +713,13 @@ def test_info_describes_a_transform(registered: tuple[Path, Result]) -> None:
     assert "domain: 40 x 33 voxels" in result.stdout
 
 
-def test_info_describes_an_image(inputs: Path, phantom: Phantom, tmp_path: Path) -> None:
+def test_info_describes_an_image(inputs: Path, phantom: ImagePair, tmp_path: Path) -> None:
     result = run("info", inputs / "fixed.nrrd")
-    values = np.asarray(phantom.fixed)
+    values = np.asarray(phantom.fixed_image)
     assert "40 x 33 voxels" in result.stdout
     assert "scalar of float, 1 a voxel" in result.stdout
     assert f"{values.min():g} to {values.max():g}" in result.stdout
-    itk.imwrite(phantom.fixed, str(tmp_path / "image.h5"))
+    itk.imwrite(phantom.fixed_image, str(tmp_path / "image.h5"))
     assert "40 x 33 voxels" in run("info", tmp_path / "image.h5").stdout
 
 

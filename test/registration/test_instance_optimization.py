@@ -68,10 +68,10 @@ def test_a_setting_out_of_range_is_named(change: dict[str, Any], message: str) -
 
 
 def shape_pair(seed: int = 1, size: int = 24) -> PairSampler:
-    shape = deformed_shape(2, size=size, motion=2, seed=seed)
+    shape = deformed_shape(2, size=size, motion=2, seed=seed).pair
     return PairSampler(
-        fixed=[shape.fixed],
-        moving=[shape.moving],
+        fixed=[shape.fixed_image],
+        moving=[shape.moving_image],
         fixed_mask=None,
         moving_mask=None,
         initial_transform=SampledTransform(np.eye(2), np.zeros(2)),

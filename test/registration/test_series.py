@@ -17,17 +17,18 @@ from itk_nephi import (
     register_series,
 )
 from itk_nephi.evaluation.metrics import landmark_errors
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import flatten
 
 TIMES = (0.5, 1.0, 2.0)
 """How deep the breath is, in units of 8 mm."""
 
 
-def breath(depth: float, dimension: int = 2) -> Phantom:
+def breath(depth: float, dimension: int = 2) -> ImagePair:
     size = (60, 44) if dimension == 2 else (32, 28, 24)
-    return lung(dimension, size=size, motion=8 * depth, seed=4)
+    return lung(dimension, size=size, motion=8 * depth, seed=4).pair
 
 
 def settings(**changes: Any) -> RegistrationSettings:
@@ -38,7 +39,9 @@ def settings(**changes: Any) -> RegistrationSettings:
 def fitted(times: Any = TIMES, **options: Any) -> Series:
     chests = [breath(time) for time in times]
     chosen = {"settings": settings(), "fixed_mask": chests[0].fixed_mask} | options
-    return register_series(chests[0].fixed, [chest.moving for chest in chests], times, **chosen)
+    return register_series(
+        chests[0].fixed_image, [chest.moving_image for chest in chests], times, **chosen
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def parameters_of(registration: Any) -> Any:
 def errors_at(found: Any, depth: float) -> tuple[float, float]:
     """Return mean landmark errors, mm, of both maps of a registration with a depth of breath."""
     chest = breath(depth)
-    points = chest.fixed_landmarks, chest.moving_landmarks
+    points = chest.evaluation_landmarks
     return (
         float(landmark_errors(found.fixed_to_moving, *points).mean()),
         float(landmark_errors(found.moving_to_fixed, *points[::-1]).mean()),
@@ -62,9 +65,9 @@ def errors_at(found: Any, depth: float) -> tuple[float, float]:
 
 def test_the_phantom_breathes_to_several_depths() -> None:
     first, last = breath(TIMES[0]), breath(TIMES[-1])
-    np.testing.assert_array_equal(np.asarray(first.fixed), np.asarray(last.fixed))
-    np.testing.assert_array_equal(first.fixed_landmarks, last.fixed_landmarks)
-    assert ImageDomain.of(first.moving) == ImageDomain.of(last.moving)
+    np.testing.assert_array_equal(np.asarray(first.fixed_image), np.asarray(last.fixed_image))
+    np.testing.assert_array_equal(first.evaluation_landmarks[0], last.evaluation_landmarks[0])
+    assert ImageDomain.of(first.moving_image) == ImageDomain.of(last.moving_image)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -80,12 +83,12 @@ def test_one_time_is_a_registration_to_the_bit(
         "seed": 3,
     }
     found = register_series(
-        chest.fixed, [chest.moving], [7.0], masks=[chest.moving_mask], **options
+        chest.fixed_image, [chest.moving_image], [7.0], masks=[chest.moving_mask], **options
     ).at(7.0)
     expected = register(chest.fixed, chest.moving, moving_mask=chest.moving_mask, **options)
     np.testing.assert_array_equal(parameters_of(found), parameters_of(expected))
     assert found.history == expected.history
-    point = chest.fixed_landmarks[0].tolist()
+    point = chest.evaluation_landmarks[0][0].tolist()
     for name in ("fixed_to_moving", "moving_to_fixed"):
         ours, theirs = (getattr(each, name).TransformPoint(point) for each in (found, expected))
         assert tuple(ours) == tuple(theirs)
@@ -94,7 +97,7 @@ def test_one_time_is_a_registration_to_the_bit(
 @pytest.mark.parametrize("time", TIMES)
 def test_each_time_is_brought_together(series: Series, time: float) -> None:
     chest = breath(time)
-    before = np.linalg.norm(chest.fixed_landmarks - chest.moving_landmarks, axis=1).mean()
+    before = np.linalg.norm(np.subtract(*chest.evaluation_landmarks), axis=1).mean()
     assert max(errors_at(series.at(time), time)) < 0.6 * before
     assert np.isfinite(series.history[-1].losses["total"])
 
@@ -118,7 +121,7 @@ def test_two_knots_make_the_code_a_straight_line() -> None:
     assert len(found.deformations) == 2
     chests = [breath(time) for time in TIMES]
     before = np.mean(
-        [np.linalg.norm(c.fixed_landmarks - c.moving_landmarks, axis=1).mean() for c in chests]
+        [np.linalg.norm(np.subtract(*c.evaluation_landmarks), axis=1).mean() for c in chests]
     )
     assert np.mean([errors_at(found.at(time), time) for time in TIMES]) < 0.7 * before
     start, middle, end = (parameters_of(found.at(time)) for time in (0.0, 1.0, 2.0))
@@ -208,13 +211,17 @@ def test_wrong_arguments_are_named(options: dict[str, Any], reason: str) -> None
     chests = [breath(time) for time in TIMES]
     arguments = {"times": TIMES, "settings": settings(steps=1)} | options
     with pytest.raises(ValueError, match=reason):
-        register_series(chests[0].fixed, [chest.moving for chest in chests], **arguments)
+        register_series(
+            chests[0].fixed_image, [chest.moving_image for chest in chests], **arguments
+        )
 
 
 def test_images_and_times_outside_are_named(series: Series) -> None:
     with pytest.raises(ValueError, match=r"images at one or more times, got none"):
-        register_series(breath(1.0).fixed, [])
+        register_series(breath(1.0).fixed_image, [])
     with pytest.raises(ValueError, match=r"2 dimensions like fixed, got 3 of images\[1\]"):
-        register_series(breath(1.0).fixed, [breath(1.0).moving, breath(1.0, 3).moving])
+        register_series(
+            breath(1.0).fixed_image, [breath(1.0).moving_image, breath(1.0, 3).moving_image]
+        )
     with pytest.raises(ValueError, match=r"a time from 0\.5 to 2, got 2\.5"):
         series.at(2.5)
