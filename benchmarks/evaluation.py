@@ -10,18 +10,19 @@ import numpy as np
 from benchmarks.cache import Figures
 from itk_nephi.evaluation import metrics
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.workflows.comparison import measured
 
 
 def evaluate(
-    pair: Any, fixed_to_moving: Any, moving_to_fixed: Any = None, *, refinement: int = 1
+    pair: ImagePair, fixed_to_moving: Any, moving_to_fixed: Any = None, *, refinement: int = 1
 ) -> Figures:
     """Judge a transform.
 
     Parameters
     ----------
-    pair : Case or TrainingPair
+    pair : ImagePair
         The images, with masks, landmarks and labels if there are any.
     fixed_to_moving : itk.Transform
         From points of fixed to points of moving space.
@@ -40,7 +41,7 @@ def evaluate(
         errors = metrics.landmark_errors(fixed_to_moving, *pair.evaluation_landmarks)
         figures["landmark_errors_mm"] = errors.tolist()
     if refinement == 2:
-        domain = ImageDomain.of(pair.fixed).twice_as_fine()
+        domain = ImageDomain.of(pair.fixed_image).twice_as_fine()
         fine = image_from_array(np.zeros(domain.size[::-1], np.uint8), domain)
         determinants = metrics.jacobian_determinant_image(fixed_to_moving, fine)
         identity = itk.IdentityTransform[itk.D, domain.dimension].New()

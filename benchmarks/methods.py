@@ -150,7 +150,7 @@ def register_and_judge(
     RuntimeError
         If the method fails.
     """
-    given = read_pair(pair if masks else without_masks(pair))
+    given = read_pair(pair if masks else without_masks(pair), method.initial_transform)
     if method.settings is None:
         parameters: list[str] = []
         if method.elastix is not None:
@@ -160,7 +160,6 @@ def register_and_judge(
             method.name,
             given,
             folder,
-            initial_transform=method.initial_transform,
             elastix_parameters=[Path(file) for file in parameters],
             seed=seed,
         )
@@ -173,14 +172,7 @@ def register_and_judge(
             folder,
             threads=threads,
             method=method,
-            task={
-                "name": method.name,
-                "paths": given.paths,
-                "initial_transform": method.initial_transform,
-                "elastix_parameters": [],
-                "seed": seed,
-                "threads": threads,
-            },
+            task=method_process.describe_task(method.name, given, seed=seed, threads=threads),
         )
     figures.pop("error", None)
     files = ("fixed_to_moving.h5", "moving_to_fixed.h5")
@@ -211,17 +203,17 @@ def _measure_changed(folder: Path, *, method: Method, task: dict[str, Any]) -> F
 def _prepare(given: MethodInput, method: Method) -> Callable[[], tuple[Any, Any]]:
     from itk_nephi.registration.pairwise import register
 
-    case = given.case
+    pair = given.pair
 
     def solve() -> tuple[Any, Any]:
         name = method.representation
         with nullcontext() if name is None else represented_by(name):
             found = register(
-                case.fixed,
-                case.moving,
-                fixed_mask=case.fixed_mask,
-                moving_mask=case.moving_mask,
-                initial_transform=given.initial_transform,
+                pair.fixed,
+                pair.moving,
+                fixed_mask=pair.fixed_mask,
+                moving_mask=pair.moving_mask,
+                initial_transform=pair.initial_transform,
                 settings=method.settings,
                 seed=given.seed or 0,
             )

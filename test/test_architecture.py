@@ -34,7 +34,7 @@ TESTED_ELSEWHERE = {
     "io/pair_files": "cli/test_register.py",
     "registration/filter_accessors": "registration/test_itk_filter.py",
     "registration/filter_arguments": "registration/test_itk_filter.py",
-    "registration/quality_check": "registration/test_pairwise.py",
+    "registration/joint": "registration/test_series.py",
     "registration/result": "visualization/test_notebook.py",
     "spatial/resampling": "cli/test_transform.py",
     "workflows/demonstration": "cli/test_demo.py",
@@ -48,9 +48,6 @@ TESTED_ELSEWHERE = {
 LONG_FUNCTIONS = {
     "cli/register.py: register",
     "registration/elastix_parameters.py: translate_parameters",
-    "registration/memory_plan.py: planned_chunk",
-    "registration/pairwise.py: register",
-    "registration/series.py: register_series",
     "visualization/report.py: _viewer",
     "workflows/outputs.py: write",
 }

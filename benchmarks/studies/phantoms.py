@@ -17,7 +17,7 @@ METHODS = {"elastix": elastix(), "NePhi default": nephi()}
 def measure(run: Run) -> Figures:
     """Run both on a chest with a motion of 30 mm, and on ten pairs of shapes."""
     size = SMALL if run.quick else None
-    chest = {"chest": write_phantom(lung(3, size=size), run.folder / "pairs" / "chest")}
+    chest = {"chest": write_phantom(lung(3, size=size).pair, run.folder / "pairs" / "chest")}
     shapes = shape_pairs(run, 1 if run.quick else 10)
     return {
         "chest, 30 mm, masks": run_methods(run, METHODS, chest),

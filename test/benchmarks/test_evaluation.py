@@ -1,6 +1,5 @@
 """Folds are looked for on a grid twice as fine where that is asked for."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from benchmarks.evaluation import evaluate, mean_dice
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import jacobians
 
 
@@ -15,12 +15,8 @@ def test_the_determinants_are_those_of_the_transform_on_the_fine_grid(
     domain: ImageDomain, diffeomorphism: Any
 ) -> None:
     values = np.zeros(domain.size[::-1], np.float32)
-    pair: Any = SimpleNamespace(
-        fixed=image_from_array(values, domain),
-        fixed_mask=None,
-        evaluation_landmarks=None,
-        labels=None,
-    )
+    image = image_from_array(values, domain)
+    pair = ImagePair(fixed=(image,), moving=(image,))
     grids = {1: domain, 2: domain.twice_as_fine()}
     found = {n: evaluate(pair, diffeomorphism, refinement=n)["log_jacobian_sd"] for n in grids}
     for refinement, grid in grids.items():
