@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 10_000
 """How often a bootstrap draws the values anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What many values are like, in their unit.
+
+    Parameters
+    ----------
+    count : int
+        How many values.
+    mean, median, max : float
+        Of the values.
+    p95 : float
+        Their 95th percentile.
+    """
+
+    count: int
+    mean: float
+    median: float
+    p95: float
+    max: float
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike) -> Statistics:
+        """Summarize values, shape (N,), at least one."""
+        array = np.asarray(values, dtype=float)
+        return cls(
+            count=len(array),
+            mean=float(array.mean()),
+            median=float(np.median(array)),
+            p95=float(np.percentile(array, 95)),
+            max=float(array.max()),
+        )
 
 
 def statistics(

@@ -3,10 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from itk_nephi.evaluation.statistics import bootstrap_interval, statistics
+from itk_nephi.evaluation.statistics import Statistics, bootstrap_interval, statistics
 
 
 def test_statistics_have_their_known_values() -> None:
+    errors = np.random.default_rng(1).permutation(np.arange(101.0) ** 2)
+    expected = Statistics(count=101, mean=3350, median=2500, p95=9025, max=10_000)
+    assert Statistics.of(errors) == expected
+
+
+def test_statistics_of_some_names() -> None:
     errors = np.random.default_rng(1).permutation(np.arange(101.0) ** 2)
     assert statistics(errors) == {"mean": 3350, "median": 2500, "p95": 9025, "max": 10_000}
     assert list(statistics(errors, ("p95", "mean"))) == ["p95", "mean"]
