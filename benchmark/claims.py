@@ -15,13 +15,13 @@ from tables import table
 from trials import once
 
 from itk_nephi import register
+from itk_nephi.evaluation.evaluation import MeanEvaluation, evaluate
 from itk_nephi.models.nephi import NePhi
 from itk_nephi.models.serialization import load_model
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.config import TrainingConfig
 from itk_nephi.training.datasets import FolderPairs, PhantomPairs
 from itk_nephi.training.training import BEST, CHECKPOINT, train
-from itk_nephi.training.validation import Scores, judge
 from itk_nephi.workflows.demonstration import MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,7 +126,7 @@ def shapes(count: int, size: int = 64, seed: int = 3_000_000) -> list[ImagePair]
 def summarized(results: Iterable[tuple[Any, float]]) -> list[str]:
     """Return mean Dice, mean and worst folding in percent, and mean seconds of registrations."""
     scores, seconds = zip(*results, strict=True)
-    folding = [100 * one.folding for one in scores]
+    folding = [100 * one.folding_fraction for one in scores]
     return [
         f"{np.mean([one.dice for one in scores]):.4f}",
         f"{np.mean(folding):.4f}",
@@ -137,7 +137,7 @@ def summarized(results: Iterable[tuple[Any, float]]) -> list[str]:
 
 def kept(
     path: Path, pairs: list[ImagePair], transform_of: Callable[[ImagePair], Any]
-) -> list[tuple[Scores, float]]:
+) -> list[tuple[MeanEvaluation, float]]:
     """Return scores and seconds of each pair from a file; register and write it if there is none.
 
     Raises
@@ -153,7 +153,7 @@ def kept(
     figures = once(path, trial)
     if "error" in figures:
         raise RuntimeError(figures["error"])
-    scores = [Scores(**one) for one in figures["scores"]]
+    scores = [MeanEvaluation(**one) for one in figures["scores"]]
     return list(zip(scores, figures["seconds"], strict=True))
 
 
@@ -173,4 +173,4 @@ def timed(pair: ImagePair, transform_of: Callable[[ImagePair], Any]) -> tuple[An
     start = time.perf_counter()
     transform = transform_of(pair)
     seconds = time.perf_counter() - start
-    return judge(pair, transform), seconds
+    return MeanEvaluation.of([evaluate(pair, transform)]), seconds

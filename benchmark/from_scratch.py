@@ -14,6 +14,7 @@ from trials import LUNG, LUNG_PAIR
 from voxel_field import register_voxels
 
 from itk_nephi import RegistrationSettings, register
+from itk_nephi.evaluation.evaluation import MeanEvaluation, evaluate
 from itk_nephi.evaluation.metrics import (
     inverse_consistency_errors,
     jacobian_determinant_image,
@@ -24,7 +25,6 @@ from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import jacobians
-from itk_nephi.training.validation import judge
 
 
 def scratch_settings(
@@ -90,7 +90,9 @@ def diffusion(benchmark: Benchmark) -> str:
                 except RuntimeError:
                     diverged += 1
                     continue
-                results.append((judge(pair, transform), time.perf_counter() - start))
+                results.append(
+                    (MeanEvaluation.of([evaluate(pair, transform)]), time.perf_counter() - start)
+                )
                 deviations.append(
                     log_jacobian_sd(jacobian_determinant_image(transform, pair.fixed_image))
                 )

@@ -73,7 +73,7 @@ def predicts(benchmark: Benchmark) -> str:
             place = benchmark.output / "predicts" / re.sub(r"\W+", "-", f"{name} {method}")
             results = kept(place.with_suffix(".json"), pairs, transform_of)
             found[method] = summarized(results)
-            folds[method] = np.array([scores.folding for scores, _ in results])
+            folds[method] = np.array([scores.folding_fraction for scores, _ in results])
         rows += [[name, method, *summary] for method, summary in found.items()]
         dice, folding, _, seconds = (
             {method: float(summary[column]) for method, summary in found.items()}

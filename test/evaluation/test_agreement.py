@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from itk_nephi.evaluation.evaluation import MeanEvaluation, evaluate
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
 from itk_nephi.phantoms.pairs import Phantom, deformed_shape
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Registration
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.resampling import resample
-from itk_nephi.training.validation import judge
 from itk_nephi.workflows import comparison, outputs
 
 
@@ -56,12 +55,3 @@ def test_what_metrics_and_comparison_say(
     start = evaluate(pair, registration.initial_transform)
     assert start.ncc == pytest.approx(written["similarity"]["before"], abs=1e-6)
     assert start.to_json()["dice"] == written["dice"]["before"]
-
-
-def test_what_validation_says(phantom: Phantom, registration: Registration) -> None:
-    scores = judge(phantom.pair, registration.fixed_to_moving)
-    mean = MeanEvaluation.of([evaluate(phantom.pair, registration.fixed_to_moving)])
-    assert mean.folding_fraction == scores.folding
-    assert (mean.dice, mean.landmark_error_mm) == (scores.dice, scores.landmark_error)
-    assert mean.merit == scores.merit
-    assert mean.ncc == pytest.approx(scores.ncc, abs=0.02)  # it takes what is outside for zero

@@ -78,6 +78,9 @@ def test_an_image_and_itself_are_evaluated_by_the_shift_between_them(
     assert shifted.landmark_errors_mm == pytest.approx([domain.spacing[0]] * 9)
     assert shifted.dice == pytest.approx({1: 2 / 3, 4: 1 / 2})
     assert shifted.ncc < 0.5
+    mirror = itk.AffineTransform[itk.D, domain.dimension].New()
+    mirror.SetMatrix(itk.matrix_from_array(np.diag([-1.0, *[1.0] * (domain.dimension - 1)])))
+    assert evaluate(same, mirror).folding_fraction == 1
 
 
 def test_the_parts_are_those_of_the_metrics(
