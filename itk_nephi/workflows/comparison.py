@@ -9,13 +9,11 @@ from typing import Any
 
 import itk
 
-from itk_nephi.evaluation import metrics
-from itk_nephi.evaluation.statistics import statistics
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.images import read_image, write_image
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.transforms import read_transform
-from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.workflows.comparison_table import (
@@ -26,7 +24,6 @@ from itk_nephi.workflows.comparison_table import (
     write_comparison,
 )
 from itk_nephi.workflows.method_process import run_in_process
-from itk_nephi.workflows.outputs import measured_inside, measured_voxels
 from itk_nephi.workflows.provenance import describe_inputs, find_versions
 
 
@@ -39,60 +36,20 @@ def run_method(name: str, pair: ImagePair, folder: Path, **options: Any) -> dict
     Returns
     -------
     dict
-        What ``run_in_process`` returns, and, unless there is an ``error``, what :func:`measured`
-        does.
+        What ``run_in_process`` returns, and, unless there is an ``error``, the
+        :class:`itk_nephi.evaluation.Evaluation` as JSON has it.
     """
     row = run_in_process(name, pair, folder, **options)
     if row["error"] is None:
         try:
             there, back = _transforms(folder, pair.dimension)
-            row |= measured(pair, there, back)
+            row |= evaluate(pair, there, back).to_json()
             write_image(
                 resample(pair.moving_image, [there], pair.fixed_image), folder / "warped.nii.gz"
             )
         except (ValueError, RuntimeError) as error:
             row["error"] = plain_words(error)
     return row
-
-
-def measured(pair: ImagePair, fixed_to_moving: Any, moving_to_fixed: Any = None) -> dict[str, Any]:
-    """Measure how good a transform is, whatever made it.
-
-    Parameters
-    ----------
-    pair : ImagePair
-        The pair, with landmarks and labels if there are any.
-    fixed_to_moving : itk.Transform
-        From points of fixed to points of moving space.
-    moving_to_fixed : itk.Transform, optional
-        Its approximate inverse.
-
-    Returns
-    -------
-    dict
-        As in metrics.json: ``folding_fraction`` and ``log_jacobian_sd`` in the
-        fixed mask; with an inverse ``inverse_consistency_error_mm``, mean and p95; with landmarks
-        ``landmark_error_mm``, count, mean, median, p95 and max; with labels ``dice`` of each.
-    """
-    inside = measured_inside(pair)
-    determinants = metrics.jacobian_determinant_image(fixed_to_moving, pair.fixed_image)
-    found: dict[str, Any] = {
-        "folding_fraction": metrics.folding_fraction(determinants, inside),
-        "log_jacobian_sd": metrics.log_jacobian_sd(determinants, inside),
-    }
-    if moving_to_fixed is not None:
-        points = ImageDomain.of(pair.fixed_image).voxel_points(measured_voxels(inside))
-        found["inverse_consistency_error_mm"] = statistics(
-            metrics.inverse_consistency_errors(fixed_to_moving, moving_to_fixed, points),
-            ("mean", "p95"),
-        )
-    if pair.evaluation_landmarks is not None:
-        errors = metrics.landmark_errors(fixed_to_moving, *pair.evaluation_landmarks)
-        found["landmark_error_mm"] = {"count": len(errors)} | statistics(errors)
-    if pair.labels is not None:
-        overlaps = metrics.dice(*pair.labels, fixed_to_moving)
-        found["dice"] = {str(label): overlap for label, overlap in overlaps.items()}
-    return found
 
 
 def compare_pair(
@@ -161,7 +118,7 @@ def _page(pair: ImagePair, folder: Path, result: dict[str, Any]) -> str:
     stored = resample(pair.moving_image, [identity], pair.fixed_image)
     shown = ("folding_fraction", "log_jacobian_sd")
     findings = {name: rows[0][name] for name in shown} | {
-        "measured_in": "fixed image" if pair.fixed_mask is None else "fixed mask",
+        "measured_in": rows[0]["region"],
         "inverse_consistency_error_mm": rows[0].get("inverse_consistency_error_mm"),
         **{
             name: result[name]

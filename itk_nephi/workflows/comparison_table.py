@@ -18,6 +18,7 @@ METRICS = {
     "landmark error, mean mm": ("landmark_error_mm", "mean"),
     "landmark error, 95th percentile mm": ("landmark_error_mm", "p95"),
     "Dice, mean": ("dice_mean",),
+    "NCC": ("ncc",),
     "folding": ("folding_fraction",),
     "SD of log Jacobian": ("log_jacobian_sd",),
     "inverse consistency error, mean mm": ("inverse_consistency_error_mm", "mean"),
