@@ -68,9 +68,9 @@ class Evaluation:
         return float(np.mean(list(self.dice.values()))) if self.dice else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold, by the same words; NaN is null, what was not measured absent.
+        """Return what JSON can hold, by the same words: labels as strings, null for NaN.
 
-        Labels become strings, as keys of JSON are.
+        What was not measured is absent.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: _to_json(value) for name, value in values.items() if value is not None}

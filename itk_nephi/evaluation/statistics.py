@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,27 +42,6 @@ class Statistics:
             p95=float(np.percentile(array, 95)),
             max=float(array.max()),
         )
-
-
-def statistics(
-    errors: npt.NDArray[np.floating], names: Sequence[str] = ("mean", "median", "p95", "max")
-) -> dict[str, float]:
-    """Return statistics of errors, by name.
-
-    Parameters
-    ----------
-    errors : array, shape (N,)
-        In any unit, which is also that of the statistics.
-    names : sequence of str
-        Which ones; ``p95`` is the 95th percentile.
-    """
-    values = {
-        "mean": errors.mean(),
-        "median": np.median(errors),
-        "p95": np.percentile(errors, 95),
-        "max": errors.max(),
-    }
-    return {name: float(values[name]) for name in names}
 
 
 def bootstrap_interval(

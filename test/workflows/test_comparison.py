@@ -245,7 +245,8 @@ def test_a_process_that_ends_early_is_a_row(
     stale.parent.mkdir()
     stale.write_text("of an earlier run")
     monkeypatch.setattr(sys, "executable", str(program))
-    row = run_method("nephi", pair, tmp_path / "out")
+    row, evaluation = run_method("nephi", pair, tmp_path / "out")
+    assert evaluation is None
     assert row["error"].startswith(words)
     assert "log.txt" in row["error"]
     assert row["process_seconds"] > 0
@@ -321,6 +322,8 @@ def test_a_failed_method_is_a_row_of_the_tables(paths: dict[str, Path], tmp_path
     assert done["landmark_error_mm"]["count"] == 25
     warped = ImageDomain.of(itk.imread(output / "elastix" / "warped.nii.gz"))
     assert warped.matches(ImageDomain.of(itk.imread(paths["fixed"])))
+    assert found["as_stored"]["region"] == "fixed mask"
+    assert found["as_stored"]["landmark_error_mm"]["mean"] > done["landmark_error_mm"]["mean"]
     assert found["inputs"]["fixed"] == str(paths["fixed"])
     assert set(found["sha256"]) == set(found["inputs"])
     assert {"python", "itk", "itk-nephi", "itk-elastix"} <= set(found["versions"])
