@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import itk
 import numpy as np
 import pytest
 import torch
-from support.command_line import QUICK, RESULTS, assert_fails, register, run
+from support.command_line import QUICK, RESULTS, assert_fails, parameters, register, run
 from support.transforms import read_transform
 from typer.testing import Result
 
@@ -198,14 +197,16 @@ def test_landmarks_to_judge_by_do_not_guide(
 
 def test_the_help_tells_the_defaults() -> None:
     settings = RegistrationSettings()
-    text = re.sub(r"[\s│]+", " ", run("register", "--help").stdout)
     smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
-    assert f"each level. Default {settings.steps}." in text
-    assert f"see points_per_voxel. Default {settings.points}." in text
-    assert f"invertible. Default {settings.gradicon_weight:g}." in text
-    assert f"coarse to fine. Default {smoothing} voxels." in text
-    assert f"Default {settings.similarity}." in text
-    assert all(name in text for name in SIMILARITIES)
+    for name, words in {
+        "steps": f"each level. Default {settings.steps}.",
+        "points": f"see points_per_voxel. Default {settings.points}.",
+        "gradicon_weight": f"invertible. Default {settings.gradicon_weight:g}.",
+        "smoothing_sigmas": f"coarse to fine. Default {smoothing} voxels.",
+        "similarity": f"Default {settings.similarity}.",
+    }.items():
+        assert parameters("register")[name].help.endswith(words)
+    assert all(name in parameters("register")["similarity"].help for name in SIMILARITIES)
 
 
 def test_an_interrupted_registration_keeps_what_was_reached(
