@@ -64,13 +64,12 @@ def batch(
             f"expected --initial-transform to be one of {', '.join(KINDS)}, got "
             f"{initial_transform!r}"
         )
-    pairs = read_pair_table(table)
+    pairs = read_pair_table(table, initial_transform=initial_transform)
     from itk_nephi.workflows.batch import BatchSettings, run_batch
     from itk_nephi.workflows.batch_summary import write_summary
 
     common = BatchSettings(
         registration=options.registration_settings(preset, settings, elastix_parameters, changes),
-        initial_transform=initial_transform,
         device=device,
         seed=seed,
         threads=threads,

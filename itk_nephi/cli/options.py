@@ -13,9 +13,7 @@ import typer
 
 from itk_nephi.fields.settings import Setting, flat_settings
 from itk_nephi.io.settings import read_toml, settings_from_content
-from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration.settings import RegistrationSettings
-from itk_nephi.spatial.transforms import flatten
 
 EVERYDAY = (
     "similarity",
@@ -238,20 +236,3 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         raise ValueError(
             f"expected {option} to be numbers separated by commas, got {text!r}"
         ) from None
-
-
-def warm_start_transform(path: Path, dimension: int) -> Any:
-    """Read the neural transform with which a point of the fixed image is moved first.
-
-    Raises
-    ------
-    ValueError
-        If the file does not begin with one.
-    """
-    transform = flatten(read_transform(path, "--warm-start", dimension))[0]
-    if transform.GetNameOfClass() != "NePhiTransform":
-        raise ValueError(
-            "expected --warm-start to be fixed_to_moving.h5 of an earlier registration, got "
-            f"{path}, which begins with {transform.GetNameOfClass()}"
-        )
-    return transform

@@ -20,8 +20,8 @@ from itk_nephi.evaluation.metrics import (
 from itk_nephi.fields.deformation import transform_from_deformation
 from itk_nephi.fields.sampled_transforms import sample_transform
 from itk_nephi.models.nephi import NePhi
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, flatten
-from itk_nephi.training.datasets import TrainingPair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,27 +64,27 @@ class Scores:
         return cls(**{field.name: average(field.name) for field in fields(cls)})  # type: ignore[arg-type]
 
 
-def judge(pair: TrainingPair, fixed_to_moving: Any) -> Scores:
+def judge(pair: ImagePair, fixed_to_moving: Any) -> Scores:
     """Return how good a transform of a pair is.
 
     Parameters
     ----------
-    pair : TrainingPair
+    pair : ImagePair
         The images, and their labels or landmarks.
     fixed_to_moving : itk.Transform
         From fixed to moving points.
     """
     warped = itk.resample_image_filter(
-        pair.moving,
+        pair.moving_image,
         transform=fixed_to_moving,
         use_reference_image=True,
-        reference_image=pair.fixed,
+        reference_image=pair.fixed_image,
     )
     overlap = pair.labels and dice(*pair.labels, fixed_to_moving)
     return Scores(
-        ncc=normalized_cross_correlation(pair.fixed, warped, pair.fixed_mask),
+        ncc=normalized_cross_correlation(pair.fixed_image, warped, pair.fixed_mask),
         folding=folding_fraction(
-            jacobian_determinant_image(fixed_to_moving, pair.fixed), pair.fixed_mask
+            jacobian_determinant_image(fixed_to_moving, pair.fixed_image), pair.fixed_mask
         ),
         dice=float(np.mean(list(overlap.values()))) if overlap else None,
         landmark_error=float(landmark_errors(fixed_to_moving, *pair.evaluation_landmarks).mean())
@@ -93,17 +93,17 @@ def judge(pair: TrainingPair, fixed_to_moving: Any) -> Scores:
     )
 
 
-def validate(model: NePhi, pairs: Iterable[TrainingPair], device: torch.device) -> Scores:
+def validate(model: NePhi, pairs: Iterable[ImagePair], device: torch.device) -> Scores:
     """Predict pairs, each as a registration without refinement does, and average the scores."""
     return Scores.mean(judge(pair, predicted_transform(model, pair, device)) for pair in pairs)
 
 
-def predicted_transform(model: NePhi, pair: TrainingPair, device: torch.device) -> Any:
+def predicted_transform(model: NePhi, pair: ImagePair, device: torch.device) -> Any:
     """Return the transform from fixed to moving points that a model predicts."""
-    box = model.settings.box(pair.fixed, pair.fixed_mask)
+    box = model.settings.box(pair.fixed_image, pair.fixed_mask)
     deformation = model.predict(
-        pair.fixed,
-        pair.moving,
+        pair.fixed_image,
+        pair.moving_image,
         pair.fixed_mask,
         pair.moving_mask,
         box=box,

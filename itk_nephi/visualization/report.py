@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import itk
@@ -13,8 +12,8 @@ import numpy.typing as npt
 
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.statistics import statistics
-from itk_nephi.io.pair_files import Case
 from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
 from itk_nephi.visualization import plots, slices
 from itk_nephi.visualization.pages import render
@@ -48,7 +47,7 @@ class MethodResult:
 
 
 def render_report(
-    case: Case,
+    pair: ImagePair,
     outcomes: Sequence[MethodResult],
     before: MethodResult,
     findings: dict[str, Any],
@@ -60,7 +59,7 @@ def render_report(
 
     Parameters
     ----------
-    case : Case
+    pair : ImagePair
         What was registered.
     outcomes : sequence of Outcome
         The first one is what the page is about; it can be looked at beside the others.
@@ -80,22 +79,22 @@ def render_report(
     """
     first = outcomes[0]
     errors: dict[str, Array] = {}
-    if case.evaluation_landmarks is not None:
-        identity = itk.IdentityTransform[itk.D, case.dimension].New()
+    if pair.evaluation_landmarks is not None:
+        identity = itk.IdentityTransform[itk.D, pair.dimension].New()
         transforms = {"as stored": identity}
         transforms |= {outcome.name: outcome.fixed_to_moving for outcome in (before, *outcomes)}
         errors = {
-            name: metrics.landmark_errors(transform, *case.evaluation_landmarks)
+            name: metrics.landmark_errors(transform, *pair.evaluation_landmarks)
             for name, transform in transforms.items()
         }
     rows = (comparison or {}).get("methods", [])
     return render(
         "report.html",
-        fixed_name=Path(case.paths["fixed"]).name,
-        moving_name=Path(case.paths["moving"]).name,
+        fixed_name=_file_name(pair, "fixed"),
+        moving_name=_file_name(pair, "moving"),
         name=first.name,
         before=before.name,
-        viewer=_viewer(case, outcomes, before),
+        viewer=_viewer(pair, outcomes, before),
         findings=findings,
         errors=errors,
         statistics={name: statistics(values) for name, values in errors.items()},
@@ -108,21 +107,27 @@ def render_report(
     )
 
 
-def _viewer(case: Case, outcomes: Sequence[MethodResult], before: MethodResult) -> dict[str, Any]:
+def _file_name(pair: ImagePair, image: str) -> str:
+    return pair.sources[image].name if image in pair.sources else image
+
+
+def _viewer(
+    pair: ImagePair, outcomes: Sequence[MethodResult], before: MethodResult
+) -> dict[str, Any]:
     """Return what the script of the page shows: the slices of each plane, and their legends."""
     first, shown = outcomes[0], [before, *outcomes]
-    domain = ImageDomain.of(case.fixed).canonical()
+    domain = ImageDomain.of(pair.fixed_image).canonical()
     planes = Plane.all_of(domain)
-    mask = None if case.fixed_mask is None else slices.ordered(case.fixed_mask) != 0
+    mask = None if pair.fixed_mask is None else slices.ordered(pair.fixed_mask) != 0
     pixels = sum(len(plane.indices) * plane.size[0] * plane.size[1] for plane in planes)
-    maps = [_Maps(plane, pixels, case, shown) for plane in planes]
+    maps = [_Maps(plane, pixels, pair, shown) for plane in planes]
     grids = [slices.Grid(plane, first.fixed_to_moving, before.fixed_to_moving) for plane in planes]
     farthest = max(grid.largest for grid in grids)
     consistency = _limit([m.consistency for m in maps if m.consistency is not None])
     determinants = None if first.determinants is None else slices.ordered(first.determinants)
     volume = 0.0 if determinants is None else slices.volume_limit(determinants)
 
-    images = [slices.ordered(image) for image in (case.fixed, *(one.warped for one in shown))]
+    images = [slices.ordered(image) for image in (pair.fixed_image, *(one.warped for one in shown))]
     windows = [slices.window(images[0])] + [slices.window(images[-1])] * len(shown)
     pictures: list[slices.Bytes] = []
     result: list[dict[str, Any]] = []
@@ -178,7 +183,7 @@ def _viewer(case: Case, outcomes: Sequence[MethodResult], before: MethodResult) 
         "has_volume": determinants is not None,
         "has_consistency": maps[0].consistency is not None,
         "has_outline": mask is not None,
-        "has_landmarks": case.evaluation_landmarks is not None
+        "has_landmarks": pair.evaluation_landmarks is not None
         and first.moving_to_fixed is not None,
         "bars": {"volume": slices.color_bar(VOLUME), "distance": slices.color_bar(DISTANCE)},
     }
@@ -188,22 +193,22 @@ class _Maps:
     """What transforms say at coarse points of all slices of a plane, and at the landmarks."""
 
     def __init__(
-        self, plane: Plane, pixels: int, case: Case, shown: Sequence[MethodResult]
+        self, plane: Plane, pixels: int, pair: ImagePair, shown: Sequence[MethodResult]
     ) -> None:
         first = shown[1]
         sampling = slices.SliceSampling(plane, pixels)
         points = sampling.points()
-        moving_domain = ImageDomain.of(case.moving)
+        moving_domain = ImageDomain.of(pair.moving_image)
         moved = [transform_points(one.fixed_to_moving, points) for one in shown]
         self.outside = [sampling.slices(~moving_domain.contains(places)) for places in moved]
         self.consistency: npt.NDArray[Any] | None = None
         self._plane = plane
-        self._fixed = self._back = np.empty((0, case.dimension))
+        self._fixed = self._back = np.empty((0, pair.dimension))
         if first.moving_to_fixed is not None:
             back = transform_points(first.moving_to_fixed, moved[1])
             self.consistency = sampling.slices(np.linalg.norm(back - points, axis=1))
-            if case.evaluation_landmarks is not None:
-                self._fixed, moving = case.evaluation_landmarks
+            if pair.evaluation_landmarks is not None:
+                self._fixed, moving = pair.evaluation_landmarks
                 self._back = transform_points(first.moving_to_fixed, moving)
 
     def landmarks(self, index: int) -> str:

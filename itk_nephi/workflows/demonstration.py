@@ -38,25 +38,25 @@ def show_prediction(path: Path, seed: int) -> str:
     """
     model = load_model(MODEL)
     pair = triangles_and_circles(2, size=64, seed=UNSEEN + seed)
-    shown = {"fixed": pair.fixed}
+    shown = {"fixed": pair.fixed_image}
     told = []
 
     def show(name: str, transform: Any) -> None:
-        overlap = dice(pair.fixed_labels, pair.moving_labels, transform)[1]
+        overlap = dice(pair.images["fixed_labels"], pair.images["moving_labels"], transform)[1]
         told.append(f"{overlap:.2f}")
         shown[f"{name}, Dice {overlap:.2f}"] = itk.resample_image_filter(
-            pair.moving,
+            pair.moving_image,
             transform=transform,
             use_reference_image=True,
-            reference_image=pair.fixed,
+            reference_image=pair.fixed_image,
         )
 
     show("moving", itk.IdentityTransform[itk.D, 2].New())
     for name, steps in (("predicted", 0), (f"refined by {REFINE_STEPS} steps", REFINE_STEPS)):
         start = time.perf_counter()
         found = register(
-            pair.fixed,
-            pair.moving,
+            pair.fixed_image,
+            pair.moving_image,
             initial_transform="identity",
             model=model,
             refine_steps=steps,

@@ -32,15 +32,15 @@ def nephi(task: MethodInput, preset: str = "default") -> Callable[[], Found]:
     """Prepare NePhi with the settings of a preset."""
     from itk_nephi.registration.pairwise import register
 
-    case = task.case
+    pair = task.pair
 
     def solve() -> Found:
         result = register(
-            case.fixed,
-            case.moving,
-            fixed_mask=case.fixed_mask,
-            moving_mask=case.moving_mask,
-            initial_transform=task.initial_transform,
+            pair.fixed_image,
+            pair.moving_image,
+            fixed_mask=pair.fixed_mask,
+            moving_mask=pair.moving_mask,
+            initial_transform=pair.initial_transform,
             preset=preset,
             seed=task.seed or 0,
         )
@@ -80,7 +80,7 @@ def elastix_bspline(task: MethodInput) -> Callable[[], Found]:
 def demons(task: MethodInput) -> Callable[[], Found]:
     """Prepare ITK's diffeomorphic demons, on matched intensities and three levels; no masks."""
     fixed, moving = task.images
-    dimension = task.case.dimension
+    dimension = task.pair.dimension
     image, vectors = type(fixed), itk.Image[itk.Vector[itk.F, dimension], dimension]
     demons_filter = itk.DiffeomorphicDemonsRegistrationFilter[image, image, vectors]
     levels = itk.MultiResolutionPDEDeformableRegistration[image, image, vectors, itk.F]
@@ -156,7 +156,7 @@ def greedy(task: MethodInput) -> Callable[[], Found]:
     """Prepare greedy, with local correlation in windows of 5 voxels, from the initial transform."""
     import picsl_greedy
 
-    dimension = task.case.dimension
+    dimension = task.pair.dimension
     program = {2: picsl_greedy.Greedy2D, 3: picsl_greedy.Greedy3D}[dimension]()
     paths = {
         name: task.folder / f"{name}.nii.gz"

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.statistics import statistics
 from itk_nephi.io.images import write_image
-from itk_nephi.io.pair_files import Case
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import transform_points
-from itk_nephi.workflows.provenance import sha256, without_nan
+from itk_nephi.workflows.provenance import describe_inputs, without_nan
 
 if TYPE_CHECKING:
     from itk_nephi.registration.result import Registration
@@ -37,12 +37,11 @@ MAX_VOXELS = 50_000
 
 def write(
     folder: Path,
-    case: Case,
+    pair: ImagePair,
     registration: Registration,
     *,
     seconds: dict[str, float],
     device: str,
-    initial_transform: str,
 ) -> dict[str, Any]:
     """Write everything that the command line promises into a folder.
 
@@ -50,14 +49,14 @@ def write(
     ----------
     folder : Path
         An existing folder.
-    case : Case
+    pair : ImagePair
         What was registered.
     registration : Registration
         The result.
     seconds : dict of str to float
         What the stages so far took.
-    device, initial_transform : str
-        As the user gave them.
+    device : str
+        As the user gave it.
 
     Returns
     -------
@@ -76,24 +75,24 @@ def write(
     itk.transformwrite(fixed_to_moving, str(folder / "fixed_to_moving.h5"))
     itk.transformwrite(registration.moving_to_fixed, str(folder / "moving_to_fixed.h5"))
     with timed("warp"):
-        before = resample(case.moving, [registration.initial_transform], case.fixed)
-        warped = resample(case.moving, [fixed_to_moving], case.fixed)
+        before = resample(pair.moving_image, [registration.initial_transform], pair.fixed_image)
+        warped = resample(pair.moving_image, [fixed_to_moving], pair.fixed_image)
         write_image(warped, folder / "warped.nii.gz")
     with timed("jacobian_determinant"):
-        determinants = metrics.jacobian_determinant_image(fixed_to_moving, case.fixed)
+        determinants = metrics.jacobian_determinant_image(fixed_to_moving, pair.fixed_image)
         write_image(determinants, folder / "jacobian_determinant.nii.gz")
     with timed("measure"):
-        measured = _measure(case, registration, before, warped, determinants)
+        measured = _measure(pair, registration, before, warped, determinants)
     with timed("overview"):
         from itk_nephi.visualization.overview import draw_overview
 
         draw_overview(
-            case.fixed,
-            case.moving,
+            pair.fixed_image,
+            pair.moving_image,
             fixed_to_moving,
             registration.initial_transform,
             registration.history,
-            fixed_mask=case.fixed_mask,
+            fixed_mask=pair.fixed_mask,
         ).savefig(folder / "overview.png")
     result = {
         **measured,
@@ -103,10 +102,8 @@ def write(
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "seed": registration.seed,
         "device": device,
-        "initial_transform": initial_transform,
+        **describe_inputs(pair),
         "settings": asdict(registration.settings),
-        "inputs": case.paths,
-        "sha256": {name: sha256(Path(path)) for name, path in case.paths.items()},
         "versions": {
             "python": platform.python_version(),
             **{
@@ -119,7 +116,7 @@ def write(
         from itk_nephi.visualization.report import MethodResult, render_report
 
         page = render_report(
-            case,
+            pair,
             [
                 MethodResult(
                     name="NePhi",
@@ -183,17 +180,17 @@ def format_summary(result: dict[str, Any], folder: Path) -> str:
 
 
 def _measure(
-    case: Case, registration: Registration, before: Any, warped: Any, determinants: Any
+    pair: ImagePair, registration: Registration, before: Any, warped: Any, determinants: Any
 ) -> dict[str, Any]:
     fixed_to_moving, initial_transform = (
         registration.fixed_to_moving,
         registration.initial_transform,
     )
-    values = np.asarray(case.fixed)
-    inside = measured_inside(case)
+    values = np.asarray(pair.fixed_image)
+    inside = measured_inside(pair)
     voxels = measured_voxels(inside)
-    points = ImageDomain.of(case.fixed).voxel_points(voxels)
-    moving_domain = ImageDomain.of(case.moving)
+    points = ImageDomain.of(pair.fixed_image).voxel_points(voxels)
+    moving_domain = ImageDomain.of(pair.moving_image)
 
     def similarity(transform: Any, image: Any) -> float:
         seen = voxels[moving_domain.contains(transform_points(transform, points))]
@@ -207,7 +204,7 @@ def _measure(
         fixed_to_moving, registration.moving_to_fixed, points
     )
     result: dict[str, Any] = {
-        "measured_in": "fixed image" if case.fixed_mask is None else "fixed mask",
+        "measured_in": "fixed image" if pair.fixed_mask is None else "fixed mask",
         "similarity": {
             "measure": "normalized cross correlation where the images overlap",
             "before": similarity(initial_transform, before),
@@ -217,26 +214,26 @@ def _measure(
         "log_jacobian_sd": metrics.log_jacobian_sd(determinants, inside),
         "inverse_consistency_error_mm": statistics(consistency, ("mean", "p95")),
     }
-    if case.evaluation_landmarks is not None:
-        identity = itk.IdentityTransform[itk.D, case.dimension].New()
+    if pair.evaluation_landmarks is not None:
+        identity = itk.IdentityTransform[itk.D, pair.dimension].New()
         stages = {"as_stored": identity, "before": initial_transform, "after": fixed_to_moving}
-        result["landmark_error_mm"] = {"count": len(case.evaluation_landmarks[0])} | {
-            name: statistics(metrics.landmark_errors(transform, *case.evaluation_landmarks))
+        result["landmark_error_mm"] = {"count": len(pair.evaluation_landmarks[0])} | {
+            name: statistics(metrics.landmark_errors(transform, *pair.evaluation_landmarks))
             for name, transform in stages.items()
         }
-    if case.labels is not None:
+    if pair.labels is not None:
         result["dice"] = {
-            name: {str(k): v for k, v in metrics.dice(*case.labels, transform).items()}
+            name: {str(k): v for k, v in metrics.dice(*pair.labels, transform).items()}
             for name, transform in {"before": initial_transform, "after": fixed_to_moving}.items()
         }
     return result
 
 
-def measured_inside(case: Case) -> npt.NDArray[np.bool_]:
+def measured_inside(pair: ImagePair) -> npt.NDArray[np.bool_]:
     """Say of each fixed voxel, shape (k, j, i), whether results are measured there."""
-    if case.fixed_mask is None:
-        return np.ones(np.asarray(case.fixed).shape, bool)
-    return np.asarray(np.asarray(case.fixed_mask) != 0)
+    if pair.fixed_mask is None:
+        return np.ones(np.asarray(pair.fixed_image).shape, bool)
+    return np.asarray(np.asarray(pair.fixed_mask) != 0)
 
 
 def measured_voxels(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int_]:

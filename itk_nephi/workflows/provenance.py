@@ -9,7 +9,20 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.methods import METHODS
+
+
+def describe_inputs(pair: ImagePair) -> dict[str, Any]:
+    """Return the kind or file of a pair's initial transform, its files, and their checksums."""
+    start = pair.initial_transform or "identity"
+    if not isinstance(start, str):
+        start = str(pair.sources.get("initial_transform", start.GetNameOfClass()))
+    return {
+        "initial_transform": start,
+        "inputs": {name: str(path) for name, path in pair.sources.items()},
+        "sha256": {name: sha256(path) for name, path in pair.sources.items()},
+    }
 
 
 def sha256(path: Path) -> str:

@@ -22,9 +22,9 @@ from itk_nephi.losses.similarity import SIMILARITIES
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
-from itk_nephi.phantoms.pairs import Phantom
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.instance_optimization import RegistrationSettings
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import flatten, transform_points
 
 
@@ -45,18 +45,18 @@ def test_the_report_names_the_very_files(registered: tuple[Path, Result], inputs
 
 
 def test_the_transforms_move_points_both_ways(
-    registered: tuple[Path, Result], phantom: Phantom
+    registered: tuple[Path, Result], phantom: ImagePair
 ) -> None:
     output, _ = registered
     there, back = (
         read_transform(output / f"{name}.h5") for name in ("fixed_to_moving", "moving_to_fixed")
     )
-    errors = landmark_errors(there, phantom.fixed_landmarks, phantom.moving_landmarks)
+    errors = landmark_errors(there, *phantom.evaluation_landmarks)
     metrics = json.loads((output / "metrics.json").read_text())
     assert errors.mean() == metrics["landmark_error_mm"]["after"]["mean"]
     (_, initial_transform), (undone, inverse) = flatten(there), flatten(back)
-    points = transform_points(initial_transform, phantom.fixed_landmarks)
-    np.testing.assert_allclose(transform_points(undone, points), phantom.fixed_landmarks)
+    points = transform_points(initial_transform, phantom.evaluation_landmarks[0])
+    np.testing.assert_allclose(transform_points(undone, points), phantom.evaluation_landmarks[0])
     assert inverse.GetNameOfClass() == "NePhiTransform"
 
 
@@ -94,6 +94,8 @@ def test_the_metrics_say_what_was_done(registered: tuple[Path, Result], inputs: 
     assert metrics["device"] == "cpu"
     assert metrics["settings"]["steps"] == 2
     assert metrics["inputs"]["fixed_mask"] == str(inputs / "fixed_mask.nrrd")
+    assert metrics["inputs"]["moving_labels"] == str(inputs / "moving_labels.nrrd")
+    assert metrics["initial_transform"] == "geometry"
     assert not metrics["interrupted"]
 
 
@@ -134,7 +136,11 @@ def test_settings_and_an_initial_transform_from_a_file_reach_the_registration(
     ]
     result = register(inputs, tmp_path, *options, "--initial-transform", inputs / "affine.tfm")
     assert result.exit_code == 0, result.output
-    settings = json.loads((tmp_path / "metrics.json").read_text())["settings"]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["initial_transform"] == str(inputs / "affine.tfm")
+    expected = hashlib.sha256((inputs / "affine.tfm").read_bytes()).hexdigest()
+    assert metrics["sha256"]["initial_transform"] == expected
+    settings = metrics["settings"]
     assert settings["smoothing_sigmas"] == [3.0, 1.5, 0.0]
     assert settings["gradicon_weight"] == 0.25
     transform = read_transform(tmp_path / "fixed_to_moving.h5")

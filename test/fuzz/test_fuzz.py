@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-FUZZ = Path(__file__).resolve().parents[2] / "benchmark" / "fuzz.py"
+FUZZ = Path(__file__).with_name("fuzz.py")
 
 
 def fuzz(*arguments: str) -> None:

@@ -8,7 +8,8 @@ import torch
 from itk_nephi.evaluation.metrics import dice
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
-from itk_nephi.training.datasets import PhantomPairs, TrainingPair
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.training.datasets import PhantomPairs
 from itk_nephi.training.validation import Scores, judge, predicted_transform, validate
 
 PAIRS = PhantomPairs(phantom="deformed_shape", count=3, size=24, motion=2.0)
@@ -24,8 +25,7 @@ def test_a_pair_of_the_same_image_scores_by_how_far_it_is_shifted() -> None:
     pair = PAIRS[0]
     assert pair.labels is not None
     assert pair.evaluation_landmarks is not None
-    same = TrainingPair(
-        name="",
+    same = ImagePair(
         fixed=pair.fixed,
         moving=pair.fixed,
         labels=(pair.labels[0], pair.labels[0]),
@@ -53,8 +53,7 @@ def test_a_model_that_moves_nothing_scores_as_the_initial_transform() -> None:
     found = validate(model, (PAIRS[n] for n in range(3)), torch.device("cpu"))
     assert found.dice == expected.dice
     assert found.landmark_error == pytest.approx(expected.landmark_error)
-    moved = TrainingPair(
-        name="",
+    moved = ImagePair(
         fixed=PAIRS[0].fixed,
         moving=PAIRS[0].moving,
         initial_transform=translation(3.0, -1.0),

@@ -1,0 +1,1 @@
+"""What registrations, predictions and transforms cost and are worth, study by study."""

@@ -1,0 +1,1 @@
+"""Studies of speed, memory and build time, in ratio to a peer of the same run."""

@@ -1,0 +1,76 @@
+"""Landmark error against smoothness: NePhi's weight and elastix's grid, each swept."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from benchmarks.cache import Figures
+from benchmarks.methods import elastix, errors_mm, nephi, run_methods
+from benchmarks.pairs import lung_pair
+from benchmarks.study import Run, Study, select, tabulate
+
+SWEEPS = {
+    "NePhi": {
+        f"gradicon_weight {value:g}": nephi(gradicon_weight=value)
+        for value in (0.1, 0.5, 2.0, 8.0, 32.0)
+    },
+    "elastix": {f"grid of {value:g} mm": elastix(value) for value in (7.0, 10.0, 14.0, 20.0, 40.0)},
+}
+
+STYLES = {
+    "NePhi": ("o-", (-8, -11), "gradicon_weight"),
+    "elastix": ("s--", (0, 9), "spacing of its grid"),
+}
+"""How a curve is drawn, where its labels stand, points, and what they say."""
+
+
+def measure(run: Run) -> Figures:
+    """Run both sweeps on the lung pair, with masks."""
+    pairs = {"lung": lung_pair(run)}
+    return {name: run_methods(run, methods, pairs) for name, methods in SWEEPS.items()}
+
+
+def table(figures: Figures) -> str:
+    """Return error, smoothness and folds."""
+    rows = []
+    for name, trials in figures.items():
+        for trial in trials:
+            rows.append([f"{name}, {trial['method']}"])
+            if "error" in trial:
+                rows[-1] += ["failed", *"--"]
+                continue
+            rows[-1] += [f"{errors_mm(trial).mean():.3f}", f"{trial['log_jacobian_sd']:.3f}"]
+            rows[-1].append(f"{trial['folding_fraction']:.2g}")
+    header = ["method", "mean mm, without the outlier", "SD of log Jacobian", "share of folds"]
+    return tabulate(header, rows)
+
+
+def draw(figures: Figures) -> Figure:
+    """Draw error against smoothness."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, trials in figures.items():
+        style, aside, what = STYLES[name]
+        done = select(trials)
+        places = [(trial["log_jacobian_sd"], errors_mm(trial).mean()) for trial in done]
+        axes.plot(*zip(*places, strict=True), style, label=f"{name}, {what}")
+        for trial, place in zip(done, places, strict=True):
+            label = trial["method"].removeprefix("gradicon_weight ").removeprefix("grid of ")
+            axes.annotate(label, place, aside, textcoords="offset points", fontsize=8, ha="center")
+    axes.set(
+        xlabel="standard deviation of the log Jacobian",
+        ylabel="landmark error, mm, without the outlier",
+    )
+    axes.margins(x=0.1, y=0.1)  # leaves room for the labels
+    axes.legend()
+    return figure
+
+
+STUDY = Study(
+    name="smoothness",
+    question="How smooth are transforms of the same landmark error?",
+    time="6 minutes, two cores",
+    measure=measure,
+    table=table,
+    figure=draw,
+)

@@ -1,0 +1,24 @@
+"""Methods say what they are, and a quick run shortens them."""
+
+from benchmarks.methods import elastix, nephi
+from itk_nephi import RegistrationSettings
+
+
+def test_a_method_is_the_same_however_it_is_asked_for() -> None:
+    default = RegistrationSettings()
+    assert nephi(gradicon_weight=default.gradicon_weight, steps=default.steps) == nephi()
+    assert nephi("fast").name == "nephi-fast"
+    changed = nephi("fast", similarity="ncc")
+    assert changed.settings is not None
+    assert changed.settings.similarity == "ncc"
+    assert changed.settings.steps == RegistrationSettings.preset("fast").steps
+
+
+def test_shortened_methods_keep_their_other_options() -> None:
+    fast = nephi("fast", initial_transform="geometry").shortened()
+    assert fast == nephi("fast", initial_transform="geometry", steps=3)
+    assert elastix(20.0).shortened().elastix == {
+        "FinalGridSpacingInPhysicalUnits": "20",
+        "MaximumNumberOfIterations": "3",
+        "ErodeMask": "false",
+    }
