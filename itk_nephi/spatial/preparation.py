@@ -107,7 +107,7 @@ def check_grid(image: Image, name: str, reference: Image, reference_name: str) -
 
 
 def checked_domain(image: Any, name: str) -> ImageDomain:
-    """Return the domain of an image, or say what is wrong with it by its name."""
+    """Check an image and return its domain; messages call it by its name."""
     if not hasattr(image, "GetLargestPossibleRegion"):
         raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
     try:
