@@ -31,7 +31,6 @@ WITHOUT_TORCH = ["spatial", "io", "evaluation", "phantoms", "visualization"]
 TESTED_ELSEWHERE = {
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
-    "io/pair_files": "cli/test_register.py",
     "registration/joint": "registration/test_series.py",
     "registration/result": "visualization/test_notebook.py",
     "spatial/resampling": "cli/test_transform.py",
@@ -44,7 +43,6 @@ TESTED_ELSEWHERE = {
 """Modules without a test file of their name, and the file that tests them."""
 
 LONG_FUNCTIONS = {
-    "cli/register.py: register",
     "registration/elastix_parameters.py: translate_parameters",
     "visualization/report.py: _viewer",
     "workflows/outputs.py: write",
