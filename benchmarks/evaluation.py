@@ -29,7 +29,7 @@ def evaluate(
     moving_to_fixed : itk.Transform, optional
         Its approximate inverse.
     refinement : int
-        2 looks for folds on a grid twice as fine.
+        2 looks for folding on a grid twice as fine.
 
     Returns
     -------

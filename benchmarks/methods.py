@@ -143,7 +143,7 @@ def register_and_judge(
     -------
     dict
         What :func:`itk_nephi.workflows.method_process.run_in_process` measures, and what
-        :func:`benchmarks.evaluation.evaluate` finds, folds on a grid twice as fine.
+        :func:`benchmarks.evaluation.evaluate` returns, folding on a grid twice as fine.
 
     Raises
     ------
