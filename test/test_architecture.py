@@ -32,6 +32,8 @@ TESTED_ELSEWHERE = {
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
     "io/pair_files": "cli/test_register.py",
+    "registration/filter_accessors": "registration/test_itk_filter.py",
+    "registration/filter_arguments": "registration/test_itk_filter.py",
     "registration/joint": "registration/test_series.py",
     "registration/result": "visualization/test_notebook.py",
     "spatial/resampling": "cli/test_transform.py",

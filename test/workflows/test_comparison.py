@@ -14,6 +14,7 @@ import pytest
 from support.command_line import assert_fails, run
 
 from itk_nephi import RegistrationSettings, register
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.evaluation.metrics import landmark_errors
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.io.pair_files import PairPaths, landmark_columns, read_pair
@@ -22,7 +23,7 @@ from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
 from itk_nephi.workflows import methods
-from itk_nephi.workflows.comparison import measured, run_method
+from itk_nephi.workflows.comparison import run_method
 from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.method_process import elastix_error
 from itk_nephi.workflows.methods import METHODS
@@ -156,9 +157,9 @@ def test_elastix_agrees_with_a_direct_run_and_with_transformix(
     converted = methods.itk_transform(method)
     np.testing.assert_allclose(transform_points(converted, fixed_points), expected, atol=1e-5)
     error = np.linalg.norm(expected - moving_points, axis=1).mean()
-    row = measured(pair, found)
+    evaluation = evaluate(pair, found)
     # in one process the random numbers of elastix's first run differ from those of the next
-    assert row["landmark_error_mm"]["mean"] == pytest.approx(error, abs=0.03)
+    assert evaluation.landmark_error_mm.mean == pytest.approx(error, abs=0.03)
     before = np.linalg.norm(fixed_points - moving_points, axis=1).mean()
     assert error < before / 4
 
@@ -217,12 +218,12 @@ def test_a_known_transform_is_measured_exactly(pair: ImagePair) -> None:
     )
     sampled = to_displacement_field_transform(shift, pair.fixed_image)
     for transform in (shift, sampled):
-        found = measured(ideal, transform, shift.GetInverseTransform())
-        assert found["folding_fraction"] == 0
-        assert found["log_jacobian_sd"] == pytest.approx(0, abs=1e-3)
-        assert found["landmark_error_mm"]["max"] == pytest.approx(0, abs=1e-5)
-        assert found["dice"] == {"1": 1.0, "2": 1.0}
-        assert found["inverse_consistency_error_mm"]["mean"] == pytest.approx(0, abs=1e-5)
+        found = evaluate(ideal, transform, shift.GetInverseTransform())
+        assert found.folding_fraction == 0
+        assert found.log_jacobian_sd == pytest.approx(0, abs=1e-3)
+        assert found.landmark_error_mm.max == pytest.approx(0, abs=1e-5)
+        assert found.dice == {1: 1.0, 2: 1.0}
+        assert found.inverse_consistency_error_mm.mean == pytest.approx(0, abs=1e-5)
 
 
 @flat
@@ -244,7 +245,8 @@ def test_a_process_that_ends_early_is_a_row(
     stale.parent.mkdir()
     stale.write_text("of an earlier run")
     monkeypatch.setattr(sys, "executable", str(program))
-    row = run_method("nephi", pair, tmp_path / "out")
+    row, evaluation = run_method("nephi", pair, tmp_path / "out")
+    assert evaluation is None
     assert row["error"].startswith(words)
     assert "log.txt" in row["error"]
     assert row["process_seconds"] > 0
@@ -313,11 +315,15 @@ def test_a_failed_method_is_a_row_of_the_tables(paths: dict[str, Path], tmp_path
     assert 50 < done["memory_before_mib"] <= done["peak_memory_mib"] < 4000
     assert done["folding_fraction"] == 0
     assert 0 < done["log_jacobian_sd"] < 0.5
+    assert 0 < done["ncc"] < 1
+    assert done["region"] == "fixed mask"
     assert set(done["dice"]) == {"1", "2"}
     assert "inverse_consistency_error_mm" not in done
     assert done["landmark_error_mm"]["count"] == 25
     warped = ImageDomain.of(itk.imread(output / "elastix" / "warped.nii.gz"))
     assert warped.matches(ImageDomain.of(itk.imread(paths["fixed"])))
+    assert found["as_stored"]["region"] == "fixed mask"
+    assert found["as_stored"]["landmark_error_mm"]["mean"] > done["landmark_error_mm"]["mean"]
     assert found["inputs"]["fixed"] == str(paths["fixed"])
     assert set(found["sha256"]) == set(found["inputs"])
     assert {"python", "itk", "itk-nephi", "itk-elastix"} <= set(found["versions"])
