@@ -31,7 +31,6 @@ WITHOUT_TORCH = ["spatial", "io", "evaluation", "phantoms", "visualization"]
 TESTED_ELSEWHERE = {
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
-    "io/pair_files": "cli/test_register.py",
     "registration/filter_accessors": "registration/test_itk_filter.py",
     "registration/filter_arguments": "registration/test_itk_filter.py",
     "registration/joint": "registration/test_series.py",
@@ -46,7 +45,6 @@ TESTED_ELSEWHERE = {
 """Modules without a test file of their name, and the file that tests them."""
 
 LONG_FUNCTIONS = {
-    "cli/register.py: register",
     "registration/elastix_parameters.py: translate_parameters",
     "visualization/report.py: _viewer",
     "workflows/outputs.py: write",

@@ -195,7 +195,8 @@ def test_landmarks_to_judge_by_do_not_guide(
     assert "landmark error" in result.stdout
 
 
-def test_the_help_tells_the_defaults() -> None:
+def test_the_help_tells_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # narrow ones cut long words
     settings = RegistrationSettings()
     smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
     for name, words in {
