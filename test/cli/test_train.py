@@ -54,7 +54,7 @@ def test_an_interruption_says_how_to_go_on(asked: dict[str, Any], tmp_path: Path
     result = run("train", CONFIG, "-o", tmp_path, "--resume")
     assert asked["resume"]
     assert result.exit_code == 130
-    assert result.stderr == f"itk-nephi: interrupted; --resume goes on from {tmp_path}\n"
+    assert result.stderr == f"itk-nephi: interrupted; --resume continues from {tmp_path}\n"
 
 
 def test_data_lie_where_the_option_says(asked: dict[str, Any], tmp_path: Path) -> None:
