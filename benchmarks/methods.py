@@ -14,11 +14,11 @@ import itk
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import evaluate
 from benchmarks.pairs import OUTLIER, Pair, read_pair, without_masks
 from benchmarks.process import call_in_process
 from benchmarks.representations import represented_by
 from benchmarks.study import QUICK_STEPS, Run
+from itk_nephi.evaluation import evaluate
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.workflows import method_process
@@ -143,14 +143,14 @@ def register_and_judge(
     -------
     dict
         What :func:`itk_nephi.workflows.method_process.run_in_process` measures, and what
-        :func:`benchmarks.evaluation.evaluate` finds, folds on a grid twice as fine.
+        :class:`itk_nephi.evaluation.Evaluation` holds, folding on a grid twice as fine.
 
     Raises
     ------
     RuntimeError
         If the method fails.
     """
-    given = read_pair(pair if masks else without_masks(pair))
+    given = read_pair(pair if masks else without_masks(pair), method.initial_transform)
     if method.settings is None:
         parameters: list[str] = []
         if method.elastix is not None:
@@ -160,7 +160,6 @@ def register_and_judge(
             method.name,
             given,
             folder,
-            initial_transform=method.initial_transform,
             elastix_parameters=[Path(file) for file in parameters],
             seed=seed,
         )
@@ -173,14 +172,7 @@ def register_and_judge(
             folder,
             threads=threads,
             method=method,
-            task={
-                "name": method.name,
-                "paths": given.paths,
-                "initial_transform": method.initial_transform,
-                "elastix_parameters": [],
-                "seed": seed,
-                "threads": threads,
-            },
+            task=method_process.describe_task(method.name, given, seed=seed, threads=threads),
         )
     figures.pop("error", None)
     files = ("fixed_to_moving.h5", "moving_to_fixed.h5")
@@ -188,7 +180,7 @@ def register_and_judge(
         read_transform(folder / file, file, given.dimension) if (folder / file).exists() else None
         for file in files
     )
-    return figures | evaluate(read_pair(pair), there, back, refinement=2)
+    return figures | evaluate(read_pair(pair), there, back, refinement=2).to_json()
 
 
 def errors_mm(trial: Figures, *, outlier: bool = False) -> Any:
@@ -211,17 +203,17 @@ def _measure_changed(folder: Path, *, method: Method, task: dict[str, Any]) -> F
 def _prepare(given: MethodInput, method: Method) -> Callable[[], tuple[Any, Any]]:
     from itk_nephi.registration.pairwise import register
 
-    case = given.case
+    pair = given.pair
 
     def solve() -> tuple[Any, Any]:
         name = method.representation
         with nullcontext() if name is None else represented_by(name):
             found = register(
-                case.fixed,
-                case.moving,
-                fixed_mask=case.fixed_mask,
-                moving_mask=case.moving_mask,
-                initial_transform=given.initial_transform,
+                pair.fixed,
+                pair.moving,
+                fixed_mask=pair.fixed_mask,
+                moving_mask=pair.moving_mask,
+                initial_transform=pair.initial_transform,
                 settings=method.settings,
                 seed=given.seed or 0,
             )
@@ -247,3 +239,8 @@ def _write_parameters(folder: Path, *, changes: Mapping[str, str]) -> Figures:
         files.append(str(folder / f"{kind}.txt"))
         parameters.WriteParameterFile(files[-1])
     return {"files": files}
+
+
+def mean_dice(figures: Figures) -> float:
+    """Return the mean Dice of all labels, in [0, 1], of an evaluation's figures."""
+    return float(np.mean(list(figures["dice"].values())))

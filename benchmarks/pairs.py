@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
 
 from benchmarks.cache import ROOT
 from benchmarks.study import Run
-from itk_nephi.io.pair_files import Case, landmark_columns
-from itk_nephi.phantoms.pairs import ImagePair, Phantom, lung, triangles_and_circles
+from itk_nephi.io import pair_files
+from itk_nephi.io.pair_files import PairPaths, write_pair
+from itk_nephi.phantoms.pairs import lung, triangles_and_circles
 from itk_nephi.spatial.domain import Array
+from itk_nephi.spatial.image_pair import ImagePair
 
 DATA = ROOT.parent / "shared" / "data"
 """Real images, which do not belong to the repository."""
@@ -23,8 +25,6 @@ OUTLIER = 20
 SMALL = (32, 28, 24)
 """Voxels of a chest that stands for a real pair in a quick run."""
 
-IMAGES = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
-
 Pair = dict[str, Path]
 """Files by what they are, as the columns of a table of pairs are called."""
 
@@ -32,8 +32,8 @@ Pair = dict[str, Path]
 def lung_pair(run: Run) -> Pair:
     """Return the lung at two inspiration levels; in a quick run a small chest."""
     if run.quick:
-        return write_phantom(lung(3, size=SMALL, seed=1), run.folder / "pairs" / "lung")
-    names = IMAGES[:4]
+        return write_phantom(lung(3, size=SMALL, seed=1).pair, run.folder / "pairs" / "lung")
+    names = ("fixed", "moving", "fixed_mask", "moving_mask")
     pair = {name: DATA / "lung" / f"{name}.mha" for name in names}
     return pair | {"evaluation_landmarks": DATA / "lung" / "landmarks51.csv"}
 
@@ -73,27 +73,12 @@ def without_masks(pair: Pair) -> Pair:
 
 def write_phantom(phantom: ImagePair, folder: Path) -> Pair:
     """Write a phantom's images, masks of images with a background, labels and landmarks."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pair = {}
-    for name in IMAGES:
-        image = getattr(phantom, name)
-        if name.endswith("mask") and np.asarray(image).all():
-            continue
-        pair[name] = folder / f"{name}.mha"
-        itk.imwrite(image, pair[name], compression=True)
-    if isinstance(phantom, Phantom):
-        pair["evaluation_landmarks"] = write_landmarks(
-            folder / "landmarks.csv", phantom.fixed_landmarks, phantom.moving_landmarks
-        )
-    return pair
-
-
-def write_landmarks(path: Path, fixed: Any, moving: Any) -> Path:
-    """Write corresponding points, shape (N, D), mm."""
-    both = np.concatenate([fixed, moving], axis=1)
-    header = ",".join(landmark_columns(both.shape[1] // 2))
-    np.savetxt(path, both, delimiter=",", header=header, comments="")
-    return path
+    whole: dict[str, Any] = {
+        name: None
+        for name in ("fixed_mask", "moving_mask")
+        if np.asarray(phantom.images[name]).all()
+    }
+    return write_pair(replace(phantom, **whole), folder, ".mha").files
 
 
 def read_landmarks(pair: Pair) -> tuple[Array, Array]:
@@ -104,14 +89,7 @@ def read_landmarks(pair: Pair) -> tuple[Array, Array]:
     return landmarks
 
 
-def read_pair(pair: Pair) -> Case:
-    """Read a pair's files."""
-    labels = (pair["fixed_labels"], pair["moving_labels"]) if "fixed_labels" in pair else None
-    return Case.read(
-        pair["fixed"],
-        pair["moving"],
-        pair.get("fixed_mask"),
-        pair.get("moving_mask"),
-        pair.get("evaluation_landmarks"),
-        labels,
-    )
+def read_pair(pair: Pair, initial_transform: str = "affine") -> ImagePair:
+    """Read a pair's files, to be registered from a kind of initial transform."""
+    files: dict[str, Any] = dict(pair)
+    return pair_files.read_pair(PairPaths(**files, initial_transform=initial_transform))

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cache import ROOT, Figures
-from benchmarks.evaluation import evaluate, mean_dice
+from benchmarks.methods import mean_dice
 from benchmarks.pairs import DATA
 from benchmarks.study import Run
+from itk_nephi.evaluation import evaluate
 from itk_nephi.registration.pairwise import register
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.config import TrainingConfig
-from itk_nephi.training.datasets import FolderPairs, PhantomPairs, TrainingPair
+from itk_nephi.training.datasets import FolderPairs, PhantomPairs
 from itk_nephi.training.training import BEST, CHECKPOINT, train
 from itk_nephi.workflows.demonstration import MODEL, UNSEEN
 
@@ -107,11 +109,11 @@ def register_each(
     Returns
     -------
     dict
-        ``pairs``: of each what :func:`benchmarks.evaluation.evaluate` finds, and ``seconds``; or
+        ``pairs``: of each what :class:`itk_nephi.evaluation.Evaluation` holds, and ``seconds``; or
         ``error`` where the registration diverged.
     """
 
-    def transforms_of(pair: TrainingPair) -> tuple[Any, Any]:
+    def transforms_of(pair: ImagePair) -> tuple[Any, Any]:
         if options is None:
             return pair.initial_transform, None
         found = register(pair.fixed, pair.moving, model=model, **options)
@@ -122,7 +124,7 @@ def register_each(
 
 def judge_each(
     pairs: PairSource,
-    transforms_of: Callable[[TrainingPair], tuple[Any, Any]],
+    transforms_of: Callable[[ImagePair], tuple[Any, Any]],
     refinement: int = 1,
 ) -> Figures:
     """Judge the transforms of each pair, from fixed to moving and back, as they are made."""
@@ -135,7 +137,9 @@ def judge_each(
             judged.append({"error": str(error)})
             continue
         seconds = time.perf_counter() - start
-        judged.append({"seconds": seconds} | evaluate(pair, *transforms, refinement=refinement))
+        judged.append(
+            {"seconds": seconds} | evaluate(pair, *transforms, refinement=refinement).to_json()
+        )
     return {"pairs": judged}
 
 

@@ -18,7 +18,6 @@ from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.training.datasets import TrainingPair
 
 
 class VoxelField(nn.Module):
@@ -53,12 +52,14 @@ class VoxelField(nn.Module):
 
 
 def register_voxels(
-    pair: TrainingPair, settings: RegistrationSettings, learning_rate: float, seed: int
+    pair: ImagePair, settings: RegistrationSettings, learning_rate: float, seed: int
 ) -> Any:
     """Return the transform of a pair, without initial transform, with the steps of ``settings``."""
     images = PairSampler(
-        ImagePair(fixed=(pair.fixed,), moving=(pair.moving,)),
-        initial_transform=sample_transform(pair.initial_transform, ImageDomain.of(pair.fixed)),
+        ImagePair(fixed=pair.fixed, moving=pair.moving),
+        initial_transform=sample_transform(
+            pair.initial_transform, ImageDomain.of(pair.fixed_image)
+        ),
         device=torch.device("cpu"),
     )
     domain = images.domain
@@ -90,5 +91,5 @@ def register_voxels(
             schedule.step()
     shift = field.displacement.detach().double().numpy() * domain.scale
     return displacement_field_transform(
-        vector_image(shift @ np.array(domain.direction).T, pair.fixed, itk.D)
+        vector_image(shift @ np.array(domain.direction).T, pair.fixed_image, itk.D)
     )

@@ -31,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # As itk.F, ITK reads colors as their luminance.
         fixed, moving = itk.imread(options.fixed, itk.F), itk.imread(options.moving, itk.F)
     else:
-        phantom = lung(2, size=(96, 72))
-        fixed, moving = phantom.fixed, image_like(phantom.moving, -np.asarray(phantom.moving))
+        pair = lung(2, size=(96, 72)).pair
+        fixed = pair.fixed_image
+        moving = image_like(pair.moving_image, -np.asarray(pair.moving_image))
 
     # Stains differ in contrast, so structure is compared, not intensity. Blurs are in voxels: large
     # sections gain from coarser levels before, such as (8, 4, 2, 1).

@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
 
     if not (options.fixed and options.moving and options.moving_labels):
-        phantom = lung(3, size=(48, 40, 36))
+        pair = lung(3, size=(48, 40, 36)).pair
         for name in ("fixed", "moving", "moving_labels"):
             setattr(options, name, options.output / f"{name}.nii.gz")
-            itk.imwrite(getattr(phantom, name), getattr(options, name))
+            itk.imwrite(pair.images[name], getattr(options, name))
 
     volume, labels = itk.Image[itk.F, 3], itk.Image[itk.UC, 3]
     fixed = itk.ImageFileReader[volume].New(file_name=str(options.fixed))

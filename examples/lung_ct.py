@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fixed_mask = itk.imread(options.fixed_mask) if options.fixed_mask else None
         moving_mask = itk.imread(options.moving_mask) if options.moving_mask else None
     else:
-        phantom = lung(3, size=(64, 56, 48))
-        fixed, moving = phantom.fixed, phantom.moving
-        fixed_mask, moving_mask = phantom.fixed_mask, phantom.moving_mask
+        pair = lung(3, size=(64, 56, 48)).pair
+        fixed, moving = pair.fixed_image, pair.moving_image
+        fixed_mask, moving_mask = pair.fixed_mask, pair.moving_mask
 
     registration = itk_nephi.register(
         fixed,
@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     inside = None if fixed_mask is None else np.asarray(fixed_mask) != 0
     print(f"folding: {folding_fraction(determinants, inside):.4%} of the voxels")
     if not options.fixed:
-        pairs = phantom.fixed_landmarks, phantom.moving_landmarks
-        before = landmark_errors(registration.initial_transform, *pairs).mean()
-        now = landmark_errors(registration.fixed_to_moving, *pairs).mean()
+        points = pair.evaluation_landmarks
+        before = landmark_errors(registration.initial_transform, *points).mean()
+        now = landmark_errors(registration.fixed_to_moving, *points).mean()
         print(f"landmark error: {before:.2f} mm after the affine registration, {now:.2f} mm now")
 
 

@@ -31,14 +31,11 @@ WITHOUT_TORCH = ["spatial", "io", "evaluation", "phantoms", "visualization"]
 TESTED_ELSEWHERE = {
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
-    "fields/settings": "fields/test_neural_field.py",
-    "fields/threads": "fields/test_compiled.py",
-    "registration/quality_check": "registration/test_pairwise.py",
+    "registration/filter_accessors": "registration/test_itk_filter.py",
+    "registration/filter_arguments": "registration/test_itk_filter.py",
+    "registration/joint": "registration/test_series.py",
     "registration/result": "visualization/test_notebook.py",
     "spatial/resampling": "cli/test_transform.py",
-    "training/batch_objective": "training/test_training.py",
-    "training/settings": "training/test_config.py",
-    "workflows/batch_summary": "workflows/test_batch.py",
     "workflows/demonstration": "cli/test_demo.py",
     "workflows/method_input": "workflows/test_comparison.py",
     "workflows/method_process": "workflows/test_comparison.py",
@@ -48,11 +45,7 @@ TESTED_ELSEWHERE = {
 """Modules without a test file of their name, and the file that tests them."""
 
 LONG_FUNCTIONS = {
-    "cli/register.py: register",
     "registration/elastix_parameters.py: translate_parameters",
-    "registration/memory_plan.py: planned_chunk",
-    "registration/pairwise.py: register",
-    "registration/series.py: register_series",
     "visualization/report.py: _viewer",
     "workflows/outputs.py: write",
 }
@@ -275,9 +268,9 @@ for command in {[[str(part) for part in command] for command in commands]!r}:
     moved = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
     np.testing.assert_allclose(moved, diffeomorphism.TransformPoint([-30.0, 13.0]), rtol=1e-14)
     field = np.asarray(itk.imread(str(tmp_path / "field.mha")))
-    points = [image.TransformIndexToPhysicalPoint([i, 3]) for i in range(5)]
+    points = [image.TransformIndexToPhysicalPoint([i, 2]) for i in range(5)]
     there = [np.subtract(diffeomorphism.TransformPoint(point), point) for point in points]
-    np.testing.assert_allclose(field[3, :5], there, atol=1e-5)
+    np.testing.assert_allclose(field[2, :5], there, atol=1e-5)
     (inverse,) = itk.transformread(str(tmp_path / "inverse.h5"))
     affine, undone = diffeomorphism.GetNthTransform(0), inverse.GetNthTransform(1)
     np.testing.assert_allclose(undone.TransformPoint(affine.TransformPoint([1.0, 2.0])), [1.0, 2.0])
@@ -288,4 +281,4 @@ for command in {[[str(part) for part in command] for command in commands]!r}:
         for sign in (1, -1)
     )
     jacobian = np.subtract(ahead, behind) / 0.04
-    np.testing.assert_allclose(determinants[3, 2], np.linalg.det(jacobian), rtol=2e-3)
+    np.testing.assert_allclose(determinants[2, 2], np.linalg.det(jacobian), rtol=2e-3)

@@ -33,7 +33,6 @@ from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import compute_initial_transform
-from itk_nephi.training.datasets import TrainingPair
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.training import train
 
@@ -150,7 +149,7 @@ def measure_here(folder: Path, *, method: str, device: str, settings: Any) -> Fi
 
 def draw_cube(name: str, side: int) -> Any:
     """Return the fixed or the moving image of a chest, resampled to a cube of voxels."""
-    image = getattr(lung(3), name)
+    image = lung(3).pair.images[name]
     domain = ImageDomain.of(image)
     return itk.resample_image_filter(
         image,
@@ -185,9 +184,7 @@ def train_on(fixed: Any, moving: Any, *, settings: TrainingSettings, device: str
     """Train a model with an encoder on one pair, at the resolution of its fixed image."""
     (fixed,), (moving,) = checked_images([fixed], "fixed"), checked_images([moving], "moving")
     initial_transform = compute_initial_transform("affine", fixed, moving)
-    pairs = [
-        TrainingPair(name="chest", fixed=fixed, moving=moving, initial_transform=initial_transform)
-    ]
+    pairs = [ImagePair(fixed=(fixed,), moving=(moving,), initial_transform=initial_transform)]
     domain = ImageDomain.of(fixed)
     model = ModelSettings(encoder=EncoderSettings(), size=domain.size, spacing=domain.spacing)
     with TemporaryDirectory() as folder:

@@ -29,7 +29,9 @@ def measure(run: Run) -> Figures:
     """Run the methods without masks: elastix finds too few samples in those of small images."""
     chests = ({"dimension": 2, "size": (48, 40), "seed": 14},) if run.quick else CHESTS
     pairs = {
-        f"chest-{number}": write_phantom(lung(**chest), run.folder / "pairs" / f"chest-{number}")
+        f"chest-{number}": write_phantom(
+            lung(**chest).pair, run.folder / "pairs" / f"chest-{number}"
+        )
         for number, chest in enumerate(chests)
     }
     return {"pairs": len(pairs), "trials": run_methods(run, METHODS, pairs, masks=False)}

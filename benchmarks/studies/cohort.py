@@ -20,7 +20,7 @@ from benchmarks.cache import Figures
 from benchmarks.pairs import Pair, hippocampus_pairs
 from benchmarks.process import call_in_process, command_line, environment
 from benchmarks.study import QUICK_STEPS, Run, Study, tabulate
-from itk_nephi.io.pair_files import Case
+from itk_nephi.io.pair_files import read_pair
 from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration.pairwise import register
@@ -195,16 +195,14 @@ def kill_worker(process: subprocess.Popen[bytes], output: Path, count: int) -> s
 def loop(folder: Path, *, table: Path, steps: int) -> Figures:
     """Register the pairs one after the other, in this process, and write the same files."""
     settings = replace(RegistrationSettings.preset("fast"), steps=steps)
-    for pair in read_pair_table(table):
+    for paths in read_pair_table(table, initial_transform="geometry"):
         start = time.perf_counter()
-        case = Case.read(pair.fixed, pair.moving, labels=pair.labels)
-        found = register(case.fixed, case.moving, initial_transform="geometry", settings=settings)
+        pair = read_pair(paths)
+        found = register(pair.fixed, pair.moving, initial_transform="geometry", settings=settings)
         seconds = {"read": 0.0, "register": time.perf_counter() - start}
         output = folder / "loop" / pair.name
         output.mkdir(parents=True)
-        outputs.write(
-            output, case, found, seconds=seconds, device="cpu", initial_transform="geometry"
-        )
+        outputs.write(output, pair, found, seconds=seconds, device="cpu")
     return {}
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import mean_dice
-from benchmarks.methods import elastix, nephi, run_methods
+from benchmarks.methods import elastix, mean_dice, nephi, run_methods
 from benchmarks.pairs import hippocampus_pairs
 from benchmarks.study import (
     Run,
@@ -48,7 +47,7 @@ def table(figures: Figures) -> str:
         row.append(spread([trial["folding_fraction"] for trial in done], 5))
         rows.append([*row, count_failures(figures["trials"], method=method)])
     header = ["method", *LABELS.values(), "mean Dice", "gain (95 % interval)", "mean s"]
-    header += ["difference, s (95 % interval)", "share of folds", "failed"]
+    header += ["difference, s (95 % interval)", "folding fraction", "failed"]
     return tabulate(header, rows)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from benchmarks.cache import Figures
 from benchmarks.methods import elastix, errors_mm, nephi, run_methods
-from benchmarks.pairs import DATA, Pair, write_landmarks, write_phantom
+from benchmarks.pairs import DATA, Pair, write_phantom
 from benchmarks.study import Run, Study, tabulate
+from itk_nephi.io.pair_files import write_landmarks
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 
@@ -29,14 +30,14 @@ def measure(run: Run) -> Figures:
     """Run the methods on the sections in gray, a pixel taken for a mm."""
     folder = run.folder / "pairs"
     if run.quick:
-        pairs = {"chest": write_phantom(lung(2, size=(48, 40)), folder / "section")}
+        pairs = {"chest": write_phantom(lung(2, size=(48, 40)).pair, folder / "section")}
     else:
         pairs = {name: _write_sections(name, folder / name) for name in SECTIONS}
     return {"trials": run_methods(run, METHODS, pairs)}
 
 
 def table(figures: Figures) -> str:
-    """Return errors in pixels, folds and time."""
+    """Return errors in pixels, folding and time."""
     rows = []
     for trial in figures["trials"]:
         rows.append([trial["pair"], trial["method"]])
@@ -47,7 +48,9 @@ def table(figures: Figures) -> str:
         values = [errors.mean(), np.median(errors), np.percentile(errors, 95)]
         rows[-1] += [f"{value:.2f}" for value in values]
         rows[-1] += [f"{trial['folding_fraction']:.2g}", f"{trial['seconds']:.1f}"]
-    return tabulate(["sections", "method", "mean px", "median px", "p95 px", "folds", "s"], rows)
+    return tabulate(
+        ["sections", "method", "mean px", "median px", "p95 px", "folding fraction", "s"], rows
+    )
 
 
 def _write_sections(name: str, folder: Path) -> Pair:
@@ -61,8 +64,9 @@ def _write_sections(name: str, folder: Path) -> Pair:
         itk.imwrite(image_from_array(gray, pixels), pair[role])
         points.append(np.loadtxt(source.with_suffix(".csv"), delimiter=",", skiprows=1)[:, 1:])
     count = min(map(len, points))
-    path = write_landmarks(folder / "landmarks.csv", *(p[:count] for p in points))
-    return pair | {"evaluation_landmarks": path}
+    pair["evaluation_landmarks"] = folder / "landmarks.csv"
+    write_landmarks(pair["evaluation_landmarks"], *(p[:count] for p in points))
+    return pair
 
 
 STUDY = Study(

@@ -10,9 +10,10 @@ import itk
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.pairs import Pair, lung_pair, read_landmarks, without_masks, write_landmarks
+from benchmarks.pairs import Pair, lung_pair, read_landmarks, without_masks
 from benchmarks.process import run_command
 from benchmarks.study import QUICK_STEPS, Run, Study, tabulate
+from itk_nephi.io.pair_files import write_landmarks
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.transforms import flatten, transform_points
 
@@ -114,9 +115,10 @@ def write_turned(pair: Pair, folder: Path) -> Pair:
         domain = ImageDomain.of(stored).turned(rotation())
         turned[name] = folder / f"{name}.mha"
         itk.imwrite(image_from_array(itk.array_view_from_image(stored), domain), turned[name])
+    turned["evaluation_landmarks"] = folder / "landmarks.csv"
     landmarks = (points @ rotation().T for points in read_landmarks(pair))
-    path = write_landmarks(folder / "landmarks.csv", *landmarks)
-    return turned | {"evaluation_landmarks": path}
+    write_landmarks(turned["evaluation_landmarks"], *landmarks)
+    return turned
 
 
 STUDY = Study(

@@ -20,7 +20,7 @@ from itk_nephi.fields.sampled_transforms import sample_transform
 from itk_nephi.models.nephi import NePhi
 from itk_nephi.models.serialization import load_model
 from itk_nephi.spatial.domain import ImageDomain
-from itk_nephi.training.datasets import TrainingPair
+from itk_nephi.spatial.image_pair import ImagePair
 
 COUNT = 6
 """Of codes from one pair to the other, along each axis of the picture."""
@@ -52,7 +52,7 @@ def answer(figures: Figures) -> str:
     """Say how many maps fold, and how far each code moves points."""
     folds, shifts = np.array(figures["folds"]), figures["shifts_mm"]
     return (
-        f"{np.sum(folds == 0)} of {folds.size} maps without a fold, at most "
+        f"{np.sum(folds == 0)} of {folds.size} maps without folding, at most "
         f"{100 * folds.max():.2f} %; from one pair to the other the local code alone moves points "
         f"by {shifts['local']:.1f} mm, the global one by {shifts['global']:.1f} mm"
     )
@@ -73,13 +73,16 @@ def draw(figures: Figures) -> Figure:
 
 
 def compare_codes(_folder: Path, *, model: Path) -> Figures:
-    """Return the folds of all maps, and how far the second pair's codes alone move points, mm."""
+    """Return the folding of all maps, and the mean displacement by the second codes alone, mm."""
     first, transforms = interpolate_codes(model)
     folds = [
-        [folding_fraction(jacobian_determinant_image(transform, first.fixed)) for transform in row]
+        [
+            folding_fraction(jacobian_determinant_image(transform, first.fixed_image))
+            for transform in row
+        ]
         for row in transforms
     ]
-    points = ImageDomain.of(first.fixed).grid_points().reshape(-1, 2)
+    points = ImageDomain.of(first.fixed_image).grid_points().reshape(-1, 2)
     start, by_global, by_local = (
         transforms[place].TransformPoints(points) for place in ((0, 0), (-1, 0), (0, -1))
     )
@@ -90,7 +93,7 @@ def compare_codes(_folder: Path, *, model: Path) -> Figures:
     return {"folds": folds, "shifts_mm": shifts}
 
 
-def interpolate_codes(path: Path) -> tuple[TrainingPair, Any]:
+def interpolate_codes(path: Path) -> tuple[ImagePair, Any]:
     """Return a pair, and transforms with codes between its own and another's, shape (n, n).
 
     The global code goes from the first to the second pair from the top row to the bottom one, the
@@ -112,22 +115,25 @@ def interpolate_codes(path: Path) -> tuple[TrainingPair, Any]:
     return pairs[0], transforms
 
 
-def _predict(model: NePhi, pair: TrainingPair) -> Deformation:
-    box = model.settings.box(pair.fixed)
+def _predict(model: NePhi, pair: ImagePair) -> Deformation:
+    box = model.settings.box(pair.fixed_image)
     return model.predict(
-        pair.fixed,
-        pair.moving,
+        pair.fixed_image,
+        pair.moving_image,
         box=box,
         initial_transform=sample_transform(pair.initial_transform, box),
     )
 
 
-def _draw_map(axes: Any, pair: TrainingPair, transform: Any) -> None:
+def _draw_map(axes: Any, pair: ImagePair, transform: Any) -> None:
     warped = itk.resample_image_filter(
-        pair.moving, transform=transform, use_reference_image=True, reference_image=pair.fixed
+        pair.moving_image,
+        transform=transform,
+        use_reference_image=True,
+        reference_image=pair.fixed_image,
     )
     axes.imshow(np.asarray(warped), cmap="gray", vmin=0, vmax=1)
-    domain = ImageDomain.of(pair.fixed)
+    domain = ImageDomain.of(pair.fixed_image)
     points = domain.grid_points()
     moved = transform.TransformPoints(points.reshape(-1, 2)).reshape(points.shape)
     index = domain.index_from_points(moved)

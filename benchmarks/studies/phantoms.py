@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import mean_dice
-from benchmarks.methods import elastix, nephi, run_methods
+from benchmarks.methods import elastix, mean_dice, nephi, run_methods
 from benchmarks.pairs import SMALL, shape_pairs, write_phantom
 from benchmarks.study import Run, Study, count_failures, largest, select, spread, tabulate
 from itk_nephi.phantoms.pairs import lung
@@ -17,7 +16,7 @@ METHODS = {"elastix": elastix(), "NePhi default": nephi()}
 def measure(run: Run) -> Figures:
     """Run both on a chest with a motion of 30 mm, and on ten pairs of shapes."""
     size = SMALL if run.quick else None
-    chest = {"chest": write_phantom(lung(3, size=size), run.folder / "pairs" / "chest")}
+    chest = {"chest": write_phantom(lung(3, size=size).pair, run.folder / "pairs" / "chest")}
     shapes = shape_pairs(run, 1 if run.quick else 10)
     return {
         "chest, 30 mm, masks": run_methods(run, METHODS, chest),
@@ -27,7 +26,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return errors where the motion is known, Dice, folds and time."""
+    """Return errors where the motion is known, Dice, folding and time."""
     rows = []
     for phantom, trials in figures.items():
         for method in METHODS:
@@ -37,7 +36,7 @@ def table(figures: Figures) -> str:
             row.append(largest([trial["folding_fraction"] for trial in done]))
             row.append(spread([trial["seconds"] for trial in done], 1))
             rows.append([*row, count_failures(trials, method=method)])
-    header = ["phantom", "method", "landmark error mm", "Dice", "largest share of folds", "s"]
+    header = ["phantom", "method", "landmark error mm", "Dice", "largest folding fraction", "s"]
     return tabulate([*header, "failed"], rows)
 
 

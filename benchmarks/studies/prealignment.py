@@ -10,9 +10,9 @@ from typing import Any
 import itk
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import evaluate
 from benchmarks.pairs import SMALL, Pair, lung_pair, read_pair, write_phantom
 from benchmarks.study import Run, Study, tabulate
+from itk_nephi.evaluation import evaluate
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.settings import RegistrationSettings
@@ -22,7 +22,7 @@ def measure(run: Run) -> Figures:
     """Register a chest and the lung pair with and without a start, coarse and fine."""
     fine = run.shortened(RegistrationSettings())
     coarse = replace(fine, smoothing_sigmas=(2.0,), working_voxels=300_000)
-    chest = lung(3, size=SMALL if run.quick else None)
+    chest = lung(3, size=SMALL if run.quick else None).pair
     pairs = {"chest, 30 mm": write_phantom(chest, run.folder / "pairs" / "chest")}
     pairs |= {} if run.quick else {"lung": lung_pair(run)}
     return {
@@ -58,27 +58,27 @@ def align(
     _folder: Path, *, pair: Pair, coarse: RegistrationSettings, fine: RegistrationSettings
 ) -> Figures:
     """Register coarsely with and without a start, and go on from the former."""
-    case = read_pair(pair)
-    masks = {"fixed_mask": case.fixed_mask, "moving_mask": case.moving_mask}
+    images = read_pair(pair)
+    masks: dict[str, Any] = {"fixed_mask": images.fixed_mask, "moving_mask": images.moving_mask}
 
     def timed(**options: Any) -> tuple[Any, float]:
         start = time.perf_counter()
-        found = register(case.fixed, case.moving, **masks, **options)
+        found = register(images.fixed, images.moving, **masks, **options)
         return found, time.perf_counter() - start
 
     both, seconds = timed(settings=coarse)
     alone, alone_seconds = timed(initial_transform="identity", settings=coarse)
     refined, refined_seconds = timed(initial_transform=both, settings=fine)
     found: Figures = {
-        "before": evaluate(case, itk.IdentityTransform[itk.D, case.dimension].New()),
-        "pre-aligned": evaluate(case, both.initial_transform),
+        "before": evaluate(images, itk.IdentityTransform[itk.D, images.dimension].New()).to_json(),
+        "pre-aligned": evaluate(images, both.initial_transform).to_json(),
     }
     for stage, result, taken in (
         ("NePhi alone", alone, alone_seconds),
         ("both", both, seconds),
         ("both, refined", refined, seconds + refined_seconds),
     ):
-        judged = evaluate(case, result.fixed_to_moving, result.moving_to_fixed)
+        judged = evaluate(images, result.fixed_to_moving, result.moving_to_fixed).to_json()
         found[stage] = judged | {"seconds": taken}
     return found
 

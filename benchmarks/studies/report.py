@@ -9,9 +9,10 @@ import itk
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.pairs import SMALL, Pair, write_landmarks
+from benchmarks.pairs import SMALL, Pair
 from benchmarks.process import run_command
 from benchmarks.study import Run, Study, tabulate
+from itk_nephi.io.pair_files import write_landmarks
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain, image_like
 
@@ -55,13 +56,13 @@ def write_report(folder: Path, *, size: tuple[int, int, int]) -> Figures:
 
 def write_chest(size: tuple[int, int, int], folder: Path) -> Pair:
     """Write a chest, resampled to as many voxels of both images, with noise."""
-    phantom = lung(3)
+    phantom = lung(3).pair
     generator = np.random.default_rng(0)
     pair = {}
     for role in ("fixed", "moving"):
-        domain = ImageDomain.of(getattr(phantom, role))
+        domain = ImageDomain.of(phantom.images[role])
         for name in (role, f"{role}_mask", f"{role}_labels"):
-            image = getattr(phantom, name)
+            image = phantom.images[name]
             interpolator = itk.LinearInterpolateImageFunction
             if name != role:
                 interpolator = itk.NearestNeighborInterpolateImageFunction
@@ -79,9 +80,10 @@ def write_chest(size: tuple[int, int, int], folder: Path) -> Pair:
                 fine = image_like(fine, values.astype(np.int16))
             pair[name] = folder / f"{name}.mha"
             itk.imwrite(fine, pair[name])
-    path = folder / "landmarks.csv"
-    landmarks = phantom.fixed_landmarks, phantom.moving_landmarks
-    return pair | {"evaluation_landmarks": write_landmarks(path, *landmarks)}
+    if phantom.evaluation_landmarks is not None:
+        pair["evaluation_landmarks"] = folder / "landmarks.csv"
+        write_landmarks(pair["evaluation_landmarks"], *phantom.evaluation_landmarks)
+    return pair
 
 
 STUDY = Study(

@@ -34,7 +34,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return errors at the times of the images and half-way between, folds and time."""
+    """Return errors at the times of the images and half-way between, folding and time."""
     rows = []
     for kind, key in KINDS.items():
         for name, errors in figures[key].items():
@@ -43,19 +43,21 @@ def table(figures: Figures) -> str:
             timed = key == "at" and name in figures["seconds"]
             rows.append([*row, f"{figures['seconds'][name]:.0f}" if timed else "-"])
     header = ["", "transforms", "landmark error, mm, mean of the times", "the worst time's"]
-    return tabulate([*header, "largest share of folds", "s in all"], rows)
+    return tabulate([*header, "largest folding fraction", "s in all"], rows)
 
 
 def register_breath(
     _folder: Path, *, settings: RegistrationSettings, size: Sequence[int] | None
 ) -> Figures:
-    """Return errors, mm, by the transforms that made them, folds as shares, and seconds."""
-    chests = {share: lung(3, size=size, motion=30 * share, seed=1) for share in (*TIMES, *BETWEEN)}
+    """Return errors, mm, by the transforms that made them, folding fractions, and seconds."""
+    chests = {
+        share: lung(3, size=size, motion=30 * share, seed=1).pair for share in (*TIMES, *BETWEEN)
+    }
     first = chests[TIMES[0]]
     start = time.perf_counter()
     series = register_series(
-        first.fixed,
-        [chests[share].moving for share in TIMES],
+        first.fixed_image,
+        [chests[share].moving_image for share in TIMES],
         TIMES,
         fixed_mask=first.fixed_mask,
         masks=[chests[share].moving_mask for share in TIMES],
@@ -76,7 +78,8 @@ def register_breath(
     }
     seconds["each by itself"] = time.perf_counter() - start
 
-    points = first.fixed_landmarks
+    landmarks: Any = {share: chest.evaluation_landmarks for share, chest in chests.items()}
+    points = landmarks[TIMES[0]][0]
     together = {share: series.at(share).fixed_to_moving for share in chests}
     joint = {share: transform_points(transform, points) for share, transform in together.items()}
     moved = {share: transform_points(transform, points) for share, transform in alone.items()}
@@ -84,10 +87,7 @@ def register_breath(
     later = dict(zip(BETWEEN, TIMES[1:], strict=True))
 
     def errors(shares: Sequence[float], found: Any) -> list[float]:
-        return [
-            float(np.linalg.norm(found(s) - chests[s].moving_landmarks, axis=1).mean())
-            for s in shares
-        ]
+        return [float(np.linalg.norm(found(s) - landmarks[s][1], axis=1).mean()) for s in shares]
 
     return {
         "at": {
@@ -105,7 +105,7 @@ def register_breath(
         },
         "folds": {
             name: max(
-                folding_fraction(jacobian_determinant_image(t, first.fixed), first.fixed_mask)
+                folding_fraction(jacobian_determinant_image(t, first.fixed_image), first.fixed_mask)
                 for t in transforms.values()
             )
             for name, transforms in (("together", together), ("each by itself", alone))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from itk_nephi.io.errors import require_file
-from itk_nephi.io.pair_files import Case
-from itk_nephi.io.pair_table import PairPaths, pair_faults, read_pair_table
+from itk_nephi.io.pair_files import PairPaths, read_pair
+from itk_nephi.io.pair_table import pair_faults, read_pair_table
 from itk_nephi.io.staging import staged
 
 
@@ -26,7 +25,7 @@ def compare(
             "initial_transform."
         ),
     ] = None,
-    fixed_mask: Annotated[Path | None, typer.Option(help="Not zero where to compare.")] = None,
+    fixed_mask: Annotated[Path | None, typer.Option(help="Non-zero where to compare.")] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
     evaluation_landmarks: Annotated[
         Path | None,
@@ -72,7 +71,7 @@ def compare(
 
     One after the other, each in a process of its own. OUTPUT/METHOD holds
     fixed_to_moving.h5, warped.nii.gz and log.txt, and moving_to_fixed.h5
-    where the method finds it; comparison.json, .csv, .md and report.html hold errors,
+    where the method has one; comparison.json, .csv, .md and report.html hold errors,
     folding, time and memory. A method that fails is a row with the reason.
 
     Time is that of the registration with its initial transform, without
@@ -96,8 +95,6 @@ def compare(
         if fixed is None or moving is None:
             raise ValueError("expected FIXED and MOVING, or --table, got neither")
         pair = PairPaths(
-            row=1,
-            name="pair",
             fixed=fixed,
             moving=moving,
             fixed_mask=fixed_mask,
@@ -110,25 +107,19 @@ def compare(
         if faults := pair_faults(pair):
             raise ValueError("; ".join(faults))
         with staged(output, "--output"):
-            found = comparison.compare_pair(
-                _reader(pair)(), output, names, initial_transform=initial_transform, **settings
-            )
+            found = comparison.compare_pair(read_pair(pair), output, names, **settings)
         rows = found["methods"]
     else:
         single = (fixed, moving, fixed_mask, moving_mask, evaluation_landmarks, labels)
         if any(value is not None for value in single):
             raise ValueError("expected the images of all pairs in --table, got some beside it")
-        pairs = read_pair_table(table, "--table")
-        cases = [
-            (pair.name, _reader(pair), pair.initial_transform or initial_transform)
-            for pair in pairs
-        ]
+        pairs = read_pair_table(table, "--table", initial_transform)
         with staged(output, "--output"):
-            found = comparison.compare_pairs(cases, output, names, **settings)
+            found = comparison.compare_pairs(pairs, output, names, **settings)
         rows = [row for pair in found["pairs"] for row in pair["methods"]]
     typer.echo((output / "comparison.md").read_text(encoding="utf-8"))
     if all(row["error"] for row in rows):
-        raise RuntimeError(f"every method failed; {output / 'comparison.md'} says why")
+        raise RuntimeError(f"every method failed; see {output / 'comparison.md'}")
 
 
 def _checked_methods(text: str) -> list[str]:
@@ -141,14 +132,3 @@ def _checked_methods(text: str) -> list[str]:
             f"expected --methods to be some of {', '.join(METHODS)}, each once, got {text!r}"
         )
     return names
-
-
-def _reader(pair: PairPaths) -> Callable[[], Case]:
-    return lambda: Case.read(
-        pair.fixed,
-        pair.moving,
-        pair.fixed_mask,
-        pair.moving_mask,
-        pair.evaluation_landmarks,
-        pair.labels,
-    )

@@ -13,9 +13,7 @@ import typer
 
 from itk_nephi.fields.settings import Setting, flat_settings
 from itk_nephi.io.settings import read_toml, settings_from_content
-from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration.settings import RegistrationSettings
-from itk_nephi.spatial.transforms import flatten
 
 EVERYDAY = (
     "similarity",
@@ -79,7 +77,7 @@ ElastixParameters = Annotated[
 CheckpointFile = Annotated[
     Path | None,
     typer.Option(
-        help="Keep the state in this file, and go on from there if it exists; deleted at the end.",
+        help="Keep the state in this file, and resume from it if it exists; deleted at the end.",
         metavar="FILE",
     ),
 ]
@@ -91,7 +89,7 @@ CheckpointInterval = Annotated[
 WarmStart = Annotated[
     Path | None,
     typer.Option(
-        help="fixed_to_moving.h5 of an earlier registration on the same fixed grid, to go on from. "
+        help="fixed_to_moving.h5 of an earlier registration on the same fixed grid, to start from. "
         "Its initial transform is not taken over.",
         metavar="TRANSFORM",
     ),
@@ -204,7 +202,7 @@ def registration_settings(
     settings : Path or None
         A TOML file to start from.
     elastix_parameters : list of Path or None
-        Files to start from, whose translation is told.
+        Files to start from, whose translation is reported.
     changes : mapping of str to object
         Single settings by name.
     """
@@ -231,27 +229,10 @@ def registration_settings(
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Return numbers separated by commas, or say that ``option`` has none."""
+    """Read numbers separated by commas; the error names ``option``."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(
             f"expected {option} to be numbers separated by commas, got {text!r}"
         ) from None
-
-
-def warm_start_transform(path: Path, dimension: int) -> Any:
-    """Read the neural transform with which a point of the fixed image is moved first.
-
-    Raises
-    ------
-    ValueError
-        If the file does not begin with one.
-    """
-    transform = flatten(read_transform(path, "--warm-start", dimension))[0]
-    if transform.GetNameOfClass() != "NePhiTransform":
-        raise ValueError(
-            "expected --warm-start to be fixed_to_moving.h5 of an earlier registration, got "
-            f"{path}, which begins with {transform.GetNameOfClass()}"
-        )
-    return transform

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,8 @@ import typer
 
 from itk_nephi.cli import options
 from itk_nephi.cli.progress import shown_progress
-from itk_nephi.io.pair_files import Case
+from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import staged
-from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.workflows import outputs
 
@@ -37,8 +35,8 @@ def register(
     fixed_mask: Annotated[
         Path | None,
         typer.Option(
-            help="Image on the fixed grid, not zero where to compare; float values below 1 say how "
-            "much a place counts."
+            help="Image on the fixed grid, non-zero where to compare; float values in [0, 1] are "
+            "weights."
         ),
     ] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
@@ -53,7 +51,7 @@ def register(
     channel_weights: Annotated[
         str | None,
         typer.Option(
-            help="How much MOVING and each --moving-channel count (default all the same).",
+            help="Weights of MOVING and of each --moving-channel (default all the same).",
             metavar="W,W,...",
         ),
     ] = None,
@@ -61,7 +59,7 @@ def register(
         Path | None,
         typer.Option(
             help="CSV of landmark pairs to bring together, columns as for --evaluation-landmarks: "
-            "these steer the registration, and say nothing of its quality."
+            "these steer the registration, and do not evaluate it."
         ),
     ] = None,
     initial_transform: Annotated[
@@ -94,7 +92,7 @@ def register(
     warm_start: options.WarmStart = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model file that predicts the deformation, instead of finding it."),
+        typer.Option(help="Model file that predicts the deformation, without optimization."),
     ] = None,
     refine_steps: Annotated[
         int, typer.Option(help="Optimizer steps after the prediction of --model.")
@@ -110,76 +108,81 @@ def register(
     0 outside the moving image), jacobian_determinant.nii.gz, metrics.json,
     overview.png, report.html. Ctrl-C keeps what was reached so far.
     """
-    start = time.perf_counter()
-    with staged(output, "--output") as stage:
-        from itk_nephi.registration import pairwise
-        from itk_nephi.spatial.initialization import KINDS
+    if model is not None and "steps" in changes:
+        raise ValueError("expected --refine-steps with --model, got --steps")
+    chosen = options.registration_settings(preset, settings, elastix_parameters, changes)
+    paths = PairPaths(
+        fixed=fixed,
+        moving=moving,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        fixed_labels=labels and labels[0],
+        moving_labels=labels and labels[1],
+        evaluation_landmarks=evaluation_landmarks,
+        guide_landmarks=guide_landmarks,
+        initial_transform=initial_transform,
+        fixed_channels=tuple(fixed_channel or ()),
+        moving_channels=tuple(moving_channel or ()),
+        channel_weights=None
+        if channel_weights is None
+        else options.numbers(channel_weights, "--channel-weights"),
+    )
+    register_paths(
+        paths,
+        output,
+        settings=chosen,
+        warm_start=warm_start,
+        model=model,
+        refine_steps=refine_steps,
+        refine=refine.value,
+        device=device,
+        seed=seed,
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+    )
 
-        if model is not None and "steps" in changes:
-            raise ValueError("expected --refine-steps with --model, got --steps")
-        chosen = options.registration_settings(preset, settings, elastix_parameters, changes)
-        case = Case.read(
-            fixed,
-            moving,
-            fixed_mask,
-            moving_mask,
-            evaluation_landmarks,
-            labels,
-            fixed_channels=fixed_channel or [],
-            moving_channels=moving_channel or [],
-            guide_landmarks=guide_landmarks,
-        )
-        if warm_start is not None:
-            case.paths["warm_start"] = str(warm_start)
-        weights = channel_weights and options.numbers(channel_weights, "--channel-weights")
-        kind = (
-            initial_transform
-            if initial_transform in KINDS
-            else _initial_transform(initial_transform, case.dimension)
-        )
-        seconds = {"read": time.perf_counter() - start}
-        with shown_progress() as callback:
-            result = pairwise.register(
-                [case.fixed, *case.fixed_channels],
-                [case.moving, *case.moving_channels],
-                fixed_mask=case.fixed_mask,
-                moving_mask=case.moving_mask,
-                channel_weights=weights or None,
-                guide_landmarks=case.guide_landmarks,
-                initial_transform=kind,
-                warm_start=warm_start and options.warm_start_transform(warm_start, case.dimension),
-                model=model,
-                refine_steps=refine_steps,
-                refine=refine.value,
-                settings=chosen,
-                device=device,
-                seed=seed,
-                callback=callback,
-                checkpoint=checkpoint,
-                checkpoint_interval=checkpoint_interval,
-            )
-        seconds["register"] = time.perf_counter() - start - seconds["read"]
-        if result.interrupted:
-            typer.echo(
-                f"itk-nephi: interrupted after step {len(result.history)}: writing what was "
-                "reached so far (Ctrl-C again writes nothing)",
-                err=True,
-            )
-        if model is not None:
-            case.paths["model"] = str(model)
-        metrics = outputs.write(
-            stage, case, result, seconds=seconds, device=device, initial_transform=initial_transform
+
+def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
+    """Register the files of a pair into a folder, and report progress and results.
+
+    Parameters
+    ----------
+    paths : PairPaths
+        The files.
+    output : Path
+        The folder.
+    **how
+        Arguments of :func:`itk_nephi.workflows.register_files`.
+    """
+    with staged(output, "--output") as stage:
+        from itk_nephi.workflows.file_registration import register_files
+
+        metrics = register_files(
+            paths,
+            stage,
+            argument=_argument,
+            progress=shown_progress,
+            interrupted=_report_interruption,
+            **how,
         )
     typer.echo(outputs.format_summary(metrics, output))
-    if result.interrupted:
+    if metrics["interrupted"]:
         raise typer.Exit(130)
 
 
-def _initial_transform(name: str, dimension: int) -> Any:
-    path = Path(name)
-    if not path.exists():
-        raise ValueError(
-            "expected --initial-transform to be identity, geometry, moments, affine or a transform "
-            f"file, got {name}, which does not exist"
-        )
-    return read_transform(path, "--initial-transform", dimension)
+def _argument(name: str) -> str:
+    """Return what the command line calls a file of a pair."""
+    if name in ("fixed", "moving"):
+        return name.upper()
+    if name.endswith("_labels"):
+        return f"--labels {name.removesuffix('_labels').upper()}"
+    space, channel, number = name.partition("_channel_")
+    return f"--{space}-channel {number}" if channel else f"--{name.replace('_', '-')}"
+
+
+def _report_interruption(steps: int) -> None:
+    typer.echo(
+        f"itk-nephi: interrupted after step {steps}: writing what was reached so far (Ctrl-C again "
+        "writes nothing)",
+        err=True,
+    )

@@ -25,10 +25,10 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            place = next(n for n, other in enumerate(_given_back) if other is usual)
-            later = _given_back[place + 1 :]
+            position = next(n for n, other in enumerate(_given_back) if other is usual)
+            later = _given_back[position + 1 :]
             if later:
                 later[0][0] = usual[0]
             else:
                 torch.set_num_threads(usual[0])
-            del _given_back[place]
+            del _given_back[position]

@@ -18,7 +18,7 @@ def plain_words(error: BaseException) -> str:
 
 
 def spelling_hint(name: str, known: Collection[str]) -> str:
-    """Ask whether an unknown name is one that it is part of or else spelled like, or tell all."""
+    """Ask whether an unknown name is one that it is part of or else spelled like, or list all."""
     near = [other for other in known if f"_{name}_" in f"_{other}_"]
     near = near or get_close_matches(name, known, n=1)
     return f"is it {' or '.join(near)}?" if near else f"known are {', '.join(known)}"

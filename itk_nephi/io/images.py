@@ -34,7 +34,7 @@ _HEADER_BYTES = {".nii": 348, ".gipl": 256}
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file says before its voxels are read; ``direction`` has a row per axis."""
+    """The header of an image file; ``direction`` has a row per axis."""
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]
@@ -52,7 +52,7 @@ class ImageHeader:
 
 
 def read_image_header(path: Path, argument: str) -> ImageHeader:
-    """Read what an image file says of its voxels.
+    """Read the header of an image file.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def read_image_header(path: Path, argument: str) -> ImageHeader:
         axes = range(reader.GetNumberOfDimensions())
         size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
         if not size or min(size) < 1:
-            raise ValueError(f"damaged: its header says a size of {size}")
+            raise ValueError(f"damaged: its header has a size of {size}")
         expected, found = int(reader.GetImageSizeInBytes()), _bytes_found(path)
         if found is not None and found < expected:
-            raise ValueError(f"truncated: {expected} bytes of voxels expected, {found} found")
+            raise ValueError(f"truncated: expected {expected} bytes of voxels, got {found}")
         return ImageHeader(
             size=size,
             spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
@@ -85,7 +85,7 @@ def read_image_header(path: Path, argument: str) -> ImageHeader:
 
 
 def read_scalar_header(path: Path, argument: str) -> ImageHeader:
-    """Read what the file of a scalar or color image in 2 or 3 dimensions says of its voxels.
+    """Read the header of the file of a scalar or color image in 2 or 3 dimensions.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Meshes: read with plain words on what is wrong, and moved through a transform."""
+"""Meshes: read with clear messages on what is wrong, and mapped through a transform."""
 
 from __future__ import annotations
 

@@ -6,25 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from itk_nephi.io.errors import require_file, spelling_hint
 from itk_nephi.io.images import read_image, read_scalar_header
-from itk_nephi.io.pair_files import landmark_columns
+from itk_nephi.io.pair_files import LANDMARKS, PairPaths, landmark_columns
 from itk_nephi.io.tables import Table, read_csv
-from itk_nephi.io.transforms import read_transform
+from itk_nephi.io.transforms import read_initial_transform
 from itk_nephi.spatial.domain import ImageDomain, described
 from itk_nephi.spatial.initialization import KINDS
 
 REQUIRED = ("fixed", "moving")
 
 LABELS = ("fixed_labels", "moving_labels")
-
-LANDMARKS = ("evaluation_landmarks", "guide_landmarks")
 
 ON_GRID_OF = {
     "fixed_mask": "fixed",
@@ -41,75 +39,29 @@ class TableError(ValueError):
     """Everything that is wrong with a table, a line each."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairPaths:
-    """A row of a table of image pairs.
-
-    Parameters
-    ----------
-    row : int
-        Its number in the table; the first below the header is 1.
-    name : str
-        What its results are called; unique, and fit to be a folder's name.
-    fixed, moving : Path
-        The images.
-    fixed_mask, moving_mask : Path, optional
-        Their masks.
-    fixed_labels, moving_labels : Path, optional
-        Their label images; both or none.
-    evaluation_landmarks, guide_landmarks : Path, optional
-        CSV files with columns fixed_x, fixed_y, ... moving_x, ... in mm: to judge the result, and
-        to steer the registrations of a batch.
-    initial_transform : str, optional
-        A kind, see :func:`itk_nephi.spatial.initialization.compute_initial_transform`, or a file.
-    """
-
-    row: int
-    name: str
-    fixed: Path
-    moving: Path
-    fixed_mask: Path | None = None
-    moving_mask: Path | None = None
-    fixed_labels: Path | None = None
-    moving_labels: Path | None = None
-    evaluation_landmarks: Path | None = None
-    guide_landmarks: Path | None = None
-    initial_transform: str | None = None
-
-    @property
-    def labels(self) -> tuple[Path, Path] | None:
-        """Both label images, if there are any."""
-        if self.fixed_labels is None or self.moving_labels is None:
-            return None
-        return self.fixed_labels, self.moving_labels
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """All files of this row, by column."""
-        paths = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.initial_transform is not None and self.initial_transform not in KINDS:
-            paths["initial_transform"] = Path(self.initial_transform)
-        return {name: path for name, path in paths.items() if isinstance(path, Path)}
+COLUMNS = ("name", *IMAGES, *LANDMARKS, "initial_transform")
+"""Those that a table may have."""
 
 
-COLUMNS = tuple(field.name for field in fields(PairPaths) if field.name != "row")
-
-
-def read_pair_table(path: Path, argument: str = "TABLE") -> list[PairPaths]:
+def read_pair_table(
+    path: Path, argument: str = "TABLE", initial_transform: str = "affine"
+) -> list[PairPaths]:
     """Read a table of image pairs and check all that can be checked without registering.
 
     Parameters
     ----------
     path : Path
         A CSV file, separated by commas, semicolons or tabs, with the columns fixed and moving, and
-        any others of ``COLUMNS``. Files are relative to the table's folder. An empty cell says that
-        a pair has no such file; without a column name, pairs are called pair-0001, pair-0002, ...
+        any others of ``COLUMNS``. Files are relative to the table's folder. A pair with an empty
+        cell has no such file; without a column name, pairs are called pair-0001, pair-0002, ...
     argument : str
         What messages call the table.
+    initial_transform : str
+        A kind, or a file, for the pairs whose row names none.
 
     Returns
     -------
-    list of PairRow
+    list of PairPaths
         At least one, with unique names and absolute paths.
 
     Raises
@@ -139,7 +91,7 @@ def read_pair_table(path: Path, argument: str = "TABLE") -> list[PairPaths]:
                 f"row {number}: expected {name} to be given, got nothing" for name in empty
             ]
             if not empty:
-                pairs.append(_pair(number, entries, path.parent.absolute()))
+                pairs.append(_pair(number, entries, path.parent.absolute(), initial_transform))
         problems += _name_problems(pairs) + _file_problems(pairs)
     if problems:
         problems.sort(key=_row_number)
@@ -158,12 +110,13 @@ def _row_number(problem: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _pair(number: int, entries: dict[str, str], folder: Path) -> PairPaths:
-    initial_transform = entries.pop("initial_transform", None)
+def _pair(number: int, entries: dict[str, str], folder: Path, initial_transform: str) -> PairPaths:
     name = entries.pop("name", f"pair-{number:04}")
-    if initial_transform is not None and initial_transform not in KINDS:
-        initial_transform = str(folder / initial_transform)
-    paths = {column: folder / cell for column, cell in entries.items()}
+    if "initial_transform" in entries:
+        initial_transform = entries.pop("initial_transform")
+        if initial_transform not in KINDS:
+            initial_transform = str(folder / initial_transform)
+    paths: dict[str, Any] = {column: folder / cell for column, cell in entries.items()}
     return PairPaths(row=number, name=name, initial_transform=initial_transform, **paths)
 
 
@@ -187,7 +140,7 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
                 f"row {pair.row}: expected name to be fit for a folder, without / \\ : and not "
                 f"starting with a dot or summary., got {pair.name!r}"
             )
-        # Some file systems do not tell apart upper and lower case.
+        # Some file systems do not distinguish upper and lower case.
         other = first.setdefault(pair.name.casefold(), pair)
         if other is not pair:
             problems.append(
@@ -243,9 +196,8 @@ def _faults(
                     + " and ".join(_listed(found) for found in values)
                 )
     dimension = dimensions.pop() if len(dimensions) == 1 else None
-    if "initial_transform" in pair.files:
-        with _collected(faults):
-            read_transform(pair.files["initial_transform"], "initial_transform", dimension)
+    with _collected(faults):
+        read_initial_transform(pair.initial_transform, "initial_transform", dimension)
     for column in LANDMARKS:
         if column in pair.files:
             with _collected(faults):

@@ -77,27 +77,27 @@ class Table:
                 f"expected {self.argument} to have rows with the columns {', '.join(columns)}, got "
                 f"{self.path} with {len(self.rows)} rows and the columns {', '.join(self.header)}"
             )
-        places = [self.header.index(name) for name in columns]
-        points = np.array([[_number(row[place]) for place in places] for row in self.rows])
+        indices = [self.header.index(name) for name in columns]
+        points = np.array([[_number(row[index]) for index in indices] for row in self.rows])
         if not np.isfinite(points).all():
             row, column = (int(n) for n in np.argwhere(~np.isfinite(points))[0])
             raise ValueError(
                 f"expected finite numbers in {self.argument}, got "
-                f"{self.rows[row][places[column]]!r} in row {row + 1}, column {columns[column]} "
+                f"{self.rows[row][indices[column]]!r} in row {row + 1}, column {columns[column]} "
                 f"of {self.path}"
             )
         return points
 
     def write(self, path: Path, columns: list[str], points: Array) -> None:
         """Write the table with new numbers in some columns."""
-        places = [self.header.index(name) for name in columns]
+        indices = [self.header.index(name) for name in columns]
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.header)
             for row, point in zip(self.rows, points.tolist(), strict=True):
                 moved = list(row)
-                for place, value in zip(places, point, strict=True):
-                    moved[place] = repr(value)
+                for index, value in zip(indices, point, strict=True):
+                    moved[index] = repr(value)
                 writer.writerow(moved)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import itk
 
 from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.spatial.domain import Transform
+from itk_nephi.spatial.initialization import KINDS
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
 
 
-def read_transform(path: Path, argument: str, dimension: int | None = None) -> Any:
+def read_transform(path: Path, argument: str, dimension: int | None = None) -> Transform:
     """Read the one transform of a file, in some dimension; a composite counts as one.
 
     Raises
@@ -39,7 +40,25 @@ def read_transform(path: Path, argument: str, dimension: int | None = None) -> A
     return transform
 
 
-def write_transform(transform: Any, path: Path) -> None:
+def read_initial_transform(given: str, argument: str, dimension: int | None) -> Transform | str:
+    """Return the name of a kind of initial transform as it is, or read the file of that name.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, see :func:`read_transform`.
+    """
+    if given in KINDS:
+        return given
+    if not Path(given).exists():
+        raise ValueError(
+            f"expected {argument} to be {', '.join(KINDS)} or a transform file, got {given}, which "
+            "does not exist"
+        )
+    return read_transform(Path(given), argument, dimension)
+
+
+def write_transform(transform: Transform, path: Path) -> None:
     """Write a transform in the format that the suffix names, compressed where the format can."""
     with plain_errors(f"expected to write a transform to {path}"):
         itk.transformwrite(transform, str(path), compression=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,49 +12,33 @@ import numpy.typing as npt
 from itk_nephi.phantoms.chest import AXES, Chest
 from itk_nephi.phantoms.motions import Motion, Stretch
 from itk_nephi.phantoms.shapes import Shape
-from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.domain import Array, Image, ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 
 PointMap = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ImagePair:
-    """Two images to register, with what is needed to judge the result.
-
-    Parameters
-    ----------
-    fixed, moving : itk.Image
-        Images of float.
-    fixed_mask, moving_mask : itk.Image
-        Images of unsigned char; 1 where the images are to be compared, else 0.
-    fixed_labels, moving_labels : itk.Image
-        Images of unsigned char; the same number marks the same structure, 0 is background.
-    """
-
-    fixed: Any
-    moving: Any
-    fixed_mask: Any
-    moving_mask: Any
-    fixed_labels: Any
-    moving_labels: Any
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Phantom(ImagePair):
+class Phantom:
     """An image pair whose true transform is known.
 
     Parameters
     ----------
-    fixed_landmarks, moving_landmarks : ndarray, shape (N, D)
-        Corresponding points, mm.
+    pair : ImagePair
+        Images of float, masks and labels of unsigned char, and landmarks to judge the result by.
     fixed_to_moving, moving_to_fixed : callable
         Map points, shape (..., D), mm; smooth, and inverse to each other up to rounding errors.
     """
 
-    fixed_landmarks: Array
-    moving_landmarks: Array
+    pair: ImagePair
     fixed_to_moving: PointMap
     moving_to_fixed: PointMap
+
+
+class _Images(NamedTuple):
+    image: Image
+    mask: Image
+    labels: Image
 
 
 def triangles_and_circles(
@@ -94,9 +78,10 @@ def triangles_and_circles(
     rng = np.random.default_rng(seed)
     points = domain.grid_points()
     fixed, moving = (Shape.random(rng, domain, hollow) for _ in range(2))
-    return ImagePair(
-        **_shape_images("fixed", fixed, domain, points),
-        **_shape_images("moving", moving, domain, points),
+    return _pair(
+        f"triangles and circles {seed}",
+        _shape_images(fixed, domain, points),
+        _shape_images(moving, domain, points),
     )
 
 
@@ -145,10 +130,12 @@ def deformed_shape(
     truth = Motion.reaching(motion, points, stretches)
     landmarks = shape.boundary(rng.normal(size=(50, dimension)))
     return Phantom(
-        **_shape_images("fixed", shape, domain, points),
-        **_shape_images("moving", shape, domain, truth.moving_to_fixed(points)),
-        fixed_landmarks=landmarks,
-        moving_landmarks=truth.fixed_to_moving(landmarks),
+        pair=_pair(
+            f"deformed shape {seed}",
+            _shape_images(shape, domain, points),
+            _shape_images(shape, domain, truth.moving_to_fixed(points)),
+            evaluation_landmarks=(landmarks, truth.fixed_to_moving(landmarks)),
+        ),
         fixed_to_moving=truth.fixed_to_moving,
         moving_to_fixed=truth.moving_to_fixed,
     )
@@ -210,16 +197,19 @@ def lung(
     values, lungs, labels = chest.draw(points)
     truth = Motion.reaching(motion, points[lungs], _breathing(rng, center))
     values += noise * rng.standard_normal(values.shape)
-    images = _images("fixed", fixed_domain, values, lungs, labels)
+    fixed = _images(fixed_domain, values, lungs, labels)
     values, lungs, labels = chest.draw(truth.moving_to_fixed(moving_domain.grid_points()))
     values += noise * rng.standard_normal(values.shape)
-    images |= _images("moving", moving_domain, values, lungs, labels)
+    moving = _images(moving_domain, values, lungs, labels)
 
     landmarks = chest.forks[chest.lung_level(chest.forks) > max(fixed_domain.spacing)]
     return Phantom(
-        **images,
-        fixed_landmarks=landmarks,
-        moving_landmarks=truth.fixed_to_moving(landmarks),
+        pair=_pair(
+            f"lung {seed}",
+            fixed,
+            moving,
+            evaluation_landmarks=(landmarks, truth.fixed_to_moving(landmarks)),
+        ),
         fixed_to_moving=truth.fixed_to_moving,
         moving_to_fixed=truth.moving_to_fixed,
     )
@@ -291,21 +281,34 @@ def _turned_domain(rng: np.random.Generator, size: Sequence[int], center: Array)
     )
 
 
-def _images(
+def _pair(
     name: str,
-    domain: ImageDomain,
-    values: Array,
-    mask: npt.NDArray[np.bool_],
-    labels: npt.NDArray[Any],
-) -> dict[str, Any]:
-    return {
-        name: image_from_array(values.astype(np.float32), domain),
-        f"{name}_mask": image_from_array(mask.astype(np.uint8), domain),
-        f"{name}_labels": image_from_array(labels.astype(np.uint8), domain),
-    }
+    fixed: _Images,
+    moving: _Images,
+    evaluation_landmarks: tuple[Array, Array] | None = None,
+) -> ImagePair:
+    return ImagePair(
+        name=name,
+        fixed=(fixed.image,),
+        moving=(moving.image,),
+        fixed_mask=fixed.mask,
+        moving_mask=moving.mask,
+        labels=(fixed.labels, moving.labels),
+        evaluation_landmarks=evaluation_landmarks,
+    )
 
 
-def _shape_images(name: str, shape: Shape, domain: ImageDomain, points: Array) -> dict[str, Any]:
+def _images(
+    domain: ImageDomain, values: Array, mask: npt.NDArray[np.bool_], labels: npt.NDArray[Any]
+) -> _Images:
+    return _Images(
+        image=image_from_array(values.astype(np.float32), domain),
+        mask=image_from_array(mask.astype(np.uint8), domain),
+        labels=image_from_array(labels.astype(np.uint8), domain),
+    )
+
+
+def _shape_images(shape: Shape, domain: ImageDomain, points: Array) -> _Images:
     """Draw a shape; ``points`` are where the voxels of the domain look it up."""
     values = shape.intensity(points)
-    return _images(name, domain, values, np.ones(values.shape, bool), values > 0.2)
+    return _images(domain, values, np.ones(values.shape, bool), values > 0.2)

@@ -1,4 +1,4 @@
-"""The state of a registration in a file, from which it can go on."""
+"""Checkpoints: the state of a registration in a file, from which it resumes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from itk_nephi.spatial.transforms import flatten
 
 
 class Checkpoint:
-    """A file that always holds a whole state of one registration, or does not exist.
+    """A checkpoint file, written atomically: it holds a complete state, or does not exist.
 
-    It is written beside and then renamed. Reading it executes no code.
+    Reading it executes no code.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What images, weights, the initial transform and landmarks have to be, in plain words."""
+"""Checks of images, weights, the initial transform and landmarks, with clear messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from itk_nephi.spatial.transforms import transform_points
 
 
 def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -> tuple[Image, ...]:
-    """Return the images of a subject in canonical order, or say what is wrong.
+    """Check the images of a subject and return them in canonical order.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
     TypeError
         If one is not an ITK image, or its pixels are not scalars.
     ValueError
-        If they lie on different grids, or one has nothing to be compared.
+        If they lie on different grids, or one has no contrast.
     """
     if len(images) == 1:
         return (checked_image(images[0], name, voxels),)
@@ -51,7 +51,7 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
 
 
 def checked_weights(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
-    """Return a weight of each image of a subject, 1 where there are none, or say what is wrong."""
+    """Check and return the weight of each image of a subject; 1 where there are none."""
     checked = (1.0,) * count if weights is None else tuple(float(w) for w in weights)
     if len(checked) != count or not all(0 < w < np.inf for w in checked):
         raise ValueError(
@@ -99,7 +99,7 @@ def landmark_pairs(
     moving_to_fixed : itk.Transform
         The inverse of the initial transform.
     scale : float
-        Up to which distance a pair counts about quadratically, mm.
+        Up to which distance a pair is penalized about quadratically, mm.
     device : torch.device
         Where to keep them.
 

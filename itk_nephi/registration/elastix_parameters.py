@@ -1,4 +1,4 @@
-"""elastix parameter files: what of them can be said in our settings."""
+"""elastix parameter files, translated to our settings as far as possible."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _VALUE = re.compile(r'"([^"]*)"|(\S+)')
 
 @dataclass(frozen=True)
 class Translation:
-    """What elastix parameter files say in our settings.
+    """The translation of elastix parameter files to our settings.
 
     Parameters
     ----------
     settings : RegistrationSettings
-        The settings; our defaults where the files say nothing that can be translated.
+        The settings; our defaults where nothing in the files can be translated.
     taken : dict of str to str
         The parameters that were translated, and the settings that they became.
     ignored : tuple of str
@@ -106,7 +106,7 @@ def translate_parameters(paths: Sequence[Path]) -> Translation:
     """Translate elastix parameter files, as given to elastix one after the other.
 
     Files of linear transforms are ignored, as the initial transform stands for them; of several
-    files of deformable ones the last counts.
+    files of deformable ones the last is taken.
 
     Raises
     ------

@@ -194,14 +194,14 @@ def _drawn(spatial_object: Any, name: str, image: Image) -> Image:
 
 
 def checked_device(device: str) -> torch.device:
-    """Return a device that torch can use, or say what is wrong."""
+    """Check and return a device that torch can use."""
     try:
         found = torch.device(device)
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"expected device to be cpu, or cuda where torch finds a GPU, got {device!r}: {reason}"
+            f"expected device to be cpu, or cuda where there is a GPU, got {device!r}: {reason}"
         ) from None
     return found
 
@@ -214,7 +214,7 @@ def initial_transforms_from(given: Any) -> tuple[Any, list[Transform] | None]:
 
 
 def size_findings(pair: ImagePair) -> list[str]:
-    """Say if one image is so much larger than the other that the units are in doubt."""
+    """Report an image that is so much larger than the other that the units are in doubt."""
     fixed, moving = (ImageDomain.of(image) for image in (pair.fixed_image, pair.moving_image))
     if 1 / SIZE_RATIO <= fixed.scale / moving.scale <= SIZE_RATIO:
         return []

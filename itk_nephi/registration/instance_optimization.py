@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 RETRIES = 3
 
 DIVERGED = 1.0
-"""GradICON, where it counts, beyond which a level starts again more slowly."""
+"""GradICON, where it has a weight, beyond which a level starts again more slowly."""
 
 
 class Solution(NamedTuple):
@@ -73,7 +73,7 @@ def solve(
     callback : callable, optional
         Called after every step; may raise StopIteration to end it early.
     checkpoint : Checkpoint, optional
-        Keeps the state; where it already holds one, the optimization goes on from there.
+        Keeps the state; where it already holds one, the optimization resumes from there.
     started : float, optional
         When the registration began, by :func:`time.perf_counter`, seconds; now when left out.
 
@@ -140,7 +140,7 @@ class _Optimization:
         return quality_findings(objectives, self._deformations)
 
     def _take_step(self, level: _Level, objectives: Sequence[PairObjective]) -> None:
-        """Take a step, tell of it and keep it; or go back, if it diverged, to the level's start."""
+        """Take a step, report and keep it; or go back, if it diverged, to the level's start."""
         settings = self._problem.settings
         levels = len(settings.smoothing_sigmas)
         later = levels - level.number

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from itk.support.helpers import accept_array_like_xarray_torch
 
+from itk_nephi.registration.filter_arguments import argument_values
 from itk_nephi.registration.inputs import array_from_tensor, image_from, mask_from
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
@@ -17,7 +18,7 @@ from itk_nephi.spatial.resampling import resample
 
 
 def generate(method: Any) -> None:
-    """Register the inputs of a filter, tell its observers of every step, and set its outputs.
+    """Register the inputs of a filter, notify its observers of every step, and set its outputs.
 
     Parameters
     ----------
@@ -39,8 +40,8 @@ def generate(method: Any) -> None:
             raise StopIteration
 
     registration = register(
-        method.GetFixedImage(),
-        method.GetMovingImage(),
+        [method.GetFixedImage(), *method.GetFixedChannels()],
+        [method.GetMovingImage(), *method.GetMovingChannels()],
         fixed_mask=method.GetFixedMask(),
         moving_mask=method.GetMovingMask(),
         initial_transform=method.GetInitialTransform() or method.GetInitialTransformKind(),
@@ -48,6 +49,7 @@ def generate(method: Any) -> None:
         device=method.GetDevice(),
         seed=method.GetSeed(),
         callback=callback,
+        **argument_values(method),
     )
     state["registration"] = registration
     method._SetTransforms(registration.fixed_to_moving, registration.moving_to_fixed)
@@ -76,7 +78,7 @@ def registered(
     warped : itk.Image or array
         The moving image on the grid of the fixed image, 0 outside; an array if one was given.
     registration : Registration
-        How it was found.
+        The transforms, and the losses of each step.
 
     Raises
     ------

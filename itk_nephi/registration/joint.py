@@ -1,4 +1,4 @@
-"""The road of register() and register_series(): pairs of one fixed image, registered together."""
+"""What register() and register_series() share: pairs of one fixed image, registered together."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def register_jointly(
     Returns
     -------
     series : Series
-        What was found.
+        The result.
     findings : list of str
         What to warn of.
     """

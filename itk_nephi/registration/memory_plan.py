@@ -1,4 +1,4 @@
-"""How much memory a registration needs, found beforehand on a miniature of it."""
+"""The memory that a registration needs, measured beforehand on a miniature of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def planned_chunk(
     Parameters
     ----------
     pairs : sequence of ImagePair
-        What is registered together, on the grids on which it is compared.
+        What is registered together, on its working grids.
     settings : RegistrationSettings
         How to register.
     device : torch.device

@@ -72,7 +72,7 @@ class Adam:
         return {"steps": self._steps, "means": self._means, "squares": self._squares}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where another one stood."""
+        """Restore the :meth:`state` of another one."""
         self._steps = state["steps"]
         self._means, self._squares = state["means"], state["squares"]
 
@@ -89,7 +89,7 @@ class Schedule:
 
     A level has come to a plateau when the mean dissimilarity of the last ``WINDOW`` steps is less
     than a standard error below that of the ``WINDOW`` steps before. The points of each step are
-    drawn anew, so that these errors are independent, and the successive differences tell their
+    drawn anew, so that these errors are independent, and the successive differences estimate their
     variance whatever the trend (von Neumann). The level then ends within ``TAIL`` steps.
 
     Parameters
@@ -141,12 +141,12 @@ class Schedule:
         return {"phase": self.phase, "tail": self.tail, "recent": list(self.recent)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where another one stood."""
+        """Restore the :meth:`state` of another one."""
         self.phase, self.tail, self.recent = state["phase"], state["tail"], state["recent"]
 
 
 class TimeLimit:
-    """Tells how many steps there is time for.
+    """Computes how many steps there is time for.
 
     Parameters
     ----------

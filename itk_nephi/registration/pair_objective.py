@@ -15,16 +15,16 @@ from itk_nephi.registration.settings import RegistrationSettings
 
 @dataclass(frozen=True, eq=False)
 class PairObjective:
-    """What a deformation of one pair is judged by at one resolution level.
+    """The objective of a deformation of one pair at one resolution level.
 
     Parameters
     ----------
     sampler : PairSampler
         Draws the points.
     images : ComparedImages
-        What is compared there.
+        Their channels.
     dissimilarity : Dissimilarity
-        Compares it.
+        Of the channels; minimized.
     settings : RegistrationSettings
         The weights of the terms, and how many points there are.
     chunk : int, optional

@@ -42,7 +42,7 @@ def register(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_interval: float = 30.0,
 ) -> Registration:
-    """Register a pair of images: find where each point of the fixed image lies in the moving image.
+    """Register an image pair by instance optimization, or by a model that predicts.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ def register(
         with a spacing of 1 mm, or from xarray, with a grid. Or several of each subject, on one
         grid, the first with the first, and so on; the first two give the initial transform.
     fixed_mask, moving_mask : itk.Image, path, array or itk.SpatialObject, optional
-        Not zero where the images are to be compared; on the grids of the images, on which arrays
+        Non-zero where the images are to be compared; on the grids of the images, on which arrays
         lie and spatial objects are drawn. Float values between 0 and 1 are weights.
     channel_weights : sequence of float, optional
-        How much each of several images counts; all the same when left out.
+        The weight of each of several images; all the same when left out.
     guide_landmarks : (fixed_points, moving_points) or with weights as a third, optional
-        Corresponding points to bring together, shape (N, D), mm, and how much each pair counts,
+        Corresponding points to bring together, shape (N, D), mm, and the weight of each pair,
         shape (N,).
     initial_transform : itk.Transform, Registration, None or a kind
         From fixed to moving space: where to start. Or how it is computed, ``"affine"``,
@@ -69,8 +69,8 @@ def register(
         that of the image before in a time series. Its initial transform is not taken over.
     model : NePhi or path, optional
         Predicts the deformation from the first image of each subject, after the initial transform.
-        It stays as it is; its sizes take the place of ``settings.field``, and the fields live on
-        its box around the fixed image.
+        It does not change; its sizes replace ``settings.field``, and the fields live on its box
+        around the fixed image.
     refine_steps : int
         Optimizer steps at the finest level that refine a prediction. Where these fold more than was
         predicted, the result goes back towards the prediction as far as it takes.
@@ -80,26 +80,26 @@ def register(
     preset : {"fast", "default", "accurate"}, optional
         The name of settings, see :meth:`RegistrationSettings.preset`.
     settings : RegistrationSettings, optional
-        How to register, in place of a preset; with a model, how to refine.
+        How to register, instead of a preset; with a model, how to refine.
     device : str
         ``"cpu"``, ``"cuda"``, or what else torch calls a device.
     seed : int
-        The same seed gives the same result, on a CPU to the bit, unless ``settings.max_time`` is
+        The same seed gives the same result, on a CPU bit-identical, unless ``settings.max_time`` is
         given; without a model on any number of threads.
     callback : callable, optional
         Called with the :class:`Progress` after every step. StopIteration, raised by it, ends the
         optimization early as Ctrl-C does.
     checkpoint : path, optional
-        A file that keeps the state. Where it exists, the optimization goes on from there, on a CPU
-        to the same bits as without a break; it is deleted when the registration has ended, and
-        stays after Ctrl-C.
+        A file that keeps the state, written atomically. Where it exists, the optimization resumes
+        from there, on a CPU with a result bit-identical to that without a break; it is deleted when
+        the registration has ended, and stays after Ctrl-C.
     checkpoint_interval : float
         How often the file is written, seconds.
 
     Returns
     -------
     Registration
-        The transforms in both directions and how they were found. Ctrl-C ends the optimization
+        The transforms in both directions, and the losses of each step. Ctrl-C ends the optimization
         early and keeps what was reached.
 
     Warns
@@ -118,8 +118,8 @@ def register(
 
     References
     ----------
-    Tian et al., NePhi, arXiv:2309.07322: the fields and the objective. Coarse to fine images, local
-    standardization and masks are ours.
+    Tian et al., NePhi, arXiv:2309.07322: the fields and the objective, with GradICON (Tian, Greer
+    et al., CVPR 2023). Coarse to fine images, local standardization and masks are ours.
     """
     started = time.perf_counter()
     settings = chosen_settings(settings, preset)

@@ -1,4 +1,4 @@
-"""A check at the end: whether the images are more alike than with the initial transform alone."""
+"""A check at the end: that the dissimilarity is below that of the initial transform alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORSE = 0.01
 def quality_findings(
     objectives: Sequence[PairObjective], deformations: Sequence[Deformation]
 ) -> list[str]:
-    """Say which pairs were more alike with the initial transform alone, at the same points.
+    """Report pairs that were more alike with the initial transform alone, at the same points.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from itk_nephi.fields.deformation import (
 from itk_nephi.spatial.domain import Array, ImageDomain
 
 FOLD_VOXELS = 131_072
-"""At how many voxels, where there are more, a refinement is looked through for folds."""
+"""At how many voxels, where there are more, a refinement is searched for folding."""
 
 FINE_FOLD_POINTS = 32_768
 """The same for the grid twice as fine."""
@@ -35,8 +35,8 @@ def take_back_folds(
 ) -> None:
     """Go back towards the prediction until no field folds at more points than were predicted.
 
-    In a few steps an optimizer can fold a place that was predicted well, where its regularizer drew
-    no point. All of the code and the weights go back, a quarter of the way at a time.
+    In a few steps an optimizer can cause folding where the prediction had none, between the points
+    of its regularizer. All of the code and the weights go back, a quarter of the way at a time.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def take_back_folds(
     prediction : list of Tensor
         What :func:`parameters_of` them was.
     image_domain : ImageDomain
-        Folds are looked for at its voxels, as in an image of Jacobian determinants, and on a grid
+        Folding is looked for at its voxels, as in an image of Jacobian determinants, and on a grid
         twice as fine; of more than ``FOLD_VOXELS`` and ``FINE_FOLD_POINTS``, at every so many.
     """
     refined = parameters_of(deformations)

@@ -1,4 +1,4 @@
-"""What a registration returns, of a pair or of a series, and where it stands after each step."""
+"""The results of a registration, of a pair or of a series, and its progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registration:
-    """What :func:`register` found.
+    """The result of :func:`register`: transforms in both directions, and how they came about.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Registration:
     history : list of Progress
         One entry a step.
     settings : RegistrationSettings
-        What was asked for.
+        How it was registered.
     seed : int
         The seed of all random numbers.
     interrupted : bool
@@ -63,7 +63,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a registration stands after a step.
+    """The progress of a registration after a step.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Series:
-    """What :func:`register_series` found: how a fixed image deforms, at any time.
+    """The result of :func:`register_series`: how a fixed image deforms, at any time.
 
     Parameters
     ----------
@@ -152,5 +152,5 @@ def deformation_at(
 
 
 def knot_shares(times: Sequence[float], knots: Sequence[float]) -> Array:
-    """Return how much the code at each of K knots counts at each of T times, shape (T, K)."""
+    """Return the weights of the codes at K knots for each of T times, shape (T, K)."""
     return np.stack([np.interp(times, knots, unit) for unit in np.eye(len(knots))], axis=1)

@@ -1,4 +1,4 @@
-"""The points at which a pair of images is compared, and what is compared there."""
+"""Sampling of image pairs: the points, drawn uniformly or by importance, and their channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POOL = 4
 """From how many candidates for each point those near edges are chosen."""
 
 ComparedImages = tuple[SampledImage, SampledImage]
-"""What is compared of a pair's fixed and moving images."""
+"""The channels of a pair's fixed and moving images."""
 
 
 class PairSampler:
@@ -102,7 +102,7 @@ class PairSampler:
         return max(self._fixed_domain.voxel_size, self._moving_domain.voxel_size)
 
     def features(self, sigma: float, feature_map: FeatureMap) -> ComparedImages:
-        """Prepare what the dissimilarity compares, of the fixed and of the moving images.
+        """Prepare the channels of the fixed and of the moving images for the dissimilarity.
 
         Parameters
         ----------
@@ -129,8 +129,8 @@ class PairSampler:
         Returns
         -------
         in_fixed, in_moving : Tensor, shape (count, D)
-            Coords of the fixed domain. Those of the moving mask are where the inverse of the
-            initial transform puts its points.
+            Coords of the fixed domain. Points of the moving mask are mapped by the inverse of the
+            initial transform.
         """
         return (
             self._draw(self._fixed_voxels, count, generator),
@@ -140,7 +140,7 @@ class PairSampler:
     def sample(
         self, count: int, share: float, generator: torch.Generator
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor | None, Tensor | None]]:
-        """Draw coords where the images are to be compared, a share by importance, and weigh them.
+        """Draw coords and their weights, a share of them by importance sampling.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class PairSampler:
         coords : pair of Tensor, shape (count, D)
             As from :meth:`draw`.
         weights : pair of Tensor, shape (count,), or None
-            In [0, 1]; None where all points weigh the same.
+            In [0, 1]; None where all are the same.
         """
         coords = self.draw(POOL * count if share else count, generator)
         weights: tuple[Tensor | None, Tensor | None] = (None, None)
@@ -256,7 +256,7 @@ def _times(weights: Tensor | None, mask: SampledImage | None, coords: Tensor) ->
 def importance_sample(
     candidates: Tensor, importance: Tensor, count: int, share: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Choose points from candidates, a share of them by their importance.
+    """Choose points from candidates, a share of them by importance sampling.
 
     The first points are candidates as they come. With the weights of the balance heuristic a
     weighted sum over all has the same expectation as over candidates alone.

@@ -72,8 +72,8 @@ def register_series(
     channel_weights : sequence of float, optional
         As for :func:`itk_nephi.register`.
     initial_transform : itk.Transform, Registration, None or a kind
-        From fixed to moving space, at all times. A kind is found between the fixed and the first of
-        the images. None is the identity, as suits images of one session.
+        From fixed to moving space, at all times. A kind is computed between the fixed and the first
+        of the images. None is the identity, as suits images of one session.
     warm_start : Registration or itk.NePhiTransform, optional
         An earlier result on the grid of ``fixed``, from where all times start.
     model : NePhi or path, optional
@@ -157,7 +157,7 @@ def register_series(
 def _checked_times(
     times: Sequence[float] | None, knots: Sequence[float] | None, count: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the times of images and the knots, or say what is wrong."""
+    """Check and return the times of images and the knots."""
     if not count:
         raise ValueError("expected images at one or more times, got none")
     times = tuple(map(float, range(count) if times is None else times))

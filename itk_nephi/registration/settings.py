@@ -40,13 +40,13 @@ class RegistrationSettings(ObjectiveWeights):
     )
     similarity: SimilarityName = setting(
         DEFAULT_SIMILARITY,
-        "How the images are compared: local_ncc, the NCC at all points of the intensities and of "
-        "the locally standardized ones; ncc; mean_squares; or between modalities mind_ssc or "
+        "Similarity metric: local_ncc, the NCC at all points of the intensities and of the locally "
+        "standardized ones; ncc; mean_squares; or between modalities mind_ssc or "
         "mutual_information.",
     )
     dissimilarity: Callable[..., Any] | None = setting(
         None,
-        "Minimized, in place of a similarity that has a name: a function of the smoothed "
+        "Minimized, instead of a similarity that has a name: a function of the smoothed "
         "intensities, see itk_nephi.losses.Dissimilarity.",
     )
     local_windows: tuple[float, ...] = setting(
@@ -61,8 +61,7 @@ class RegistrationSettings(ObjectiveWeights):
     steps: int = setting(150, "Optimizer steps of each level.", minimum=1)
     points: int = setting(
         5_000,
-        "Random points of each direction and step at which the images are compared; in small "
-        "images fewer, see points_per_voxel.",
+        "Random points of each direction and step; in small images fewer, see points_per_voxel.",
         minimum=1,
     )
     points_per_voxel: float = setting(
@@ -152,7 +151,7 @@ class RegistrationSettings(ObjectiveWeights):
             )
 
     def compared(self, voxel: float) -> Similarity:
-        """Return what of the images is compared, and how, at a voxel size, mm."""
+        """Return the similarity metric of images with a voxel size, mm."""
         from itk_nephi.losses.similarity import Similarity
 
         return Similarity.of(
@@ -184,9 +183,9 @@ class RegistrationSettings(ObjectiveWeights):
         ----------
         name : {"fast", "default", "accurate"}
             ``"fast"`` takes about a third of the default's time, and stays below 1.5 GiB.
-            ``"accurate"`` takes about four times as long as the default, and comes back the
-            closest; with so many points a larger weight of GradICON costs no detail, and keeps
-            noise from being fitted.
+            ``"accurate"`` takes about four times as long as the default, with the smallest inverse
+            consistency error; with so many points a larger weight of GradICON costs no detail, and
+            keeps noise from being fitted.
 
         Raises
         ------

@@ -30,7 +30,7 @@ CODE_LEARNING_RATE = 1e-2
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """From where a registration starts, and whether it goes on from there.
+    """Where a registration starts, and how it is refined.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Start:
 
     @classmethod
     def of(cls, model: Any, refine_steps: int, refine: str, warm_start: Any) -> Start:
-        """Return a start, or say what is wrong with what a user gave; ``model`` may be a path.
+        """Check a user's arguments and return a start; ``model`` may be a path.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Start:
         return self.model is not None and self.refine_steps == 0
 
     def settings(self, settings: RegistrationSettings) -> RegistrationSettings:
-        """Return how to go on from here, given how to go on from the identity."""
+        """Return the settings of an optimization from here, given those from the identity."""
         if self.model is None:
             return settings
         return replace(
@@ -108,7 +108,7 @@ class Start:
         problem : RegistrationProblem
             What is registered.
         shares : array, shape (T, K)
-            How much each of the K codes counts at each of the T times of the problem's pairs.
+            The weights of the K codes at each of the T times of the problem's pairs.
         generator : torch.Generator
             Draws random weights and codes.
 

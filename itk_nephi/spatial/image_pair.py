@@ -36,14 +36,16 @@ class ImagePair:
     name : str
         What messages and tables call the pair.
     sources : mapping of str to Path
-        The files that it was read from, if any, by what they hold.
+        The files that it was read from, if any: those of ``images`` by the same names,
+        guide_landmarks, evaluation_landmarks, initial_transform.
 
     Raises
     ------
     TypeError
         If something is not an image, or images of a subject are not a tuple.
     ValueError
-        If dimensions, numbers of images, or shapes of landmarks do not fit together.
+        If dimensions, numbers of images, or shapes of landmarks do not fit together, or a weight is
+        out of range.
     """
 
     fixed: tuple[Image, ...]
@@ -67,7 +69,7 @@ class ImagePair:
                 )
             if not images:
                 raise ValueError(f"expected {name} to be one or more images, got none")
-        for name, image in self._images().items():
+        for name, image in self.images.items():
             if not hasattr(image, "GetImageDimension"):
                 raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
             if image.GetImageDimension() != self.dimension:
@@ -80,10 +82,13 @@ class ImagePair:
             raise ValueError(
                 f"expected as many moving as fixed images, got {len(self.moving)} and {count}"
             )
-        if self.channel_weights is not None and len(self.channel_weights) != count:
+        weights = self.channel_weights
+        if weights is not None and (
+            len(weights) != count or not all(0 < weight < np.inf for weight in weights)
+        ):
             raise ValueError(
-                f"expected channel_weights for each of {count} images of a subject, got "
-                f"{self.channel_weights}"
+                "expected channel_weights to be a number of more than 0 for each image of a "
+                f"subject, {count} in all, got {weights}"
             )
         for name, most in (("guide_landmarks", 3), ("evaluation_landmarks", 2)):
             if getattr(self, name) is not None:
@@ -104,10 +109,11 @@ class ImagePair:
         """The first moving image."""
         return self.moving[0]
 
-    def _images(self) -> dict[str, Image]:
-        """Return all images by what messages call them."""
+    @property
+    def images(self) -> dict[str, Image]:
+        """All images by name: fixed, fixed_channel_1, ..., moving, fixed_mask, fixed_labels, ..."""
         named = {
-            name if len(images) == 1 else f"{name}[{number}]": image
+            f"{name}_channel_{number}" if number else name: image
             for name, images in (("fixed", self.fixed), ("moving", self.moving))
             for number, image in enumerate(images)
         }

@@ -14,8 +14,9 @@ from itk_nephi.fields.sampled_transforms import sample_transform
 from itk_nephi.fields.settings import check_settings, documented, setting
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, flatten
-from itk_nephi.training.datasets import Cache, PairSource, TrainingPair
+from itk_nephi.training.datasets import Cache, PairSource
 
 
 @documented
@@ -123,14 +124,14 @@ class TrainingExamples:
         )
         return sample
 
-    def _make(self, pair: TrainingPair, rng: np.random.Generator) -> TrainingExample:
-        box = self._model.box(pair.fixed, pair.fixed_mask)
+    def _make(self, pair: ImagePair, rng: np.random.Generator) -> TrainingExample:
+        box = self._model.box(pair.fixed_image, pair.fixed_mask)
         to_fixed, to_moving = self._augmentation.draw(box, rng)
         to_moving = compose([to_moving, *flatten(pair.initial_transform)])
         found = []
         for image, mask, to_image in (
-            (pair.fixed, pair.fixed_mask, to_fixed),
-            (pair.moving, pair.moving_mask, to_moving),
+            (pair.fixed_image, pair.fixed_mask, to_fixed),
+            (pair.moving_image, pair.moving_mask, to_moving),
         ):
             values, inside = self._model.resample(image, mask, box, sample_transform(to_image, box))
             support = inside if mask is None else torch.ones(()).expand_as(inside)

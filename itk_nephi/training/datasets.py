@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
@@ -16,11 +16,11 @@ from pydantic import AfterValidator, ValidationInfo
 
 from itk_nephi.fields.settings import check_settings, described, documented, setting
 from itk_nephi.io.images import read_image
-from itk_nephi.io.pair_files import read_landmarks
-from itk_nephi.io.pair_table import PairPaths, read_pair_table
+from itk_nephi.io.pair_files import PairPaths, read_landmarks
+from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.phantoms import pairs
-from itk_nephi.spatial.domain import Array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import KINDS, compute_initial_transform
 from itk_nephi.spatial.preparation import checked_image, checked_mask
 
@@ -36,42 +36,16 @@ FilePath = Annotated[Path, AfterValidator(_in_folder)]
 """A path that is relative to the folder of the file where it is written."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingPair:
-    """An image pair as it is, and what is needed to judge its registration.
-
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    fixed, moving : itk.Image of float
-        In canonical order.
-    fixed_mask, moving_mask : itk.Image, optional
-        On the grids of the images, in canonical order.
-    labels : pair of itk.Image, optional
-        Of fixed and moving; 0 is background.
-    evaluation_landmarks : pair of array, shape (N, D), optional
-        Corresponding fixed and moving points, mm.
-    initial_transform : itk.Transform
-        From fixed to moving points: what the deformation is followed by.
-    """
-
-    name: str
-    fixed: Any
-    moving: Any
-    fixed_mask: Any = None
-    moving_mask: Any = None
-    labels: tuple[Any, Any] | None = None
-    evaluation_landmarks: tuple[Array, Array] | None = None
-    initial_transform: Any
-
-
 class PairSource(Protocol):
-    """A finite list of pairs; the same number always gives the same pair."""
+    """A finite list of pairs; the same number always gives the same pair.
+
+    Each has one image of a subject, of float and in canonical order as its masks are, and an
+    initial transform.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int) -> TrainingPair: ...
+    def __getitem__(self, number: int) -> ImagePair: ...
 
 
 class Cache:
@@ -146,7 +120,7 @@ class TablePairs:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, number: int) -> TrainingPair:
+    def __getitem__(self, number: int) -> ImagePair:
         row, reader = self._rows[number], self._reader
         fixed, moving = reader.image(row.fixed), reader.image(row.moving)
         masks = reader.mask(row.fixed_mask, row.fixed), reader.mask(row.moving_mask, row.moving)
@@ -155,22 +129,23 @@ class TablePairs:
             landmarks = read_landmarks(
                 row.evaluation_landmarks, "evaluation_landmarks", fixed.GetImageDimension()
             )
-        return TrainingPair(
+        return ImagePair(
             name=row.name,
-            fixed=fixed,
-            moving=moving,
+            fixed=(fixed,),
+            moving=(moving,),
             fixed_mask=masks[0],
             moving_mask=masks[1],
             labels=row.labels and (reader.labels(row.labels[0]), reader.labels(row.labels[1])),
             evaluation_landmarks=landmarks,
             initial_transform=reader.initial_transform(
-                row.initial_transform or self.initial_transform, number, fixed, moving, *masks
+                row.initial_transform, number, fixed, moving, *masks
             ),
+            sources=row.files,
         )
 
     @cached_property
     def _rows(self) -> list[PairPaths]:
-        return read_pair_table(self.table, "table")
+        return read_pair_table(self.table, "table", self.initial_transform)
 
     @cached_property
     def _reader(self) -> _Reader:
@@ -220,7 +195,7 @@ class FolderPairs:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> TrainingPair:
+    def __getitem__(self, number: int) -> ImagePair:
         rng, reader = np.random.default_rng([self.seed, number]), self._reader
         if self.pairs == "within":
             files = self._files[rng.integers(len(self._files))]
@@ -234,10 +209,10 @@ class FolderPairs:
             for path in paths
         ]
         labels = self.labels and [reader.labels(self.labels / path.name) for path in paths]
-        return TrainingPair(
+        return ImagePair(
             name=" and ".join(path.name for path in paths),
-            fixed=fixed,
-            moving=moving,
+            fixed=(fixed,),
+            moving=(moving,),
             fixed_mask=masks[0],
             moving_mask=masks[1],
             labels=(labels[0], labels[1]) if labels else None,
@@ -273,7 +248,7 @@ class FolderPairs:
 @documented
 @dataclass(frozen=True, kw_only=True)
 class PhantomPairs:
-    """Synthetic pairs, see :mod:`itk_nephi.phantoms`."""
+    """Synthetic pairs without masks, which would be whole images, see :mod:`itk_nephi.phantoms`."""
 
     phantom: Literal["triangles_and_circles", "deformed_shape"] = field(
         metadata=described("What to draw.")
@@ -294,7 +269,7 @@ class PhantomPairs:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> TrainingPair:
+    def __getitem__(self, number: int) -> ImagePair:
         seed = self.seed + number
         size, hollow = self.size, self.hollow
         pair = (
@@ -302,18 +277,10 @@ class PhantomPairs:
             if self.phantom == "triangles_and_circles"
             else pairs.deformed_shape(
                 self.dimension, size=size, hollow=hollow, motion=self.motion, seed=seed
-            )
+            ).pair
         )
-        return TrainingPair(
-            name=f"phantom {seed}",
-            fixed=pair.fixed,
-            moving=pair.moving,
-            labels=(pair.fixed_labels, pair.moving_labels),
-            evaluation_landmarks=(pair.fixed_landmarks, pair.moving_landmarks)
-            if isinstance(pair, pairs.Phantom)
-            else None,
-            initial_transform=itk.TranslationTransform[itk.D, self.dimension].New(),
-        )
+        identity = itk.TranslationTransform[itk.D, self.dimension].New()
+        return replace(pair, fixed_mask=None, moving_mask=None, initial_transform=identity)
 
 
 def _check_kind(initial_transform: str) -> None:

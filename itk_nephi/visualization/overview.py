@@ -43,7 +43,7 @@ def draw_overview(
     *,
     fixed_mask: Any = None,
 ) -> Figure:
-    """Draw a registration: images before and after, checkerboards, grid, volume change, losses.
+    """Draw a registration: images before and after, checkerboards, grid, Jacobian, losses.
 
     Of a 3D image the coronal slice of its grid closest to the middle of the mask is drawn, the one
     with which the report starts; which way is up is that of
@@ -139,7 +139,7 @@ def _checkerboard(first: slices.Bytes, second: slices.Bytes) -> slices.Bytes:
 
 
 def _show(axes: Axes, plane: Plane, picture: npt.NDArray[Any], title: str) -> None:
-    """Draw a picture so that data coordinates are places; add a scale bar and letters."""
+    """Draw a picture so that data coordinates are pixels; add a scale bar and letters."""
     width, height = plane.size
     extent = (0, width, height, 0)
     axes.imshow(picture, "gray", extent=extent, interpolation="nearest", vmin=0, vmax=255)
@@ -169,9 +169,9 @@ def _draw_outline(axes: Axes, outline: Sequence[Array]) -> None:
 
 
 def _draw_grid(axes: Axes, grid: slices.Grid) -> None:
-    places, distances = grid.lines(0)
+    pixels, distances = grid.lines(0)
     lines = LineCollection(
-        list(np.stack([places[:, :-1], places[:, 1:]], axis=2).reshape(-1, 2, 2)),
+        list(np.stack([pixels[:, :-1], pixels[:, 1:]], axis=2).reshape(-1, 2, 2)),
         array=distances.ravel(),
         cmap=ListedColormap(slices.shades()),
         linewidths=1.3,
@@ -186,7 +186,7 @@ def _draw_log_jacobian(axes: Axes, plane: Plane, determinants: Array) -> None:
     picture = slices.volume_picture(plane, determinants, limit)
     _show(axes, plane, picture, "logarithm of the Jacobian determinant")
     folded = np.mean(~(determinants > 0))
-    note = f"folds (striped): {folded:.2%}" if folded else "no folds in this slice"
+    note = f"folding (striped): {folded:.2%}" if folded else "no folding in this slice"
     box = {"facecolor": "w", "linewidth": 0}
     axes.text(0.97, 0.03, note, ha="right", fontsize=8, bbox=box, transform=axes.transAxes)
     colors = ScalarMappable(Normalize(-limit, limit), VOLUME)

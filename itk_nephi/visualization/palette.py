@@ -1,4 +1,4 @@
-"""The colors of all pictures and pages: Okabe and Ito's, told apart by all eyes, and two maps.
+"""The colors of all pictures and pages: Okabe and Ito's, distinct to all eyes, and two maps.
 
 References
 ----------
@@ -31,7 +31,7 @@ DISTANCE = "cividis"
 """Matplotlib's map for distances, from 0 on."""
 
 VOLUME = "PuOr_r"
-"""Matplotlib's map for change of volume, white where there is none."""
+"""Matplotlib's map for the logarithm of the Jacobian determinant, white at 0."""
 
 DIMMED = 0.4
 """How bright an image is behind a deformed grid, in [0, 1]."""

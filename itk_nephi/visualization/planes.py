@@ -32,8 +32,8 @@ class Plane:
     """Parallel slices of a grid, each drawn as a picture of square pixels.
 
     The head is up, the front at the top of axial slices, and the patient's right on the left. A 2D
-    image is one slice with its first row at the top. *Places* in a picture are in pixels from its
-    upper left corner, to the right and down.
+    image is one slice with its first row at the top. *Pixels* are coordinates in a picture, from
+    its upper left corner to the right and down.
 
     Parameters
     ----------
@@ -116,12 +116,12 @@ class Plane:
         return {edge: _letters(direction) for edge, direction in directions.items()}
 
     def start(self, mask: npt.NDArray[Any] | None = None) -> int:
-        """Say which of the slices is closest to the middle of the grid, or of a mask if any.
+        """Return the number of the slice closest to the middle of the grid, or of a mask if any.
 
         Parameters
         ----------
         mask : array, shape (k, j, i), optional
-            In canonical order; not zero inside.
+            In canonical order; non-zero inside.
         """
         if self.across is None:
             return 0
@@ -133,7 +133,7 @@ class Plane:
         return int(np.abs(np.array(self.indices) - middle).argmin())
 
     def position(self, index: int) -> str:
-        """Say how far a slice is from the first one; nothing in 2D."""
+        """Return the distance of a slice from the first one, in words; nothing in 2D."""
         if self.across is None:
             return ""
         backwards = -np.array(self.domain.direction)[:, self.across]
@@ -156,26 +156,26 @@ class Plane:
             Rows and columns of cells; those of :meth:`cut` give the voxels' centers.
         """
         rows, columns = np.indices(shape) + 0.5
-        places = np.stack([columns, rows], axis=-1).reshape(-1, 2)
-        return self.points(index, places * (np.array(self.size) / shape[::-1]))
+        cells = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+        return self.points(index, cells * (np.array(self.size) / shape[::-1]))
 
-    def points(self, index: int, places: Array) -> Array:
-        """Return the physical points, mm, shape (N, D), of places in a slice, shape (N, 2)."""
-        along = places * np.array(self.extent) / self.size
+    def points(self, index: int, pixels: Array) -> Array:
+        """Return the physical points, mm, shape (N, D), of pixels of a slice, shape (N, 2)."""
+        along = pixels * np.array(self.extent) / self.size
         if self.upwards:
             along = np.array([0, self.extent[1]]) + along * [1, -1]
-        indices = np.full((len(places), self.domain.dimension), float(index))
+        indices = np.full((len(pixels), self.domain.dimension), float(index))
         indices[:, self.axes] = along / np.array(self.domain.spacing)[self.axes] - 0.5
         return self.domain.points_from_index(indices)
 
-    def places(self, points: Array) -> Array:
-        """Return the places, shape (N, 2), of physical points, seen along the normal."""
+    def project(self, points: Array) -> Array:
+        """Return the pixels, shape (N, 2), of physical points, projected along the normal."""
         indices = self.domain.index_from_points(points)[:, self.axes]
         along = (indices + 0.5) * np.array(self.domain.spacing)[self.axes]
         if self.upwards:
             along = np.array([0, self.extent[1]]) + along * [1, -1]
-        places: Array = along / np.array(self.extent) * self.size
-        return places
+        pixels: Array = along / np.array(self.extent) * self.size
+        return pixels
 
 
 def _letters(direction: Array) -> str:

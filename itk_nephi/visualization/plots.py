@@ -1,4 +1,4 @@
-"""Plots of losses and errors, some as addresses of SVG files: markers and lines tell them apart."""
+"""Plots of losses and errors, some as addresses of SVG files; markers and lines differ too."""
 
 from __future__ import annotations
 

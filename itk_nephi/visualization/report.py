@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
-from itk_nephi.evaluation import metrics
-from itk_nephi.evaluation.statistics import statistics
-from itk_nephi.io.pair_files import Case
-from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.evaluation.evaluation import Evaluation
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
 from itk_nephi.visualization import plots, slices
 from itk_nephi.visualization.pages import render
@@ -32,6 +29,8 @@ class MethodResult:
         What the report calls it.
     warped : itk.Image
         The moving image on the fixed grid.
+    evaluation : Evaluation
+        How good ``fixed_to_moving`` is.
     fixed_to_moving : itk.Transform
         Maps points of fixed to moving space.
     moving_to_fixed : itk.Transform, optional
@@ -42,17 +41,19 @@ class MethodResult:
 
     name: str
     warped: Any
+    evaluation: Evaluation
     fixed_to_moving: Any
     moving_to_fixed: Any = None
     determinants: Any = None
 
 
 def render_report(
-    case: Case,
+    pair: ImagePair,
     outcomes: Sequence[MethodResult],
     before: MethodResult,
-    findings: dict[str, Any],
+    record: dict[str, Any],
     *,
+    as_stored: Evaluation | None = None,
     history: Sequence[plots.Progress] = (),
     comparison: dict[str, Any] | None = None,
 ) -> str:
@@ -60,14 +61,16 @@ def render_report(
 
     Parameters
     ----------
-    case : Case
+    pair : ImagePair
         What was registered.
     outcomes : sequence of Outcome
         The first one is what the page is about; it can be looked at beside the others.
     before : Outcome
-        The initial transform alone.
-    findings : dict
-        What metrics.json holds of the first outcome.
+        What it was before: the initial transform alone.
+    record : dict
+        What metrics.json holds beside the evaluations: settings, files, time.
+    as_stored : Evaluation, optional
+        Of the identity, if that is not ``before``.
     history : sequence of Progress
         The losses of each step.
     comparison : dict, optional
@@ -79,50 +82,54 @@ def render_report(
         HTML that needs nothing else: no file, no network.
     """
     first = outcomes[0]
-    errors: dict[str, Array] = {}
-    if case.evaluation_landmarks is not None:
-        identity = itk.IdentityTransform[itk.D, case.dimension].New()
-        transforms = {"as stored": identity}
-        transforms |= {outcome.name: outcome.fixed_to_moving for outcome in (before, *outcomes)}
-        errors = {
-            name: metrics.landmark_errors(transform, *case.evaluation_landmarks)
-            for name, transform in transforms.items()
-        }
+    evaluations = {} if as_stored is None else {"as stored": as_stored}
+    evaluations |= {outcome.name: outcome.evaluation for outcome in (before, *outcomes)}
+    errors = {
+        name: evaluation.landmark_errors_mm
+        for name, evaluation in evaluations.items()
+        if evaluation.landmark_errors_mm is not None
+    }
     rows = (comparison or {}).get("methods", [])
     return render(
         "report.html",
-        fixed_name=Path(case.paths["fixed"]).name,
-        moving_name=Path(case.paths["moving"]).name,
-        name=first.name,
-        before=before.name,
-        viewer=_viewer(case, outcomes, before),
-        findings=findings,
+        fixed_name=_file_name(pair, "fixed"),
+        moving_name=_file_name(pair, "moving"),
+        first=first,
+        before=before,
+        viewer=_viewer(pair, outcomes, before),
+        record=record,
+        evaluations=evaluations,
         errors=errors,
-        statistics={name: statistics(values) for name, values in errors.items()},
         landmark_plot=plots.landmark_errors(errors, first.name) if errors else None,
         loss_plot=plots.losses(history) if history else None,
         methods=rows,
         method_plot=plots.methods(rows) if rows else None,
-        settings=_flat(findings.get("settings", {})),
-        warnings=_warnings(findings),
+        settings=_flat(record.get("settings", {})),
+        warnings=_warnings(record, before, first.evaluation),
     )
 
 
-def _viewer(case: Case, outcomes: Sequence[MethodResult], before: MethodResult) -> dict[str, Any]:
+def _file_name(pair: ImagePair, image: str) -> str:
+    return pair.sources[image].name if image in pair.sources else image
+
+
+def _viewer(
+    pair: ImagePair, outcomes: Sequence[MethodResult], before: MethodResult
+) -> dict[str, Any]:
     """Return what the script of the page shows: the slices of each plane, and their legends."""
     first, shown = outcomes[0], [before, *outcomes]
-    domain = ImageDomain.of(case.fixed).canonical()
+    domain = ImageDomain.of(pair.fixed_image).canonical()
     planes = Plane.all_of(domain)
-    mask = None if case.fixed_mask is None else slices.ordered(case.fixed_mask) != 0
+    mask = None if pair.fixed_mask is None else slices.ordered(pair.fixed_mask) != 0
     pixels = sum(len(plane.indices) * plane.size[0] * plane.size[1] for plane in planes)
-    maps = [_Maps(plane, pixels, case, shown) for plane in planes]
+    maps = [_Maps(plane, pixels, pair, shown) for plane in planes]
     grids = [slices.Grid(plane, first.fixed_to_moving, before.fixed_to_moving) for plane in planes]
     farthest = max(grid.largest for grid in grids)
     consistency = _limit([m.consistency for m in maps if m.consistency is not None])
     determinants = None if first.determinants is None else slices.ordered(first.determinants)
     volume = 0.0 if determinants is None else slices.volume_limit(determinants)
 
-    images = [slices.ordered(image) for image in (case.fixed, *(one.warped for one in shown))]
+    images = [slices.ordered(image) for image in (pair.fixed_image, *(one.warped for one in shown))]
     windows = [slices.window(images[0])] + [slices.window(images[-1])] * len(shown)
     pictures: list[slices.Bytes] = []
     result: list[dict[str, Any]] = []
@@ -178,7 +185,7 @@ def _viewer(case: Case, outcomes: Sequence[MethodResult], before: MethodResult) 
         "has_volume": determinants is not None,
         "has_consistency": maps[0].consistency is not None,
         "has_outline": mask is not None,
-        "has_landmarks": case.evaluation_landmarks is not None
+        "has_landmarks": pair.evaluation_landmarks is not None
         and first.moving_to_fixed is not None,
         "bars": {"volume": slices.color_bar(VOLUME), "distance": slices.color_bar(DISTANCE)},
     }
@@ -188,22 +195,22 @@ class _Maps:
     """What transforms say at coarse points of all slices of a plane, and at the landmarks."""
 
     def __init__(
-        self, plane: Plane, pixels: int, case: Case, shown: Sequence[MethodResult]
+        self, plane: Plane, pixels: int, pair: ImagePair, shown: Sequence[MethodResult]
     ) -> None:
         first = shown[1]
         sampling = slices.SliceSampling(plane, pixels)
         points = sampling.points()
-        moving_domain = ImageDomain.of(case.moving)
+        moving_domain = ImageDomain.of(pair.moving_image)
         moved = [transform_points(one.fixed_to_moving, points) for one in shown]
         self.outside = [sampling.slices(~moving_domain.contains(places)) for places in moved]
         self.consistency: npt.NDArray[Any] | None = None
         self._plane = plane
-        self._fixed = self._back = np.empty((0, case.dimension))
+        self._fixed = self._back = np.empty((0, pair.dimension))
         if first.moving_to_fixed is not None:
             back = transform_points(first.moving_to_fixed, moved[1])
             self.consistency = sampling.slices(np.linalg.norm(back - points, axis=1))
-            if case.evaluation_landmarks is not None:
-                self._fixed, moving = case.evaluation_landmarks
+            if pair.evaluation_landmarks is not None:
+                self._fixed, moving = pair.evaluation_landmarks
                 self._back = transform_points(first.moving_to_fixed, moving)
 
     def landmarks(self, index: int) -> str:
@@ -211,10 +218,10 @@ class _Maps:
         plane = self._plane
         near = np.ones(len(self._fixed), bool)
         if plane.across is not None:
-            place = plane.domain.index_from_points(self._fixed)[:, plane.across]
+            position = plane.domain.index_from_points(self._fixed)[:, plane.across]
             indices = np.array(plane.indices)
-            near = indices[np.abs(place[:, None] - indices).argmin(axis=1)] == index
-        return slices.marks(plane.places(self._fixed[near]), plane.places(self._back[near]))
+            near = indices[np.abs(position[:, None] - indices).argmin(axis=1)] == index
+        return slices.marks(plane.project(self._fixed[near]), plane.project(self._back[near]))
 
 
 def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
@@ -223,22 +230,18 @@ def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
     return max(float(np.percentile(values, 99)), 1e-6)
 
 
-def _warnings(findings: dict[str, Any]) -> list[str]:
+def _warnings(record: dict[str, Any], before: MethodResult, now: Evaluation) -> list[str]:
     """Say what a reader should not overlook."""
     found = []
-    if findings.get("interrupted"):
-        found.append(f"The registration was interrupted after step {findings['steps']}.")
-    if findings.get("folding_fraction"):
-        found.append(
-            f"The transform folds in {findings['folding_fraction']:.3%} of the "
-            f"{findings['measured_in']}."
-        )
-    errors = findings.get("landmark_error_mm")
-    if errors and errors["after"]["mean"] > errors["before"]["mean"]:
-        found.append("Landmarks are farther apart than with the initial transform alone.")
-    similarity = findings.get("similarity")
-    if similarity and similarity["after"] < similarity["before"]:
-        found.append("The images are less alike than with the initial transform alone.")
+    if record.get("interrupted"):
+        found.append(f"The registration was interrupted after step {record['steps']}.")
+    if now.folding_fraction:
+        found.append(f"The transform folds in {now.folding_fraction:.3%} of the {now.region}.")
+    errors, earlier = now.landmark_error_mm, before.evaluation.landmark_error_mm
+    if errors and earlier and errors.mean > earlier.mean:
+        found.append(f"Landmarks are farther apart than before: {before.name}.")
+    if now.ncc < before.evaluation.ncc:
+        found.append(f"The images are less alike than before: {before.name}.")
     return found
 
 

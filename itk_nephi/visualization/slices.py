@@ -147,7 +147,7 @@ class SliceSampling:
 
 
 def outline(plane: Plane, mask: npt.NDArray[Any]) -> list[Array]:
-    """Return the boundary of a slice of a mask: lines of places, shape (N, 2)."""
+    """Return the boundary of a slice of a mask: lines of pixels, shape (N, 2)."""
     rows, columns = mask.shape
     horizontal, vertical = plane.size
     across = (np.arange(-1, columns + 1) + 0.5) * horizontal / columns
@@ -157,7 +157,7 @@ def outline(plane: Plane, mask: npt.NDArray[Any]) -> list[Array]:
 
 
 def path(line: Array) -> str:
-    """Return places, shape (N, 2), as an SVG path in tenths of pixels."""
+    """Return pixels, shape (N, 2), as an SVG path in tenths of a pixel."""
     tenths = np.rint(line * 10).astype(int)
     (x, y), steps = tenths[0], np.diff(tenths, axis=0)
     return f"M{x} {y}l{' '.join(map(str, steps.ravel().tolist()))}"
@@ -198,8 +198,8 @@ class Grid:
         along, side = (np.linspace(0, length, 2 * LINES + 1) for length in (width, height))
         lines = [np.stack([along, np.full_like(along, y)], axis=-1) for y in down]
         lines += [np.stack([np.full_like(side, x), side], axis=-1) for x in across]
-        places = np.concatenate(lines)
-        points = np.concatenate([plane.points(index, places) for index in indices])
+        pixels = np.concatenate(lines)
+        points = np.concatenate([plane.points(index, pixels) for index in indices])
         residual = transform_points(fixed_to_moving, points) - transform_points(
             initial_transform, points
         )
@@ -207,14 +207,14 @@ class Grid:
             ..., 0
         ]
         shape = (len(indices), len(lines), -1)
-        self._places = plane.places(points + displacement).reshape(*shape, 2)
+        self._pixels = plane.project(points + displacement).reshape(*shape, 2)
         distances = np.linalg.norm(displacement, axis=1)
         self.largest = float(np.percentile(distances, 99))
         distances = distances.reshape(shape)
         self._distances = (distances[..., 1:] + distances[..., :-1]) / 2
 
     def lines(self, number: int) -> tuple[Array, Array]:
-        """Return the lines of a slice, and by how much their pieces are moved.
+        """Return the lines of a slice, and the displacements of their pieces.
 
         Parameters
         ----------
@@ -223,12 +223,12 @@ class Grid:
 
         Returns
         -------
-        places : array, shape (L, N, 2)
-            The points of each line.
+        pixels : array, shape (L, N, 2)
+            Of the points of each line.
         distances : array, shape (L, N - 1)
             The displacement in the middle of each piece, mm.
         """
-        return self._places[number], self._distances[number]
+        return self._pixels[number], self._distances[number]
 
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
@@ -242,7 +242,7 @@ class Grid:
 
 
 def marks(fixed: Array, back: Array) -> str:
-    """Return crosses at places of landmarks, and lines to where their counterparts come back."""
+    """Return crosses at fixed landmarks, and lines to the moving ones mapped back; pixels."""
     cross = "m-25 0l50 0m-25 -25l0 50"
     lines = np.rint(np.stack([fixed, back], axis=1) * 10).astype(int)
     return "".join(f"M{x} {y}{cross}M{x} {y}L{u} {v}" for (x, y), (u, v) in lines.tolist())

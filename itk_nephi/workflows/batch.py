@@ -1,4 +1,4 @@
-"""Many pairs with the same settings: one folder each, whole or not there, and a summary."""
+"""Many pairs with the same settings: one folder each, written atomically, and a summary."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import itk
 
 from itk_nephi.fields.threads import torch_threads
 from itk_nephi.io.errors import plain_words
-from itk_nephi.io.pair_files import Case
-from itk_nephi.io.pair_table import PairPaths
+from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import locked, temporary_folder
-from itk_nephi.io.transforms import read_transform
-from itk_nephi.registration import pairwise
 from itk_nephi.registration.settings import RegistrationSettings
-from itk_nephi.workflows import outputs
+from itk_nephi.workflows.file_registration import register_files
 from itk_nephi.workflows.parallel import run_parallel
 
 RECORD = "batch.json"
@@ -39,8 +35,6 @@ class BatchSettings:
     ----------
     registration : RegistrationSettings
         How each pair is registered.
-    initial_transform : str
-        The kind of initial transform of the pairs whose row names none.
     device : str
         What torch calls it.
     seed : int
@@ -56,7 +50,6 @@ class BatchSettings:
     """
 
     registration: RegistrationSettings
-    initial_transform: str = "affine"
     device: str = "cpu"
     seed: int = 0
     threads: int = 1
@@ -72,7 +65,7 @@ class PairOutcome:
 
     Parameters
     ----------
-    pair : PairRow
+    pair : PairPaths
         Which one.
     reason : str
         Why it failed; empty if it did not.
@@ -100,7 +93,7 @@ def run_batch(
 
     Parameters
     ----------
-    pairs : sequence of PairRow
+    pairs : sequence of PairPaths
         What to register, see :func:`itk_nephi.io.pair_table.read_pair_table`.
     output : Path
         Where the folders go. A folder appears when it is complete.
@@ -166,7 +159,14 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
             with temporary_folder(output) as stage:
                 with _threads(settings.threads), warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always", UserWarning)
-                    _register(pair, stage, settings)
+                    register_files(
+                        pair,
+                        stage,
+                        settings=settings.registration,
+                        device=settings.device,
+                        seed=settings.seed,
+                        interrupted=_stop,
+                    )
                 record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
                 (stage / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
                 _put(stage, folder, digest)
@@ -176,45 +176,8 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
     return PairOutcome(pair=pair, earlier=earlier, seconds=time.perf_counter() - start)
 
 
-def _register(pair: PairPaths, stage: Path, settings: BatchSettings) -> None:
-    start = time.perf_counter()
-    case = Case.read(
-        pair.fixed,
-        pair.moving,
-        pair.fixed_mask,
-        pair.moving_mask,
-        pair.evaluation_landmarks,
-        pair.labels,
-        guide_landmarks=pair.guide_landmarks,
-    )
-    initial_transform: Any = pair.initial_transform or settings.initial_transform
-    if "initial_transform" in pair.files:
-        initial_transform = read_transform(
-            pair.files["initial_transform"], "initial_transform", case.dimension
-        )
-    seconds = {"read": time.perf_counter() - start}
-    result = pairwise.register(
-        case.fixed,
-        case.moving,
-        fixed_mask=case.fixed_mask,
-        moving_mask=case.moving_mask,
-        guide_landmarks=case.guide_landmarks,
-        initial_transform=initial_transform,
-        settings=settings.registration,
-        device=settings.device,
-        seed=settings.seed,
-    )
-    if result.interrupted:
-        raise KeyboardInterrupt
-    seconds["register"] = time.perf_counter() - start - seconds["read"]
-    outputs.write(
-        stage,
-        case,
-        result,
-        seconds=seconds,
-        device=settings.device,
-        initial_transform=pair.initial_transform or settings.initial_transform,
-    )
+def _stop(_: int) -> None:
+    raise KeyboardInterrupt
 
 
 def _put(stage: Path, folder: Path, digest: str) -> None:
@@ -233,8 +196,8 @@ def _digest(pair: PairPaths, settings: BatchSettings) -> str:
     """Return the checksum of all that decides on a result."""
     parts = asdict(settings) | {
         "files": {column: _checksum(path) for column, path in pair.files.items()},
-        "initial_transform": "initial_transform" not in pair.files
-        and (pair.initial_transform or settings.initial_transform),
+        "initial_transform": "initial_transform" not in pair.files and pair.initial_transform,
+        "channel_weights": pair.channel_weights,
         "versions": [importlib.metadata.version(name) for name in ("itk-nephi", "itk", "torch")],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import itk
 import numpy as np
 
-from itk_nephi.io.pair_files import Case
-from itk_nephi.spatial.domain import image_like
+from itk_nephi.spatial.domain import Image, Transform, image_like
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import checked_image, checked_mask
 from itk_nephi.spatial.transforms import matrix_and_offset
 
@@ -22,11 +21,9 @@ class MethodInput:
 
     Parameters
     ----------
-    case : Case
-        The pair and its masks; landmarks and labels are not for methods to see.
-    initial_transform : itk.Transform or str
-        From fixed to moving space, or a kind, see
-        :func:`itk_nephi.spatial.initialization.compute_initial_transform`.
+    pair : ImagePair
+        The pair, its masks and its initial transform. Landmarks and labels are taken out of it:
+        they are not for methods to see.
     folder : Path
         Where a method may leave files.
     elastix_parameters : sequence of Path
@@ -37,32 +34,35 @@ class MethodInput:
         How many to use.
     """
 
-    case: Case
-    initial_transform: Any
+    pair: ImagePair
     folder: Path
     elastix_parameters: Sequence[Path] = ()
     seed: int | None = None
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        blind = replace(self.pair, guide_landmarks=None, evaluation_landmarks=None, labels=None)
+        object.__setattr__(self, "pair", blind)
+
     @property
-    def images(self) -> tuple[Any, Any]:
+    def images(self) -> tuple[Image, Image]:
         """The fixed and the moving image as ``itk.Image`` of float."""
         fixed, moving = (
             image_like(image, np.asarray(image).astype(np.float32))
-            for image in (self.case.fixed, self.case.moving)
+            for image in (self.pair.fixed_image, self.pair.moving_image)
         )
         return fixed, moving
 
     @property
-    def masks(self) -> tuple[Any | None, Any | None]:
-        """The masks as ``itk.Image`` of unsigned char, 1 where they are not zero."""
+    def masks(self) -> tuple[Image | None, Image | None]:
+        """The masks as ``itk.Image`` of unsigned char, 1 where they are non-zero."""
         fixed, moving = (
             None if mask is None else image_like(mask, (np.asarray(mask) != 0).astype(np.uint8))
-            for mask in (self.case.fixed_mask, self.case.moving_mask)
+            for mask in (self.pair.fixed_mask, self.pair.moving_mask)
         )
         return fixed, moving
 
-    def initial_affine(self) -> Any:
+    def initial_affine(self) -> Transform:
         """Return the initial transform as an ``itk.AffineTransform``, fixed to moving.
 
         Raises
@@ -70,20 +70,25 @@ class MethodInput:
         ValueError
             If it is not linear.
         """
-        initial_transform = self.initial_transform
-        if isinstance(initial_transform, str):
+        pair = self.pair
+        initial_transform = pair.initial_transform
+        if initial_transform is None or isinstance(initial_transform, str):
             from itk_nephi.spatial.initialization import compute_initial_transform
 
-            case = self.case
             masks = [
                 None if mask is None else checked_mask(mask, f"{name}_mask", image, name)
                 for name, mask, image in (
-                    ("fixed", case.fixed_mask, case.fixed),
-                    ("moving", case.moving_mask, case.moving),
+                    ("fixed", pair.fixed_mask, pair.fixed_image),
+                    ("moving", pair.moving_mask, pair.moving_image),
                 )
             ]
-            images = checked_image(case.fixed, "fixed"), checked_image(case.moving, "moving")
-            initial_transform = compute_initial_transform(initial_transform, *images, *masks)
+            images = (
+                checked_image(pair.fixed_image, "fixed"),
+                checked_image(pair.moving_image, "moving"),
+            )
+            initial_transform = compute_initial_transform(
+                initial_transform or "identity", *images, *masks
+            )
         if not initial_transform.IsLinear():
             raise ValueError(
                 "expected a linear initial transform for this method, got "

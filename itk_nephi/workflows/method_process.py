@@ -16,21 +16,24 @@ from typing import Any
 import itk
 
 from itk_nephi.io.errors import plain_words
-from itk_nephi.io.pair_files import Case
-from itk_nephi.io.transforms import read_transform, write_transform
+from itk_nephi.io.pair_files import PairPaths, read_pair
+from itk_nephi.io.transforms import write_transform
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.methods import METHODS, is_installed
 
 FILES = ("fixed_to_moving.h5", "moving_to_fixed.h5", "run.json", "warped.nii.gz")
 """What a run of a method leaves in its folder, beside log.txt."""
 
+SEEN = ("fixed", "moving", "fixed_mask", "moving_mask")
+"""The images of a pair that a method sees."""
+
 
 def run_in_process(
     name: str,
-    case: Case,
+    pair: ImagePair,
     folder: Path,
     *,
-    initial_transform: str = "affine",
     elastix_parameters: Sequence[Path] = (),
     seed: int | None = None,
     threads: int | None = None,
@@ -41,13 +44,12 @@ def run_in_process(
     ----------
     name : str
         One of :data:`itk_nephi.workflows.methods.METHODS`.
-    case : Case
-        The pair; the process reads it anew from ``case.paths``.
+    pair : ImagePair
+        A pair that was read from files: the process reads its images, its masks and its initial
+        transform anew from ``pair.sources``.
     folder : Path
-        Made if it is not there. Gets fixed_to_moving.h5, moving_to_fixed.h5 where the method finds
+        Made if it is not there. Gets fixed_to_moving.h5, moving_to_fixed.h5 where the method has
         an inverse, and log.txt with all that the process printed; loses those of an earlier run.
-    initial_transform : str
-        A kind of initial transform or a file, as for ``itk-nephi register --initial-transform``.
     elastix_parameters : sequence of Path
         Parameter files for `elastix`.
     seed : int, optional
@@ -62,23 +64,20 @@ def run_in_process(
         registration with its initial transform, without imports and files; ``process_seconds`` of
         the whole process; ``peak_memory_mib`` of the process, and ``memory_before_mib``, what of it
         the libraries and images took before the registration began.
+
+    Raises
+    ------
+    ValueError
+        If the pair was not read from files.
     """
+    threads = threads or len(os.sched_getaffinity(0))
+    task = describe_task(
+        name, pair, elastix_parameters=elastix_parameters, seed=seed, threads=threads
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         (folder / file).unlink(missing_ok=True)
-    threads = threads or len(os.sched_getaffinity(0))
-    count = str(threads)
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-    task = {
-        "name": name,
-        "paths": {role: str(Path(path).absolute()) for role, path in case.paths.items()},
-        "initial_transform": str(Path(initial_transform).absolute())
-        if Path(initial_transform).is_file()
-        else initial_transform,
-        "elastix_parameters": [str(path.absolute()) for path in elastix_parameters],
-        "seed": seed,
-        "threads": threads,
-    }
     start = time.perf_counter()
     with (folder / "log.txt").open("w") as log:
         status = subprocess.run(
@@ -89,7 +88,7 @@ def run_in_process(
                 str(folder),
                 json.dumps(task),
             ],
-            env={**os.environ, **dict.fromkeys(variables, count)},
+            env={**os.environ, **dict.fromkeys(variables, str(threads))},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -109,10 +108,40 @@ def run_in_process(
     return row
 
 
+def describe_task(
+    name: str,
+    pair: ImagePair,
+    *,
+    elastix_parameters: Sequence[Path] = (),
+    seed: int | None = None,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Return as JSON what the process has to know, see :func:`run_in_process`."""
+    seen = {image for image in pair.images if image in SEEN}
+    if not (pair.initial_transform is None or isinstance(pair.initial_transform, str)):
+        seen.add("initial_transform")
+    if not seen <= pair.sources.keys():
+        raise ValueError(
+            f"expected {pair.name} to be read from files, for a process of its own to read them, "
+            f"got none of {', '.join(sorted(seen - pair.sources.keys()))}"
+        )
+    files = {"initial_transform": pair.initial_transform or "identity"}
+    files |= {role: str(pair.sources[role].absolute()) for role in seen}
+    return {
+        "name": name,
+        "files": files,
+        "elastix_parameters": [str(path.absolute()) for path in elastix_parameters],
+        "seed": seed,
+        "threads": threads,
+    }
+
+
 def elastix_error(log: str) -> str:
     """Return what elastix printed of its error, which its exception only points to."""
-    said = re.findall(r"^Description: (?:ITK ERROR: )?(?:\w+\(0x\w+\): )?(.+)", log, re.MULTILINE)
-    return f"elastix: {said[-1].strip()}" if said else "elastix failed without a description"
+    reasons = re.findall(
+        r"^Description: (?:ITK ERROR: )?(?:\w+\(0x\w+\): )?(.+)", log, re.MULTILINE
+    )
+    return f"elastix: {reasons[-1].strip()}" if reasons else "elastix failed without a description"
 
 
 def _ending(status: int) -> str:
@@ -128,19 +157,12 @@ def _measured(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
     method, package = METHODS[task["name"]]
     if not is_installed(package):
         raise ImportError(f"expected the package {package} to be installed, found none")
-    paths = {role: Path(path) for role, path in task["paths"].items()}
-    case = Case.read(
-        paths["fixed"], paths["moving"], paths.get("fixed_mask"), paths.get("moving_mask")
-    )
-    initial_transform = task["initial_transform"]
-    if Path(initial_transform).is_file():
-        initial_transform = read_transform(
-            Path(initial_transform), "--initial-transform", case.dimension
-        )
+    initial_transform = task["files"].pop("initial_transform")
+    files: dict[str, Any] = {name: Path(path) for name, path in task["files"].items()}
+    pair = read_pair(PairPaths(**files, initial_transform=initial_transform))
     solve = method(
         MethodInput(
-            case=case,
-            initial_transform=initial_transform,
+            pair=pair,
             folder=folder,
             elastix_parameters=[Path(path) for path in task["elastix_parameters"]],
             seed=task["seed"],
@@ -171,7 +193,7 @@ def _peak_memory_mib() -> float:
 
 
 def main() -> None:
-    """Run what the command line says: a folder, and the task as JSON."""
+    """Run the task of the command line: a folder, and the task as JSON."""
     folder, task = Path(sys.argv[1]), json.loads(sys.argv[2])
     try:
         result = _measured(folder, task)

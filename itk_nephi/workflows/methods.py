@@ -25,22 +25,22 @@ from itk_nephi.spatial.transforms import compose, matrix_and_offset
 from itk_nephi.workflows.method_input import MethodInput
 
 Found = tuple[Any, Any | None]
-"""From fixed to moving points, and back where the method finds that too."""
+"""From fixed to moving points, and back where the method has an inverse."""
 
 
 def nephi(task: MethodInput, preset: str = "default") -> Callable[[], Found]:
     """Prepare NePhi with the settings of a preset."""
     from itk_nephi.registration.pairwise import register
 
-    case = task.case
+    pair = task.pair
 
     def solve() -> Found:
         result = register(
-            case.fixed,
-            case.moving,
-            fixed_mask=case.fixed_mask,
-            moving_mask=case.moving_mask,
-            initial_transform=task.initial_transform,
+            pair.fixed_image,
+            pair.moving_image,
+            fixed_mask=pair.fixed_mask,
+            moving_mask=pair.moving_mask,
+            initial_transform=pair.initial_transform,
             preset=preset,
             seed=task.seed or 0,
         )
@@ -80,7 +80,7 @@ def elastix_bspline(task: MethodInput) -> Callable[[], Found]:
 def demons(task: MethodInput) -> Callable[[], Found]:
     """Prepare ITK's diffeomorphic demons, on matched intensities and three levels; no masks."""
     fixed, moving = task.images
-    dimension = task.case.dimension
+    dimension = task.pair.dimension
     image, vectors = type(fixed), itk.Image[itk.Vector[itk.F, dimension], dimension]
     demons_filter = itk.DiffeomorphicDemonsRegistrationFilter[image, image, vectors]
     levels = itk.MultiResolutionPDEDeformableRegistration[image, image, vectors, itk.F]
@@ -156,7 +156,7 @@ def greedy(task: MethodInput) -> Callable[[], Found]:
     """Prepare greedy, with local correlation in windows of 5 voxels, from the initial transform."""
     import picsl_greedy
 
-    dimension = task.case.dimension
+    dimension = task.pair.dimension
     program = {2: picsl_greedy.Greedy2D, 3: picsl_greedy.Greedy3D}[dimension]()
     paths = {
         name: task.folder / f"{name}.nii.gz"
@@ -240,7 +240,7 @@ METHODS: dict[str, tuple[Callable[[MethodInput], Callable[[], Found]], str | Non
 
 
 def is_installed(package: str | None) -> bool:
-    """Say whether a package, or nothing, is installed."""
+    """Return whether a package, or nothing, is installed."""
     try:
         return package is None or bool(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import math
 import platform
 from pathlib import Path
 from typing import Any
 
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.methods import METHODS
+
+
+def describe_inputs(pair: ImagePair) -> dict[str, Any]:
+    """Return the kind or file of a pair's initial transform, its files, and their checksums."""
+    start = pair.initial_transform or "identity"
+    if not isinstance(start, str):
+        start = str(pair.sources.get("initial_transform", start.GetNameOfClass()))
+    return {
+        "initial_transform": start,
+        "inputs": {name: str(path) for name, path in pair.sources.items()},
+        "sha256": {name: sha256(path) for name, path in pair.sources.items()},
+    }
 
 
 def sha256(path: Path) -> str:
     """Return the checksum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def without_nan(value: Any) -> Any:
-    """Replace what JSON cannot hold by null."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def find_versions() -> dict[str, str]:

@@ -5,27 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import itk
-import numpy as np
 import pytest
-from support.command_line import PHANTOM_IMAGES, register
+from support.command_line import register
 from typer.testing import Result
 
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.io.pair_files import write_pair
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.image_pair import ImagePair
 
 
 @pytest.fixture(scope="session")
-def phantom() -> Phantom:
-    return lung(2, size=(40, 33), noise=5, seed=3)
+def phantom() -> ImagePair:
+    return lung(2, size=(40, 33), noise=5, seed=3).pair
 
 
 @pytest.fixture(scope="session")
-def inputs(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(phantom: ImagePair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
-    for name in PHANTOM_IMAGES:
-        itk.imwrite(getattr(phantom, name), str(folder / f"{name}.nrrd"))
-    pairs = np.concatenate([phantom.fixed_landmarks, phantom.moving_landmarks], axis=1)
-    header = "fixed_x,fixed_y,moving_x,moving_y"
-    np.savetxt(folder / "landmarks.csv", pairs, delimiter=",", header=header, comments="")
+    write_pair(phantom, folder, ".nrrd")
     affine = itk.AffineTransform[itk.D, 2].New()
     affine.SetTranslation([4.0, -2.5])
     itk.transformwrite(affine, str(folder / "affine.tfm"))

@@ -8,7 +8,7 @@ from support.command_line import assert_fails, run
 from support.transforms import read_transform
 from typer.testing import Result
 
-from itk_nephi.phantoms.pairs import Phantom
+from itk_nephi.spatial.image_pair import ImagePair
 
 
 def test_a_transform_with_too_few_parameters_is_refused(
@@ -36,13 +36,13 @@ def test_info_describes_a_transform(registered: tuple[Path, Result]) -> None:
     assert "domain: 40 x 33 voxels" in result.stdout
 
 
-def test_info_describes_an_image(inputs: Path, phantom: Phantom, tmp_path: Path) -> None:
+def test_info_describes_an_image(inputs: Path, phantom: ImagePair, tmp_path: Path) -> None:
     result = run("info", inputs / "fixed.nrrd")
-    values = np.asarray(phantom.fixed)
+    values = np.asarray(phantom.fixed_image)
     assert "40 x 33 voxels" in result.stdout
     assert "scalar of float, 1 a voxel" in result.stdout
     assert f"{values.min():g} to {values.max():g}" in result.stdout
-    itk.imwrite(phantom.fixed, str(tmp_path / "image.h5"))
+    itk.imwrite(phantom.fixed_image, str(tmp_path / "image.h5"))
     assert "40 x 33 voxels" in run("info", tmp_path / "image.h5").stdout
 
 

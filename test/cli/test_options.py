@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from itk_nephi.cli.options import EVERYDAY, WITHOUT_OPTION, Preset, registration_settings
 from itk_nephi.fields.settings import flat_settings
+from itk_nephi.io.pair_files import write_pair
 from itk_nephi.io.settings import settings_from_content
 from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration import pairwise
@@ -26,9 +27,7 @@ QUICK = ["--steps", 3, "--points", 100, "--initial-transform", "identity"]
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
-    shape = deformed_shape(2, size=24, motion=2, seed=1)
-    for name in ("fixed", "moving"):
-        itk.imwrite(getattr(shape, name), str(folder / f"{name}.nrrd"))
+    write_pair(deformed_shape(2, size=24, motion=2, seed=1).pair, folder, ".nrrd")
     return folder
 
 

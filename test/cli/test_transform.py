@@ -12,8 +12,8 @@ from support.transforms import read_transform
 from typer.testing import Result
 
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
-from itk_nephi.phantoms.pairs import Phantom
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, flatten, transform_points
 
 
@@ -271,9 +271,9 @@ def test_invert_refuses_what_it_cannot(folder: Path, dimension: int, tmp_path: P
 
 
 def test_points_are_mapped_and_other_columns_stay(
-    registered: tuple[Path, Result], phantom: Phantom, tmp_path: Path
+    registered: tuple[Path, Result], phantom: ImagePair, tmp_path: Path
 ) -> None:
-    points = phantom.fixed_landmarks
+    points = phantom.evaluation_landmarks[0]
     lines = [f'"tip, {n}",{y!r},{x!r},{n}' for n, (x, y) in enumerate(points.tolist())]
     (tmp_path / "in.csv").write_text("name,y,x,number\n" + "\n".join(lines) + "\n")
     transform = registered[0] / "fixed_to_moving.h5"

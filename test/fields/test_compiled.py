@@ -270,12 +270,12 @@ def test_the_objective_has_the_gradients_of_torch_in_double_precision(
 
 
 def test_a_registration_ends_as_well_as_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = deformed_shape(2, size=24, motion=2, seed=1)
+    shape = deformed_shape(2, size=24, motion=2, seed=1).pair
     small = FieldSettings(width=16, frequencies=8, global_code=2, local_channels=4, local_grid=6)
     settings = RegistrationSettings(
         field=small, smoothing_sigmas=(1.0,), steps=40, points=500, regularizer_points=100
     )
-    landmarks = shape.fixed_landmarks, shape.moving_landmarks
+    landmarks = shape.evaluation_landmarks
 
     def mean_error() -> float:
         found = register(shape.fixed, shape.moving, initial_transform=None, settings=settings)

@@ -102,7 +102,7 @@ def test_a_file_that_lacks_its_end_is_no_image(tmp_path: Path, suffix: str) -> N
 def test_a_short_file_says_by_how_much(tmp_path: Path) -> None:
     path = written(itk.image_from_array(np.ones((4, 5), np.uint8)), tmp_path / "a.gipl")
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(ValueError, match="truncated: 20 bytes of voxels expected, 17 found"):
+    with pytest.raises(ValueError, match="truncated: expected 20 bytes of voxels, got 17"):
         read_image_header(path, "FIXED")
 
 

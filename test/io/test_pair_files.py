@@ -1,34 +1,104 @@
+"""A pair that is written is read again, and messages call its files as the user does."""
+
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import itk
 import numpy as np
 import pytest
 
-from itk_nephi.io.pair_files import landmark_columns, read_landmarks
+from itk_nephi.io.pair_files import PairPaths, landmark_columns, read_pair, write_pair
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.transforms import transform_points
+
+SIZES = {2: (20, 18), 3: (20, 18, 16)}
 
 
-def test_columns_name_space_and_axis() -> None:
-    assert landmark_columns(2) == ["fixed_x", "fixed_y", "moving_x", "moving_y"]
-    assert landmark_columns(3)[3:] == ["moving_x", "moving_y", "moving_z"]
+@pytest.fixture
+def pair(dimension: int, affine: Any) -> ImagePair:
+    """All that a pair can have."""
+    pair = lung(dimension, size=SIZES[dimension], seed=3).pair
+    fixed, moving = pair.evaluation_landmarks
+    return replace(
+        pair,
+        fixed=(*pair.fixed, pair.fixed_mask),
+        moving=(*pair.moving, pair.moving_mask),
+        channel_weights=(1.0, 0.25),
+        guide_landmarks=(fixed[:4], moving[:4]),
+        initial_transform=affine,
+    )
 
 
-def test_landmarks_are_fixed_and_moving_points_whatever_the_order_of_columns(
-    dimension: int, tmp_path: Path
+def test_what_is_written_is_read(pair: ImagePair, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    paths = write_pair(pair, folder, ".nrrd")
+    found = read_pair(paths)
+    assert list(found.images) == list(pair.images)
+    for name, image in pair.images.items():
+        np.testing.assert_array_equal(found.images[name], image)
+        assert type(found.images[name]) is type(image)
+        assert ImageDomain.of(found.images[name]).matches(ImageDomain.of(image))
+    for name in ("guide_landmarks", "evaluation_landmarks"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(pair, name))
+    points = pair.evaluation_landmarks[0]
+    np.testing.assert_allclose(
+        transform_points(found.initial_transform, points),
+        transform_points(pair.initial_transform, points),
+        rtol=1e-14,
+    )
+    assert found.channel_weights == pair.channel_weights
+    assert found.name == pair.name
+    assert found.sources == paths.files
+    assert set(paths.files.values()) == set(folder.iterdir())
+
+
+@pytest.mark.parametrize("initial_transform", ["moments", None])
+def test_a_pair_of_two_images_needs_no_other_files(
+    dimension: int, tmp_path: Path, initial_transform: str | None
 ) -> None:
-    fixed, moving = np.random.default_rng(0).normal(size=(2, 7, dimension))
-    columns = landmark_columns(dimension)
-    order = np.random.default_rng(1).permutation(len(columns))
-    values = np.concatenate([fixed, moving], axis=1)[:, order]
-    lines = [["number", *(columns[n] for n in order)]]
-    lines += [[str(n), *map(repr, row)] for n, row in enumerate(values.tolist())]
-    (tmp_path / "a.csv").write_text("\n".join(",".join(line) for line in lines))
-    found = read_landmarks(tmp_path / "a.csv", "--guide-landmarks", dimension)
-    np.testing.assert_array_equal(found[0], fixed)
-    np.testing.assert_array_equal(found[1], moving)
+    full = lung(dimension, size=SIZES[dimension], seed=3).pair
+    pair = ImagePair(fixed=full.fixed, moving=full.moving, initial_transform=initial_transform)
+    paths = write_pair(pair, tmp_path)
+    assert paths == PairPaths(
+        fixed=tmp_path / "fixed.nii.gz",
+        moving=tmp_path / "moving.nii.gz",
+        initial_transform=initial_transform or "identity",
+    )
+    assert read_pair(paths).initial_transform == (initial_transform or "identity")
+    assert {path.name for path in tmp_path.iterdir()} == {"fixed.nii.gz", "moving.nii.gz"}
 
 
-def test_landmarks_of_another_dimension_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("fixed_x,fixed_y,moving_x,moving_y\n1,2,3,4\n")
-    with pytest.raises(ValueError, match="expected --guide-landmarks to have rows with the column"):
-        read_landmarks(tmp_path / "a.csv", "--guide-landmarks", 3)
+def test_labels_are_both_or_none(pair: ImagePair, tmp_path: Path) -> None:
+    paths = write_pair(pair, tmp_path)
+    assert paths.labels == (tmp_path / "fixed_labels.nii.gz", tmp_path / "moving_labels.nii.gz")
+    assert replace(paths, moving_labels=None).labels is None
+
+
+def test_messages_call_a_file_as_the_user_does(
+    pair: ImagePair, dimension: int, tmp_path: Path
+) -> None:
+    paths = write_pair(pair, tmp_path)
+    other = tmp_path / "other.nrrd"
+    itk.imwrite(itk.image_from_array(np.ones([4] * (5 - dimension), np.uint8)), other)
+    table = tmp_path / "table.csv"
+    table.write_text(",".join(landmark_columns(dimension)))
+    changes: list[tuple[str, dict[str, Any], str]] = [
+        ("moving", {"moving": other}, f"in {dimension} dimensions like the fixed, got {other}"),
+        ("fixed_labels", {"fixed_labels": tmp_path / "no.mha"}, "to be a file"),
+        ("moving_channel_1", {"moving_channels": (other,)}, f"in {dimension} dimensions like"),
+        ("guide_landmarks", {"guide_landmarks": table}, "with 0 rows"),
+        (
+            "initial_transform",
+            {"initial_transform": "afine"},
+            "identity, geometry, moments, affine",
+        ),
+        ("initial_transform", {"initial_transform": str(other)}, "to be a transform"),
+    ]
+    for name, change, words in changes:
+        with pytest.raises(ValueError, match=f"expected the {name} .*{words}"):
+            read_pair(replace(paths, **change), lambda file: f"the {file}")

@@ -8,8 +8,8 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.io.pair_files import landmark_columns
-from itk_nephi.io.pair_table import COLUMNS, PairPaths, TableError, read_pair_table
+from itk_nephi.io.pair_files import PairPaths, landmark_columns
+from itk_nephi.io.pair_table import COLUMNS, TableError, read_pair_table
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
 
 FILES = {
@@ -94,15 +94,18 @@ def test_two_images_are_enough_and_empty_cells_are_no_files(folder: Path) -> Non
         )
     )
     assert [pair.name for pair in (bare, kind, masked)] == ["pair-0001", "pair-0002", "pair-0003"]
-    assert (
-        bare.initial_transform
-        is bare.labels
-        is bare.evaluation_landmarks
-        is bare.fixed_mask
-        is None
-    )
+    assert bare.labels is bare.evaluation_landmarks is bare.fixed_mask is None
+    assert bare.initial_transform == "affine"
     assert (kind.initial_transform, kind.files.keys()) == ("geometry", {"fixed", "moving"})
     assert masked.fixed_mask == folder / FILES["fixed_mask"]
+
+
+def test_rows_that_name_no_initial_transform_get_the_one_asked_for(folder: Path) -> None:
+    images = {name: FILES[name] for name in ("fixed", "moving")}
+    table = written(folder, images, images | {"initial_transform": "geometry"})
+    for asked in ("moments", str(folder / FILES["initial_transform"])):
+        pairs = read_pair_table(table, initial_transform=asked)
+        assert [pair.initial_transform for pair in pairs] == [asked, "geometry"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from itk_nephi.phantoms.pairs import Phantom, deformed_shape, lung, triangles_and_circles
 from itk_nephi.spatial.domain import ImageDomain
 
-IMAGES = ["fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels"]
+IMAGES = {"fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def inside(image: Any, points: np.ndarray) -> np.ndarray:
 
 
 def test_the_maps_undo_each_other_everywhere(phantom: Phantom) -> None:
-    points = voxels(phantom.fixed)
+    points = voxels(phantom.pair.fixed_image)
     there_and_back = phantom.moving_to_fixed(phantom.fixed_to_moving(points))
     np.testing.assert_allclose(there_and_back, points, atol=1e-9, rtol=0)
     back_and_there = phantom.fixed_to_moving(phantom.moving_to_fixed(points))
@@ -60,19 +60,19 @@ def test_the_maps_undo_each_other_everywhere(phantom: Phantom) -> None:
 
 def test_the_inverse_is_exact_at_the_largest_motion() -> None:
     phantom = lung(2, motion=40, seed=3)
-    points = voxels(phantom.moving)
+    points = voxels(phantom.pair.moving_image)
     there_and_back = phantom.fixed_to_moving(phantom.moving_to_fixed(points))
     np.testing.assert_allclose(there_and_back, points, atol=1e-9, rtol=0)
 
 
 def test_the_maps_keep_leading_axes(phantom: Phantom) -> None:
-    points = phantom.fixed_landmarks[:12].reshape(3, 4, -1)
+    points = phantom.pair.evaluation_landmarks[0][:12].reshape(3, 4, -1)
     expected = phantom.fixed_to_moving(points.reshape(12, -1)).reshape(points.shape)
     np.testing.assert_array_equal(phantom.fixed_to_moving(points), expected)
 
 
 def test_the_true_map_never_folds(phantom: Phantom) -> None:
-    points = voxels(phantom.fixed)[::7]
+    points = voxels(phantom.pair.fixed_image)[::7]
     step = 1e-3
     columns = [
         (phantom.fixed_to_moving(points + e) - phantom.fixed_to_moving(points - e)) / (2 * step)
@@ -85,7 +85,8 @@ def test_the_true_map_never_folds(phantom: Phantom) -> None:
 
 def test_the_largest_displacement_is_the_motion(chest: Phantom, section: Phantom) -> None:
     for phantom in (chest, section, lung(2, motion=3.5, seed=4)):
-        lungs = voxels(phantom.fixed)[itk.array_view_from_image(phantom.fixed_mask).ravel() == 1]
+        mask = itk.array_view_from_image(phantom.pair.fixed_mask).ravel()
+        lungs = voxels(phantom.pair.fixed_image)[mask == 1]
         displacement = np.linalg.norm(phantom.fixed_to_moving(lungs) - lungs, axis=1)
         expected = 3.5 if phantom not in (chest, section) else 30
         assert displacement.max() == pytest.approx(expected, abs=1e-6)
@@ -94,15 +95,16 @@ def test_the_largest_displacement_is_the_motion(chest: Phantom, section: Phantom
 def test_the_largest_displacement_of_a_shape_is_the_motion() -> None:
     for dimension, motion in ((2, 6.4), (3, 2.0)):
         phantom = deformed_shape(dimension, size=64 // dimension * 2, motion=motion, seed=7)
-        points = voxels(phantom.fixed)
+        points = voxels(phantom.pair.fixed_image)
         displacement = np.linalg.norm(phantom.fixed_to_moving(points) - points, axis=1)
         assert displacement.max() == pytest.approx(motion, abs=1e-6)
 
 
 def test_breathing_moves_the_diaphragm_most_and_along_every_axis(chest: Phantom) -> None:
-    displacement = chest.moving_landmarks - chest.fixed_landmarks
+    fixed, moving = chest.pair.evaluation_landmarks
+    displacement = moving - fixed
     assert (np.abs(displacement).max(axis=0) > [2, 2, 20]).all()
-    height = chest.fixed_landmarks[:, 2]
+    height = fixed[:, 2]
     low, high = height < np.quantile(height, 0.2), height > np.quantile(height, 0.8)
     distance = np.linalg.norm(displacement, axis=1)
     assert distance[low].mean() > 3 * distance[high].mean()
@@ -110,30 +112,30 @@ def test_breathing_moves_the_diaphragm_most_and_along_every_axis(chest: Phantom)
 
 def test_no_motion_is_the_identity() -> None:
     phantom = lung(2, motion=0)
-    np.testing.assert_allclose(phantom.moving_landmarks, phantom.fixed_landmarks, atol=1e-9)
+    np.testing.assert_allclose(*phantom.pair.evaluation_landmarks, atol=1e-9)
 
 
 def test_landmarks_correspond_and_lie_in_the_masks(phantom: Phantom) -> None:
-    mapped = phantom.fixed_to_moving(phantom.fixed_landmarks)
-    np.testing.assert_allclose(mapped, phantom.moving_landmarks, atol=1e-9, rtol=0)
+    fixed, moving = phantom.pair.evaluation_landmarks
+    np.testing.assert_allclose(phantom.fixed_to_moving(fixed), moving, atol=1e-9, rtol=0)
     for mask, landmarks in (
-        (phantom.fixed_mask, phantom.fixed_landmarks),
-        (phantom.moving_mask, phantom.moving_landmarks),
+        (phantom.pair.fixed_mask, fixed),
+        (phantom.pair.moving_mask, moving),
     ):
         landmarks = landmarks[inside(mask, landmarks)]
-        assert len(landmarks) >= 0.9 * len(phantom.fixed_landmarks)
+        assert len(landmarks) >= 0.9 * len(fixed)
         assert nearest(mask, landmarks).all()
 
 
 def test_a_chest_has_over_a_hundred_different_landmarks(chest: Phantom, section: Phantom) -> None:
     for phantom in (chest, section):
-        assert len(np.unique(phantom.fixed_landmarks.round(3), axis=0)) >= 100
+        assert len(np.unique(phantom.pair.evaluation_landmarks[0].round(3), axis=0)) >= 100
 
 
 def test_landmarks_of_a_shape_lie_on_its_boundary() -> None:
-    phantom = deformed_shape(size=128, seed=1)
-    within = inside(phantom.fixed, phantom.fixed_landmarks)
-    values = values_at(phantom.fixed, phantom.fixed_landmarks[within])
+    pair = deformed_shape(size=128, seed=1).pair
+    landmarks = pair.evaluation_landmarks[0]
+    values = values_at(pair.fixed_image, landmarks[inside(pair.fixed_image, landmarks)])
     # linear interpolation across an edge 3 voxels wide, sharper at the corners
     np.testing.assert_allclose(values, 0.5, atol=0.1)
 
@@ -141,12 +143,12 @@ def test_landmarks_of_a_shape_lie_on_its_boundary() -> None:
 @pytest.mark.parametrize("hollow", [False, True])
 def test_a_shape_has_the_intensity_of_the_point_it_came_from(hollow: bool) -> None:
     phantom = deformed_shape(size=128, hollow=hollow, motion=10, seed=1)
-    points = voxels(phantom.fixed)[::31]
+    points = voxels(phantom.pair.fixed_image)[::31]
     mapped = phantom.fixed_to_moving(points)
-    seen = inside(phantom.moving, mapped)
-    fixed = itk.array_view_from_image(phantom.fixed).ravel()[::31][seen]
-    moving = values_at(phantom.moving, mapped[seen])
-    assert np.abs(values_at(phantom.moving, points[seen]) - fixed).max() > 0.5
+    seen = inside(phantom.pair.moving_image, mapped)
+    fixed = itk.array_view_from_image(phantom.pair.fixed_image).ravel()[::31][seen]
+    moving = values_at(phantom.pair.moving_image, mapped[seen])
+    assert np.abs(values_at(phantom.pair.moving_image, points[seen]) - fixed).max() > 0.5
     # linear interpolation of an edge 3 voxels wide: an eighth of its second derivative
     np.testing.assert_allclose(moving, fixed, atol=0.05)
 
@@ -155,23 +157,23 @@ def test_a_chest_has_the_intensity_of_the_point_it_came_from(
     chest: Phantom, section: Phantom
 ) -> None:
     for phantom in (chest, section):
-        points = voxels(phantom.fixed)[::13]
+        points = voxels(phantom.pair.fixed_image)[::13]
         mapped = phantom.fixed_to_moving(points)
-        seen = inside(phantom.moving, mapped) & inside(phantom.moving, points)
-        fixed = itk.array_view_from_image(phantom.fixed).ravel()[::13][seen]
-        unregistered = np.abs(values_at(phantom.moving, points[seen]) - fixed)
-        registered = np.abs(values_at(phantom.moving, mapped[seen]) - fixed)
+        seen = inside(phantom.pair.moving_image, mapped) & inside(phantom.pair.moving_image, points)
+        fixed = itk.array_view_from_image(phantom.pair.fixed_image).ravel()[::13][seen]
+        unregistered = np.abs(values_at(phantom.pair.moving_image, points[seen]) - fixed)
+        registered = np.abs(values_at(phantom.pair.moving_image, mapped[seen]) - fixed)
         # edges and vessels are a voxel wide: linear interpolation flattens them
         assert registered.mean() < 0.25 * unregistered.mean()
 
 
 def test_labels_and_masks_correspond(phantom: Phantom) -> None:
-    points = voxels(phantom.fixed)
+    points = voxels(phantom.pair.fixed_image)
     mapped = phantom.fixed_to_moving(points)
-    seen = inside(phantom.moving, mapped)
+    seen = inside(phantom.pair.moving_image, mapped)
     for name in ("mask", "labels"):
-        fixed = itk.array_view_from_image(getattr(phantom, f"fixed_{name}")).ravel()[seen]
-        moving = nearest(getattr(phantom, f"moving_{name}"), mapped[seen])
+        fixed = itk.array_view_from_image(phantom.pair.images[f"fixed_{name}"]).ravel()[seen]
+        moving = nearest(phantom.pair.images[f"moving_{name}"], mapped[seen])
         assert set(np.unique(fixed)) == set(np.unique(moving))
         for label in np.unique(fixed):
             overlap = 2 * ((fixed == label) & (moving == label)).sum()
@@ -181,16 +183,16 @@ def test_labels_and_masks_correspond(phantom: Phantom) -> None:
 
 
 def test_right_and_left_lung_have_their_labels(chest: Phantom) -> None:
-    labels = itk.array_view_from_image(chest.fixed_labels).ravel()
-    points = voxels(chest.fixed)
+    labels = itk.array_view_from_image(chest.pair.labels[0]).ravel()
+    points = voxels(chest.pair.fixed_image)
     right, left = points[labels == 1], points[labels == 2]
     assert right[:, 0].max() < left[:, 0].min()
     assert set(np.unique(labels)) == {0, 1, 2, 3}
 
 
 def test_a_chest_looks_like_computed_tomography(chest: Phantom) -> None:
-    values = itk.array_view_from_image(chest.fixed)
-    lungs = values[itk.array_view_from_image(chest.fixed_mask) == 1]
+    values = itk.array_view_from_image(chest.pair.fixed_image)
+    lungs = values[itk.array_view_from_image(chest.pair.fixed_mask) == 1]
     assert -880 < np.median(lungs) < -780
     assert lungs.std() > 80
     assert values.min() == pytest.approx(-1000, abs=3)
@@ -199,7 +201,8 @@ def test_a_chest_looks_like_computed_tomography(chest: Phantom) -> None:
 
 def test_grids_are_anisotropic_turned_and_different(chest: Phantom, section: Phantom) -> None:
     for phantom in (chest, section):
-        fixed, moving = ImageDomain.of(phantom.fixed), ImageDomain.of(phantom.moving)
+        domains = {name: ImageDomain.of(image) for name, image in phantom.pair.images.items()}
+        fixed, moving = domains["fixed"], domains["moving"]
         for domain in (fixed, moving):
             assert max(domain.spacing) > 1.1 * min(domain.spacing)
             direction = np.array(domain.direction)
@@ -209,34 +212,35 @@ def test_grids_are_anisotropic_turned_and_different(chest: Phantom, section: Pha
             assert np.abs(direction - identity).max() > 0.05
         assert fixed.size != moving.size
         assert fixed.origin != moving.origin
-        assert ImageDomain.of(phantom.fixed_mask) == ImageDomain.of(phantom.fixed_labels) == fixed
-        assert ImageDomain.of(phantom.moving_mask) == moving
-        assert ImageDomain.of(phantom.moving_labels) == moving
+        assert domains["fixed_mask"] == domains["fixed_labels"] == fixed
+        assert domains["moving_mask"] == domains["moving_labels"] == moving
 
 
 def test_images_are_float_and_masks_unsigned_char(phantom: Phantom) -> None:
-    for name in IMAGES:
-        image = getattr(phantom, name)
+    assert set(phantom.pair.images) == IMAGES
+    for name, image in phantom.pair.images.items():
         pixel = itk.F if name in ("fixed", "moving") else itk.UC
         assert isinstance(image, itk.Image[pixel, image.GetImageDimension()])
 
 
 @pytest.mark.parametrize("draw", [triangles_and_circles, deformed_shape, lung])
 def test_the_same_seed_gives_the_same_bits(draw: Callable[..., Any]) -> None:
-    first, again, other = draw(2, seed=11), draw(2, seed=11), draw(2, seed=12)
+    drawn = [draw(2, seed=seed) for seed in (11, 11, 12)]
+    first, again, other = (getattr(each, "pair", each).images for each in drawn)
+    assert set(first) == IMAGES
     for name in IMAGES:
-        values, same = (itk.array_from_image(getattr(pair, name)) for pair in (first, again))
+        values, same = (itk.array_from_image(images[name]) for images in (first, again))
         np.testing.assert_array_equal(values, same)
-        assert ImageDomain.of(getattr(first, name)) == ImageDomain.of(getattr(again, name))
+        assert ImageDomain.of(first[name]) == ImageDomain.of(again[name])
     for name in ("fixed", "moving"):
-        values, different = (itk.array_from_image(getattr(pair, name)) for pair in (first, other))
+        values, different = (itk.array_from_image(images[name]) for images in (first, other))
         assert np.abs(values - different).max() > 0.5
 
 
 def test_noise_is_of_the_asked_strength_and_differs_between_the_images(section: Phantom) -> None:
-    noisy = lung(2, noise=40, seed=2)
+    noisy = lung(2, noise=40, seed=2).pair
     noise = [
-        itk.array_from_image(getattr(noisy, name)) - itk.array_from_image(getattr(section, name))
+        itk.array_from_image(noisy.images[name]) - itk.array_from_image(section.pair.images[name])
         for name in ("fixed", "moving")
     ]
     assert noise[0].std() == pytest.approx(40, rel=0.03)
@@ -246,8 +250,8 @@ def test_noise_is_of_the_asked_strength_and_differs_between_the_images(section: 
 
 def test_a_finer_grid_shows_the_same_chest(section: Phantom) -> None:
     finer = lung(2, size=(256, 176), noise=0, seed=2)
-    np.testing.assert_array_less(ImageDomain.of(finer.fixed).spacing, 1.6)
-    points = section.fixed_landmarks[:20]
+    np.testing.assert_array_less(ImageDomain.of(finer.pair.fixed_image).spacing, 1.6)
+    points = section.pair.evaluation_landmarks[0][:20]
     moved = finer.fixed_to_moving(points)
     # the amplitude is set by the lungs' voxels, which are others
     np.testing.assert_allclose(moved, section.fixed_to_moving(points), atol=0.5)
@@ -255,7 +259,7 @@ def test_a_finer_grid_shows_the_same_chest(section: Phantom) -> None:
 
 def test_solid_shapes_are_filled_and_hollow_ones_are_not() -> None:
     solid, hollow = (triangles_and_circles(hollow=hollow, seed=1) for hollow in (False, True))
-    labels = [itk.array_view_from_image(pair.fixed_labels) for pair in (solid, hollow)]
+    labels = [itk.array_view_from_image(pair.labels[0]) for pair in (solid, hollow)]
     assert 0 < labels[1].sum() < 0.7 * labels[0].sum()
     assert (labels[1] <= labels[0]).mean() > 0.95
 
@@ -264,7 +268,7 @@ def test_triangles_and_circles_are_both_drawn_in_every_dimension() -> None:
     for dimension in (2, 3):
         share = []
         for seed in range(12):
-            labels = triangles_and_circles(dimension, size=24, seed=seed).fixed_labels
+            labels = triangles_and_circles(dimension, size=24, seed=seed).labels[0]
             points = voxels(labels)[itk.array_view_from_image(labels).ravel() == 1]
             distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
             ball = {2: np.pi, 3: 4 / 3 * np.pi}[dimension] * distance.max() ** dimension

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from itk_nephi.fields.settings import FieldSettings
-from itk_nephi.phantoms.pairs import Phantom, deformed_shape
+from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.image_pair import ImagePair
 
 SETTINGS = RegistrationSettings(
     field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
@@ -28,11 +29,11 @@ SETTINGS = RegistrationSettings(
 
 
 @pytest.fixture(scope="module")
-def shape() -> Phantom:
-    return deformed_shape(2, size=24, motion=2, seed=1)
+def shape() -> ImagePair:
+    return deformed_shape(2, size=24, motion=2, seed=1).pair
 
 
-def registered(shape: Phantom, path: Path | None = None, **options: Any) -> Registration:
+def registered(shape: ImagePair, path: Path | None = None, **options: Any) -> Registration:
     options = {
         "settings": SETTINGS,
         "initial_transform": None,
@@ -58,7 +59,7 @@ def interrupt_after(step: int) -> Any:
 
 @pytest.mark.parametrize("change", [{}, {"early_stop": True}, {"network_learning_rate": 0.03}])
 def test_a_run_that_goes_on_gives_the_same_bytes(
-    shape: Phantom, tmp_path: Path, change: dict[str, Any]
+    shape: ImagePair, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     # the last change lets a level diverge and begin again
     settings = replace(SETTINGS, **change, steps=8 if change else 5)
@@ -77,7 +78,7 @@ def test_a_run_that_goes_on_gives_the_same_bytes(
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_was_killed_goes_on(shape: Phantom, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_goes_on(shape: ImagePair, tmp_path: Path) -> None:
     path = tmp_path / "state.checkpoint"
     program = f"""
 import os, signal, sys
@@ -87,7 +88,7 @@ from test_checkpoint import SETTINGS, deformed_shape, registered
 def kill(progress):
     if progress.done == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-shape = deformed_shape(2, size=24, motion=2, seed=1)
+shape = deformed_shape(2, size=24, motion=2, seed=1).pair
 registered(shape, Path({str(path)!r}), callback=kill)
 """
     result = subprocess.run(
@@ -102,19 +103,19 @@ registered(shape, Path({str(path)!r}), callback=kill)
 
 
 @pytest.fixture
-def checkpoint(shape: Phantom, tmp_path: Path) -> Path:
+def checkpoint(shape: ImagePair, tmp_path: Path) -> Path:
     path = tmp_path / "state.checkpoint"
     registered(shape, path, callback=interrupt_after(3))
     return path
 
 
 def test_the_checkpoint_of_another_run_is_refused_and_stays(
-    shape: Phantom, checkpoint: Path
+    shape: ImagePair, checkpoint: Path
 ) -> None:
     before = checkpoint.read_bytes()
-    other = deformed_shape(2, size=24, motion=2, seed=2)
+    other = deformed_shape(2, size=24, motion=2, seed=2).pair
     warm = registered(shape)
-    landmarks = (shape.fixed_landmarks, shape.moving_landmarks)
+    landmarks = shape.evaluation_landmarks
     for name, pair, options in (
         ("moving", replace(shape, moving=other.moving), {}),
         ("fixed", replace(shape, fixed=other.fixed), {}),
@@ -136,7 +137,9 @@ class Trap:
         return pytest.fail, ("code of the checkpoint was executed",)
 
 
-def test_what_is_no_checkpoint_is_refused_and_not_executed(shape: Phantom, tmp_path: Path) -> None:
+def test_what_is_no_checkpoint_is_refused_and_not_executed(
+    shape: ImagePair, tmp_path: Path
+) -> None:
     path = tmp_path / "state.checkpoint"
     for write in (
         lambda: path.write_text("once upon a time"),
@@ -151,13 +154,13 @@ def test_what_is_no_checkpoint_is_refused_and_not_executed(shape: Phantom, tmp_p
             registered(shape, path)
 
 
-def test_a_truncated_checkpoint_is_refused(shape: Phantom, checkpoint: Path) -> None:
+def test_a_truncated_checkpoint_is_refused(shape: ImagePair, checkpoint: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
     with pytest.raises(ValueError, match=r"checkpoint to be a file that a registration wrote"):
         registered(shape, checkpoint)
 
 
-def test_a_place_where_nothing_can_be_kept_is_refused(shape: Phantom, tmp_path: Path) -> None:
+def test_a_place_where_nothing_can_be_kept_is_refused(shape: ImagePair, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none" / "state.checkpoint"):
         with pytest.raises(ValueError, match="checkpoint to be a file in an existing folder"):
             registered(shape, path)
@@ -165,7 +168,7 @@ def test_a_place_where_nothing_can_be_kept_is_refused(shape: Phantom, tmp_path: 
         registered(shape, tmp_path / "state.checkpoint", checkpoint_interval=-1)
 
 
-def test_a_function_is_known_by_its_name(shape: Phantom, tmp_path: Path) -> None:
+def test_a_function_is_known_by_its_name(shape: ImagePair, tmp_path: Path) -> None:
     def differences(fixed: Any, moving: Any, weights: Any) -> Any:
         return (weights[:, None] * (fixed - moving).square()).mean()
 

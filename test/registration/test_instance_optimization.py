@@ -62,8 +62,8 @@ def test_a_setting_out_of_range_is_named(change: dict[str, Any], message: str) -
 
 
 def shape_pair(seed: int = 1, size: int = 24) -> ImagePair:
-    shape = deformed_shape(2, size=size, motion=2, seed=seed)
-    return ImagePair(fixed=(shape.fixed,), moving=(shape.moving,), initial_transform=None)
+    shape = deformed_shape(2, size=size, motion=2, seed=seed).pair
+    return ImagePair(fixed=shape.fixed, moving=shape.moving, initial_transform=None)
 
 
 def optimized(

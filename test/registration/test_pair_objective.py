@@ -18,8 +18,8 @@ from itk_nephi.spatial.image_pair import ImagePair
 
 @pytest.fixture(scope="module")
 def objective() -> PairObjective:
-    shape = deformed_shape(2, size=24, motion=2, seed=1)
-    pair = ImagePair(fixed=(shape.fixed,), moving=(shape.moving,), initial_transform=None)
+    shape = deformed_shape(2, size=24, motion=2, seed=1).pair
+    pair = ImagePair(fixed=shape.fixed, moving=shape.moving, initial_transform=None)
     problem = RegistrationProblem.prepare([pair], HASTY, torch.device("cpu"))
     (made,) = problem.objectives(1.0)
     return made

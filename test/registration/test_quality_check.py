@@ -21,13 +21,13 @@ def opposite(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor:
 
 
 def test_a_result_worse_than_the_start_is_warned_of_where_it_was_asked_for() -> None:
-    shape = deformed_shape(2, size=24, motion=2, seed=1)
+    shape = deformed_shape(2, size=24, motion=2, seed=1).pair
     settings = replace(HASTY, dissimilarity=opposite, gradicon_weight=0.1, steps=20)
     message = r"less alike than before: dissimilarity [\d.]+ after the initial .*, [\d.]+ after"
     with pytest.warns(UserWarning, match=message) as one:
         register(shape.fixed, shape.moving, initial_transform=None, settings=settings)
     with pytest.warns(UserWarning, match=message) as two:
-        register_series(shape.fixed, [shape.moving] * 2, settings=settings)
+        register_series(shape.fixed_image, [shape.moving_image] * 2, settings=settings)
     assert len(one) == 1
     assert len(two) == 2
     assert {Path(warning.filename) for warning in (*one, *two)} == {Path(__file__)}

@@ -22,13 +22,14 @@ from itk_nephi.losses.similarity import Similarity
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
-from itk_nephi.phantoms.pairs import Phantom, deformed_shape
+from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration.instance_optimization import Solution
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.refinement import parameters_of, take_back_folds
 from itk_nephi.registration.result import Registration
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import checked_image
 from itk_nephi.spatial.transforms import compose, flatten, transform_points
 
@@ -42,11 +43,13 @@ QUICK = replace(HASTY, points=300, gradicon_weight=0.5)
 FAR = np.array([700.0, -90.0])
 
 
-def trained(pair: Phantom, steps: int) -> NePhi:
+def trained(pair: ImagePair, steps: int) -> NePhi:
     """Return a model that has seen one pair only."""
     model = NePhi(SETTINGS, torch.Generator().manual_seed(1))
-    box = SETTINGS.box(pair.fixed)
-    inputs = [SETTINGS.resample(image, None, box) for image in (pair.fixed, pair.moving)]
+    box = SETTINGS.box(pair.fixed_image)
+    inputs = [
+        SETTINGS.resample(image, None, box) for image in (pair.fixed_image, pair.moving_image)
+    ]
     images = [SampledImage(values, box, box) for values, _ in inputs]
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     generator = torch.Generator().manual_seed(2)
@@ -74,17 +77,17 @@ def trained(pair: Phantom, steps: int) -> NePhi:
 
 
 @pytest.fixture(scope="module")
-def pair() -> Phantom:
-    return deformed_shape(2, size=24, motion=2, seed=1)
+def pair() -> ImagePair:
+    return deformed_shape(2, size=24, motion=2, seed=1).pair
 
 
 @pytest.fixture(scope="module")
-def other() -> Phantom:
-    return deformed_shape(2, size=28, motion=2, seed=4)
+def other() -> ImagePair:
+    return deformed_shape(2, size=28, motion=2, seed=4).pair
 
 
 @pytest.fixture(scope="module")
-def model(pair: Phantom) -> NePhi:
+def model(pair: ImagePair) -> NePhi:
     with torch_threads(1):
         return trained(pair, 120)
 
@@ -93,13 +96,15 @@ def field_of(registration: Registration) -> Any:
     return flatten(registration.fixed_to_moving)[0]
 
 
-def predicted(pair: Phantom, model: Any, **options: Any) -> Registration:
+def predicted(pair: ImagePair, model: Any, **options: Any) -> Registration:
     options = {"initial_transform": None, "settings": QUICK, **options}
     return register(pair.fixed, pair.moving, model=model, **options)
 
 
-def test_a_pair_that_the_model_knows_is_predicted_and_refined(pair: Phantom, model: NePhi) -> None:
-    landmarks = pair.fixed_landmarks, pair.moving_landmarks
+def test_a_pair_that_the_model_knows_is_predicted_and_refined(
+    pair: ImagePair, model: NePhi
+) -> None:
+    landmarks = pair.evaluation_landmarks
     before = np.linalg.norm(landmarks[1] - landmarks[0], axis=1).mean()
     prediction = predicted(pair, model)
     assert prediction.history == []
@@ -123,7 +128,7 @@ def folds_of(field: Any, domain: ImageDomain) -> list[int]:
 
 
 def test_a_refinement_that_folds_goes_back_towards_the_prediction(
-    pair: Phantom, model: NePhi, monkeypatch: pytest.MonkeyPatch
+    pair: ImagePair, model: NePhi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # stands in for an optimizer that went astray: all displacements grow
     def astray(by: float) -> None:
@@ -142,11 +147,11 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
     def weights_of(by: float) -> Any:
         astray(by)
         found = predicted(pair, model, refine_steps=1)
-        folded.append(folds_of(field_of(found), ImageDomain.of(pair.fixed)))
+        folded.append(folds_of(field_of(found), ImageDomain.of(pair.fixed_image)))
         return deformation_from_transform(field_of(found)).field.output.weight.detach()
 
     prediction = predicted(pair, model)
-    folded = [folds_of(field_of(prediction), ImageDomain.of(pair.fixed))]
+    folded = [folds_of(field_of(prediction), ImageDomain.of(pair.fixed_image))]
     first = deformation_from_transform(field_of(prediction)).field.output.weight.detach()
     little, much = weights_of(1.02), weights_of(60.0)
     assert np.max(folded, axis=0).tolist() == folded[0]
@@ -156,11 +161,11 @@ def test_a_refinement_that_folds_goes_back_towards_the_prediction(
     assert share < 1
 
 
-def test_folds_between_the_voxels_are_taken_back(pair: Phantom, model: NePhi) -> None:
+def test_folds_between_the_voxels_are_taken_back(pair: ImagePair, model: NePhi) -> None:
     deformation = deformation_from_transform(field_of(predicted(pair, model)))
     prediction = parameters_of([deformation])
     predicted_weight = deformation.field.output.weight.detach().clone()
-    points = ImageDomain.of(pair.fixed).twice_as_fine().grid_points().reshape(-1, 2)
+    points = ImageDomain.of(pair.fixed_image).twice_as_fine().grid_points().reshape(-1, 2)
     for by in range(2, 60):  # so far that it folds somewhere
         with torch.no_grad():
             deformation.field.output.weight.copy_(by * predicted_weight)
@@ -169,7 +174,7 @@ def test_folds_between_the_voxels_are_taken_back(pair: Phantom, model: NePhi) ->
         if determinants.min() < -0.1:
             break
     # midway between four voxels beyond the corners of the field, where it only translates
-    size = 4 * ImageDomain.of(pair.fixed).half_extent.max()
+    size = 4 * ImageDomain.of(pair.fixed_image).half_extent.max()
     origin = points[determinants.argmin()] - size / 2
     domain = ImageDomain((2, 2), (size, size), tuple(origin.tolist()), ((1.0, 0.0), (0.0, 1.0)))
     folds = folds_of(field, domain)
@@ -180,7 +185,7 @@ def test_folds_between_the_voxels_are_taken_back(pair: Phantom, model: NePhi) ->
 
 
 def test_a_prediction_is_the_models_field_before_the_initial_transform(
-    pair: Phantom, model: NePhi, tmp_path: Path
+    pair: ImagePair, model: NePhi, tmp_path: Path
 ) -> None:
     save_model(tmp_path / "model", model)
     found = [
@@ -192,9 +197,9 @@ def test_a_prediction_is_the_models_field_before_the_initial_transform(
     assert parts(found[0].moving_to_fixed) == ["TranslationTransform", "NePhiTransform"]
     offset = np.array(found[0].initial_transform.GetOffset())
     expected = model.predict(
-        checked_image(pair.fixed, "fixed"),
-        checked_image(pair.moving, "moving"),
-        box=SETTINGS.box(pair.fixed),
+        checked_image(pair.fixed_image, "fixed"),
+        checked_image(pair.moving_image, "moving"),
+        box=SETTINGS.box(pair.fixed_image),
         initial_transform=SampledTransform(np.eye(2), offset),
     )
     deformation = deformation_from_transform(field_of(found[0]))
@@ -204,7 +209,7 @@ def test_a_prediction_is_the_models_field_before_the_initial_transform(
 
 
 def test_registering_pairs_never_changes_the_model(
-    pair: Phantom, other: Phantom, model: NePhi
+    pair: ImagePair, other: ImagePair, model: NePhi
 ) -> None:
     before = {name: values.clone() for name, values in model.state_dict().items()}
     for options in ({}, {"refine_steps": 3, "refine": "code_and_weights"}):
@@ -216,7 +221,7 @@ def test_registering_pairs_never_changes_the_model(
     assert model.training
 
 
-def test_what_is_refined_is_what_was_asked_for(pair: Phantom, model: NePhi) -> None:
+def test_what_is_refined_is_what_was_asked_for(pair: ImagePair, model: NePhi) -> None:
     start = deformation_from_transform(field_of(predicted(pair, model)))
     for refine in ("code", "code_and_weights"):
         registration = predicted(pair, model, refine_steps=4, refine=refine)
@@ -239,30 +244,34 @@ def test_what_is_refined_is_what_was_asked_for(pair: Phantom, model: NePhi) -> N
         assert registration.settings.steps == 4
 
 
-def test_images_that_lie_far_apart_are_brought_together_first(pair: Phantom, model: NePhi) -> None:
+def test_images_that_lie_far_apart_are_brought_together_first(
+    pair: ImagePair, model: NePhi
+) -> None:
     near = predicted(pair, model, initial_transform="geometry")
-    domain = ImageDomain.of(pair.moving)
+    domain = ImageDomain.of(pair.moving_image)
     away = replace(domain, origin=tuple((np.array(domain.origin) + FAR).tolist()))
-    far = image_from_array(itk.array_from_image(pair.moving), away)
-    found = register(pair.fixed, far, initial_transform="geometry", model=model, settings=QUICK)
-    points = pair.fixed_landmarks
+    far = image_from_array(itk.array_from_image(pair.moving_image), away)
+    found = register(
+        pair.fixed_image, far, initial_transform="geometry", model=model, settings=QUICK
+    )
+    points = pair.evaluation_landmarks[0]
     np.testing.assert_allclose(
         transform_points(found.fixed_to_moving, points) - FAR,
         transform_points(near.fixed_to_moving, points),
         atol=1e-3,
     )
     with pytest.raises(ValueError, match=r"got none of one in it|that overlap after the initial"):
-        register(pair.fixed, far, initial_transform=None, model=model, settings=QUICK)
+        register(pair.fixed_image, far, initial_transform=None, model=model, settings=QUICK)
 
 
-def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePhi) -> None:
+def test_neither_grid_nor_order_of_the_voxels_matters(pair: ImagePair, model: NePhi) -> None:
     """The same images on finer, turned grids are resampled to the same box."""
-    points = pair.fixed_landmarks
+    points = pair.evaluation_landmarks[0]
     expected = transform_points(predicted(pair, model).fixed_to_moving, points)
     moved = np.linalg.norm(expected - points, axis=1).mean()
     turned = register(
-        stored_otherwise(pair.fixed),
-        stored_otherwise(pair.moving),
+        stored_otherwise(pair.fixed_image),
+        stored_otherwise(pair.moving_image),
         initial_transform=None,
         model=model,
         settings=QUICK,
@@ -270,7 +279,7 @@ def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePh
     np.testing.assert_allclose(
         transform_points(turned.fixed_to_moving, points), expected, atol=1e-4
     )
-    fine_domain = ImageDomain.of(pair.fixed).twice_as_fine()
+    fine_domain = ImageDomain.of(pair.fixed_image).twice_as_fine()
     images = [
         itk.resample_image_filter(
             image,
@@ -279,7 +288,7 @@ def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePh
                 np.zeros(fine_domain.size[::-1], np.float32), fine_domain
             ),
         )
-        for image in (pair.fixed, pair.moving)
+        for image in (pair.fixed_image, pair.moving_image)
     ]
     fine = register(*images, initial_transform=None, model=model, settings=QUICK)
     # the blur before a coarser grid is not that of the coarse image
@@ -287,14 +296,14 @@ def test_neither_grid_nor_order_of_the_voxels_matters(pair: Phantom, model: NePh
     assert np.linalg.norm(difference, axis=1).mean() < 0.25 * moved
 
 
-def test_turned_space_turns_the_prediction(pair: Phantom, model: NePhi) -> None:
+def test_turned_space_turns_the_prediction(pair: ImagePair, model: NePhi) -> None:
     c, s = np.cos(0.3), np.sin(0.3)
     rotation = np.array([[c, -s], [s, c]])
     images = [
         image_from_array(itk.array_from_image(image), ImageDomain.of(image).turned(rotation))
-        for image in (pair.fixed, pair.moving)
+        for image in (pair.fixed_image, pair.moving_image)
     ]
-    points = pair.fixed_landmarks
+    points = pair.evaluation_landmarks[0]
     expected = transform_points(predicted(pair, model).fixed_to_moving, points)
     found = register(*images, initial_transform=None, model=model, settings=QUICK)
     np.testing.assert_allclose(
@@ -304,11 +313,11 @@ def test_turned_space_turns_the_prediction(pair: Phantom, model: NePhi) -> None:
     )
 
 
-def test_several_images_of_a_subject_share_one_refined_code(pair: Phantom, model: NePhi) -> None:
+def test_several_images_of_a_subject_share_one_refined_code(pair: ImagePair, model: NePhi) -> None:
     alone = predicted(pair, model, refine_steps=3)
     both = [
         [image, image_like(image, itk.array_from_image(image) ** 2)]
-        for image in (pair.fixed, pair.moving)
+        for image in (pair.fixed_image, pair.moving_image)
     ]
     twice = register(*both, initial_transform=None, model=model, refine_steps=3, settings=QUICK)
     assert not same_bits(alone, twice)
@@ -320,18 +329,19 @@ def test_several_images_of_a_subject_share_one_refined_code(pair: Phantom, model
 
 
 def test_a_box_that_does_not_cover_the_fixed_image_is_a_warning(
-    pair: Phantom, model: NePhi
+    pair: ImagePair, model: NePhi
 ) -> None:
-    domain = ImageDomain.of(pair.fixed)
+    domain = ImageDomain.of(pair.fixed_image)
     wide = replace(domain, spacing=tuple(2 * s for s in domain.spacing))
     images = [
-        image_from_array(itk.array_from_image(image), wide) for image in (pair.fixed, pair.moving)
+        image_from_array(itk.array_from_image(image), wide)
+        for image in (pair.fixed_image, pair.moving_image)
     ]
     with pytest.warns(UserWarning, match=r"box of 28\.8 x 28\.8 mm does not cover fixed, 48 x 48"):
         register(*images, initial_transform=None, model=model, refine_steps=1, settings=QUICK)
 
 
-def test_a_prediction_that_makes_things_worse_is_a_warning(pair: Phantom) -> None:
+def test_a_prediction_that_makes_things_worse_is_a_warning(pair: ImagePair) -> None:
     spoilt = NePhi(SETTINGS, torch.Generator().manual_seed(1))
     with torch.no_grad():
         spoilt.field.output.bias += 0.4
@@ -350,32 +360,32 @@ def test_a_prediction_that_makes_things_worse_is_a_warning(pair: Phantom) -> Non
     ],
 )
 def test_wrong_arguments_are_refused(
-    pair: Phantom, model: NePhi, options: dict[str, Any], error: type, message: str
+    pair: ImagePair, model: NePhi, options: dict[str, Any], error: type, message: str
 ) -> None:
     with pytest.raises(error, match=message):
         predicted(pair, **{"model": model, **options})
 
 
-def test_a_model_and_a_warm_start_are_refused_together(pair: Phantom, model: NePhi) -> None:
+def test_a_model_and_a_warm_start_are_refused_together(pair: ImagePair, model: NePhi) -> None:
     with pytest.raises(ValueError, match="a model or warm_start to start from, got both"):
         predicted(pair, model, warm_start=predicted(pair, model))
 
 
 def test_a_model_of_another_dimension_is_refused(model: NePhi) -> None:
-    solid = deformed_shape(3, size=16, motion=0.5, seed=1)
+    solid = deformed_shape(3, size=16, motion=0.5, seed=1).pair
     with pytest.raises(ValueError, match="a model for 3 dimensions like the images, got one for 2"):
         predicted(solid, model)
 
 
 def test_an_earlier_result_comes_first_and_brings_its_own_inverse(
-    pair: Phantom, model: NePhi
+    pair: ImagePair, model: NePhi
 ) -> None:
     coarse = register(pair.fixed, pair.moving, initial_transform="geometry", settings=HASTY)
     back_by = itk.TranslationTransform[itk.D, 2].New()
     back_by.SetOffset([0.3, -0.2])
     # an inverse that no transform has by itself
     coarse = replace(coarse, moving_to_fixed=compose([back_by]))
-    points = pair.fixed_landmarks
+    points = pair.evaluation_landmarks[0]
     for options in ({"model": model}, {}):
         fine = register(
             pair.fixed, pair.moving, initial_transform=coarse, settings=QUICK, **options
@@ -396,14 +406,14 @@ def test_an_earlier_result_comes_first_and_brings_its_own_inverse(
         )
 
 
-def test_a_composite_of_fields_is_inverted_by_their_own_inverses(pair: Phantom) -> None:
+def test_a_composite_of_fields_is_inverted_by_their_own_inverses(pair: ImagePair) -> None:
     coarse = register(pair.fixed, pair.moving, initial_transform="geometry", settings=HASTY)
     fine = register(
         pair.fixed, pair.moving, initial_transform=coarse.fixed_to_moving, settings=HASTY
     )
     names = ["TranslationTransform", "NePhiTransform", "NePhiTransform"]
     assert parts(fine.moving_to_fixed) == names
-    points = pair.fixed_landmarks
+    points = pair.evaluation_landmarks[0]
     inverse_field = field_of(fine).GetInverseTransform()
     expected = transform_points(inverse_field, transform_points(coarse.moving_to_fixed, points))
     np.testing.assert_allclose(transform_points(fine.moving_to_fixed, points), expected, atol=1e-9)

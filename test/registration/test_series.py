@@ -19,17 +19,18 @@ from itk_nephi import (
     register_series,
 )
 from itk_nephi.evaluation.metrics import landmark_errors
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import flatten
 
 TIMES = (0.5, 1.0, 2.0)
 """How deep the breath is, in units of 8 mm."""
 
 
-def breath(depth: float, dimension: int = 2) -> Phantom:
+def breath(depth: float, dimension: int = 2) -> ImagePair:
     size = (60, 44) if dimension == 2 else (32, 28, 24)
-    return lung(dimension, size=size, motion=8 * depth, seed=4)
+    return lung(dimension, size=size, motion=8 * depth, seed=4).pair
 
 
 def settings(**changes: Any) -> RegistrationSettings:
@@ -40,7 +41,9 @@ def settings(**changes: Any) -> RegistrationSettings:
 def fitted(times: Any = TIMES, **options: Any) -> Series:
     chests = [breath(time) for time in times]
     chosen = {"settings": settings(), "fixed_mask": chests[0].fixed_mask} | options
-    return register_series(chests[0].fixed, [chest.moving for chest in chests], times, **chosen)
+    return register_series(
+        chests[0].fixed_image, [chest.moving_image for chest in chests], times, **chosen
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def parameters_of(registration: Any) -> Any:
 def errors_at(found: Any, depth: float) -> tuple[float, float]:
     """Return mean landmark errors, mm, of both maps of a registration with a depth of breath."""
     chest = breath(depth)
-    points = chest.fixed_landmarks, chest.moving_landmarks
+    points = chest.evaluation_landmarks
     return (
         float(landmark_errors(found.fixed_to_moving, *points).mean()),
         float(landmark_errors(found.moving_to_fixed, *points[::-1]).mean()),
@@ -64,9 +67,9 @@ def errors_at(found: Any, depth: float) -> tuple[float, float]:
 
 def test_the_phantom_breathes_to_several_depths() -> None:
     first, last = breath(TIMES[0]), breath(TIMES[-1])
-    np.testing.assert_array_equal(np.asarray(first.fixed), np.asarray(last.fixed))
-    np.testing.assert_array_equal(first.fixed_landmarks, last.fixed_landmarks)
-    assert ImageDomain.of(first.moving) == ImageDomain.of(last.moving)
+    np.testing.assert_array_equal(np.asarray(first.fixed_image), np.asarray(last.fixed_image))
+    np.testing.assert_array_equal(first.evaluation_landmarks[0], last.evaluation_landmarks[0])
+    assert ImageDomain.of(first.moving_image) == ImageDomain.of(last.moving_image)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -82,12 +85,12 @@ def test_one_time_is_a_registration_to_the_bit(
         "seed": 3,
     }
     found = register_series(
-        chest.fixed, [chest.moving], [7.0], masks=[chest.moving_mask], **options
+        chest.fixed_image, [chest.moving_image], [7.0], masks=[chest.moving_mask], **options
     ).at(7.0)
     expected = register(chest.fixed, chest.moving, moving_mask=chest.moving_mask, **options)
     np.testing.assert_array_equal(parameters_of(found), parameters_of(expected))
     assert found.history == expected.history
-    point = chest.fixed_landmarks[0].tolist()
+    point = chest.evaluation_landmarks[0][0].tolist()
     for name in ("fixed_to_moving", "moving_to_fixed"):
         ours, theirs = (getattr(each, name).TransformPoint(point) for each in (found, expected))
         assert tuple(ours) == tuple(theirs)
@@ -98,13 +101,13 @@ def test_a_series_takes_what_a_registration_takes_to_the_bit() -> None:
     few = settings(steps=3)
     first = register(chest.fixed, chest.moving, settings=few)
     limited = settings(steps=3, memory_limit=30.0)
-    both = [chest.fixed, chest.fixed], [chest.moving, chest.moving]
+    both = [chest.fixed_image, chest.fixed_image], [chest.moving_image, chest.moving_image]
     for (fixed, moving), options in (
-        ((chest.fixed, chest.moving), {"warm_start": first}),
-        ((chest.fixed, chest.moving), {"initial_transform": first}),
-        ((chest.fixed, chest.moving), {"settings": limited}),
+        ((chest.fixed_image, chest.moving_image), {"warm_start": first}),
+        ((chest.fixed_image, chest.moving_image), {"initial_transform": first}),
+        ((chest.fixed_image, chest.moving_image), {"settings": limited}),
         (both, {"channel_weights": [0.3, 2.0]}),
-        ((itk.array_from_image(chest.fixed), itk.array_from_image(chest.moving)), {}),
+        ((itk.array_from_image(chest.fixed_image), itk.array_from_image(chest.moving_image)), {}),
     ):
         given: dict[str, Any] = {"settings": few, "initial_transform": None} | options
         found = register_series(fixed, [moving], **given).at(0)
@@ -136,7 +139,7 @@ def test_an_interrupted_series_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("time", TIMES)
 def test_each_time_is_brought_together(series: Series, time: float) -> None:
     chest = breath(time)
-    before = np.linalg.norm(chest.fixed_landmarks - chest.moving_landmarks, axis=1).mean()
+    before = np.linalg.norm(np.subtract(*chest.evaluation_landmarks), axis=1).mean()
     assert max(errors_at(series.at(time), time)) < 0.6 * before
     assert np.isfinite(series.history[-1].losses["total"])
 
@@ -160,7 +163,7 @@ def test_two_knots_make_the_code_a_straight_line() -> None:
     assert len(found.deformations) == 2
     chests = [breath(time) for time in TIMES]
     before = np.mean(
-        [np.linalg.norm(c.fixed_landmarks - c.moving_landmarks, axis=1).mean() for c in chests]
+        [np.linalg.norm(np.subtract(*c.evaluation_landmarks), axis=1).mean() for c in chests]
     )
     assert np.mean([errors_at(found.at(time), time) for time in TIMES]) < 0.7 * before
     start, middle, end = (parameters_of(found.at(time)) for time in (0.0, 1.0, 2.0))
@@ -250,13 +253,17 @@ def test_wrong_arguments_are_named(options: dict[str, Any], reason: str) -> None
     chests = [breath(time) for time in TIMES]
     arguments = {"times": TIMES, "settings": settings(steps=1)} | options
     with pytest.raises(ValueError, match=reason):
-        register_series(chests[0].fixed, [chest.moving for chest in chests], **arguments)
+        register_series(
+            chests[0].fixed_image, [chest.moving_image for chest in chests], **arguments
+        )
 
 
 def test_images_and_times_outside_are_named(series: Series) -> None:
     with pytest.raises(ValueError, match=r"images at one or more times, got none"):
-        register_series(breath(1.0).fixed, [])
+        register_series(breath(1.0).fixed_image, [])
     with pytest.raises(ValueError, match=r"images\[1\] in 2 dimensions like fixed, got 3"):
-        register_series(breath(1.0).fixed, [breath(1.0).moving, breath(1.0, 3).moving])
+        register_series(
+            breath(1.0).fixed_image, [breath(1.0).moving_image, breath(1.0, 3).moving_image]
+        )
     with pytest.raises(ValueError, match=r"a time from 0\.5 to 2, got 2\.5"):
         series.at(2.5)

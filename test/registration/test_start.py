@@ -26,9 +26,9 @@ TIMES = (0.0, 1.0, 3.0)
 @pytest.fixture(scope="module")
 def pairs() -> list[ImagePair]:
     """The same fixed image, and another moving one at each time."""
-    shapes = [deformed_shape(2, size=24, motion=2, seed=seed) for seed in (1, 2, 3)]
+    shapes = [deformed_shape(2, size=24, motion=2, seed=seed).pair for seed in (1, 2, 3)]
     return [
-        ImagePair(fixed=(shapes[0].fixed,), moving=(shape.moving,), initial_transform=None)
+        ImagePair(fixed=shapes[0].fixed, moving=shape.moving, initial_transform=None)
         for shape in shapes
     ]
 

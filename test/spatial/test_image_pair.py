@@ -55,6 +55,15 @@ def test_the_first_of_several_images_gives_the_grid(pair: ImagePair, dimension: 
     assert several.moving_image is pair.moving_image
 
 
+def test_every_image_has_its_name(pair: ImagePair, dimension: int) -> None:
+    fixed, moving = drawn(dimension, 2), drawn(dimension, 3)
+    both = replace(pair, moving_mask=moving, labels=(fixed, moving))
+    assert list(both.images) == ["fixed", "moving", "moving_mask", "fixed_labels", "moving_labels"]
+    assert both.images["moving_labels"] is moving
+    several = replace(pair, fixed=(*pair.fixed, fixed), moving=(*pair.moving, moving))
+    assert list(several.images) == ["fixed", "fixed_channel_1", "moving", "moving_channel_1"]
+
+
 def test_guide_landmarks_may_have_weights(pair: ImagePair, dimension: int) -> None:
     both = points(6, dimension), points(6, dimension)
     assert replace(pair, guide_landmarks=both).guide_landmarks is both
@@ -80,14 +89,14 @@ FIXED, MOVING = drawn(3, 0), drawn(3, 1)
         (
             {"fixed": (FIXED, None), "moving": (MOVING, MOVING)},
             TypeError,
-            "expected fixed[1] to be an itk.Image, got NoneType",
+            "expected fixed_channel_1 to be an itk.Image, got NoneType",
         ),
         ({"fixed_mask": 1}, TypeError, "expected fixed_mask to be an itk.Image, got int"),
         ({"moving": (drawn(2),)}, ValueError, "expected moving in 3 dimensions like fixed, got 2"),
         (
             {"fixed": (FIXED, FIXED), "moving": (MOVING, drawn(2))},
             ValueError,
-            "expected moving[1] in 3 dimensions like fixed, got 2",
+            "expected moving_channel_1 in 3 dimensions like fixed, got 2",
         ),
         (
             {"moving_mask": drawn(2)},
@@ -107,7 +116,12 @@ FIXED, MOVING = drawn(3, 0), drawn(3, 1)
         (
             {"channel_weights": (1.0, 2.0)},
             ValueError,
-            "expected channel_weights for each of 1 images of a subject, got (1.0, 2.0)",
+            "for each image of a subject, 1 in all, got (1.0, 2.0)",
+        ),
+        (
+            {"channel_weights": (0.0,)},
+            ValueError,
+            "expected channel_weights to be a number of more than 0 for each image",
         ),
         (
             {"evaluation_landmarks": (points(5, 3), points(4, 3))},

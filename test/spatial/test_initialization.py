@@ -5,8 +5,9 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.phantoms.pairs import Phantom, lung
+from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import compute_initial_transform
 
 
@@ -32,10 +33,10 @@ def moved(transform: Any, points: Array) -> Array:
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["2D", "3D"])
-def chest(request: pytest.FixtureRequest) -> Phantom:
+def chest(request: pytest.FixtureRequest) -> ImagePair:
     """Voxels of 6 to 10 mm."""
     size = {2: (48, 40), 3: (36, 30, 28)}[request.param]
-    return lung(request.param, size=size, motion=0, noise=5)
+    return lung(request.param, size=size, motion=0, noise=5).pair
 
 
 def resampled(image: Any, transform: Any, domain: ImageDomain) -> Any:
@@ -51,35 +52,35 @@ def resampled(image: Any, transform: Any, domain: ImageDomain) -> Any:
 
 
 @pytest.mark.parametrize("truth", ["translation", "affine"])
-def test_images_far_apart_are_brought_home(chest: Phantom, truth: str) -> None:
-    offset = np.array([60.0, -45.0, 80.0])[: chest.fixed.GetImageDimension()]
-    domain = ImageDomain.of(chest.fixed)
+def test_images_far_apart_are_brought_home(chest: ImagePair, truth: str) -> None:
+    offset = np.array([60.0, -45.0, 80.0])[: chest.fixed_image.GetImageDimension()]
+    domain = ImageDomain.of(chest.fixed_image)
     transform = translation(offset) if truth == "translation" else affine(domain, offset)
-    elsewhere = ImageDomain.of(chest.moving)
+    elsewhere = ImageDomain.of(chest.moving_image)
     elsewhere = replace(elsewhere, origin=tuple(elsewhere.origin + offset))
-    moving = resampled(chest.fixed, transform, elsewhere)
+    moving = resampled(chest.fixed_image, transform, elsewhere)
     points = domain.grid_points()[itk.array_from_image(chest.fixed_mask) > 0][::7]
     expected = moved(transform, points)
     assert np.linalg.norm(expected - points, axis=1).min() > 60
-    found = compute_initial_transform("affine", chest.fixed, moving)
+    found = compute_initial_transform("affine", chest.fixed_image, moving)
     errors = np.linalg.norm(moved(found, points) - expected, axis=1)
     # a quarter and half of a voxel
     assert errors.mean() < 1.5
     assert errors.max() < 4.0
 
 
-def test_masks_say_where_to_look(chest: Phantom) -> None:
-    domain = ImageDomain.of(chest.fixed)
+def test_masks_say_where_to_look(chest: ImagePair) -> None:
+    domain = ImageDomain.of(chest.fixed_image)
     offset = np.array([12.0, -9.0, 15.0])[: domain.dimension]
     elsewhere = replace(domain, origin=tuple(domain.origin + offset))
-    moving = image_from_array(itk.array_from_image(chest.fixed), elsewhere)
+    moving = image_from_array(itk.array_from_image(chest.fixed_image), elsewhere)
     mask = itk.array_from_image(chest.fixed_mask)
     values = itk.array_from_image(moving)
     # what lies outside the mask does not move along
-    values[mask == 0] = itk.array_from_image(chest.fixed)[::-1][mask == 0]
+    values[mask == 0] = itk.array_from_image(chest.fixed_image)[::-1][mask == 0]
     found = compute_initial_transform(
         "affine",
-        chest.fixed,
+        chest.fixed_image,
         image_from_array(values, elsewhere),
         chest.fixed_mask,
         image_from_array(mask, elsewhere),
@@ -89,8 +90,10 @@ def test_masks_say_where_to_look(chest: Phantom) -> None:
     assert errors.mean() < 1.5
 
 
-def test_the_same_images_give_the_same_bits(chest: Phantom) -> None:
-    found = [compute_initial_transform("affine", chest.fixed, chest.moving) for _ in range(3)]
+def test_the_same_images_give_the_same_bits(chest: ImagePair) -> None:
+    found = [
+        compute_initial_transform("affine", chest.fixed_image, chest.moving_image) for _ in range(3)
+    ]
     assert len({tuple(transform.GetParameters()) for transform in found}) == 1
 
 
@@ -136,22 +139,24 @@ def test_an_unknown_kind_is_refused(image: Any) -> None:
 
 
 def test_masks_that_no_translation_brings_together_are_refused() -> None:
-    section = lung(2, size=(48, 40), motion=0)
+    section = lung(2, size=(48, 40), motion=0).pair
     distance = np.linalg.norm(np.indices((40, 48)).T - [20, 24], axis=-1).T
     ring, middle = ((distance > 16) & (distance < 18)), distance < 3
-    domain = ImageDomain.of(section.fixed)
+    domain = ImageDomain.of(section.fixed_image)
     masks = [image_from_array(mask.astype(np.uint8), domain) for mask in (ring, middle)]
     with pytest.raises(ValueError, match="expected images and masks that overlap"):
-        compute_initial_transform("affine", section.fixed, section.fixed, masks[0], masks[1])
+        compute_initial_transform(
+            "affine", section.fixed_image, section.fixed_image, masks[0], masks[1]
+        )
 
 
-def test_a_moving_image_much_smaller_than_the_fixed_one_is_found(chest: Phantom) -> None:
-    domain = ImageDomain.of(chest.fixed)
+def test_a_moving_image_much_smaller_than_the_fixed_one_is_found(chest: ImagePair) -> None:
+    domain = ImageDomain.of(chest.fixed_image)
     dimension = domain.dimension
     start, size = [n // 4 for n in domain.size], [n // 2 for n in domain.size]
     region = itk.ImageRegion[dimension](start, size)
-    part = itk.region_of_interest_image_filter(chest.fixed, region_of_interest=region)
-    found = compute_initial_transform("affine", chest.fixed, part)
+    part = itk.region_of_interest_image_filter(chest.fixed_image, region_of_interest=region)
+    found = compute_initial_transform("affine", chest.fixed_image, part)
     points = ImageDomain.of(part).grid_points().reshape(-1, dimension)[::7]
     errors = np.linalg.norm(moved(found, points) - points, axis=1)
     assert errors.mean() < 3.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import itk
 import numpy as np
 
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
-from itk_nephi.io.pair_files import Case
 from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.visualization.report import MethodResult, render_report
 
@@ -22,34 +25,30 @@ def translation(*offset: float) -> Any:
     return transform
 
 
-def phantom_case(dimension: int) -> Case:
-    phantom = lung(dimension, size=SIZES[dimension], seed=1)
-    return Case(
-        fixed=phantom.fixed,
-        moving=phantom.moving,
-        fixed_mask=phantom.fixed_mask,
-        moving_mask=phantom.moving_mask,
-        fixed_channels=[],
-        moving_channels=[],
-        guide_landmarks=None,
-        evaluation_landmarks=(phantom.fixed_landmarks[:9], phantom.moving_landmarks[:9]),
+def phantom_pair(dimension: int) -> ImagePair:
+    pair = lung(dimension, size=SIZES[dimension], seed=1).pair
+    fixed, moving = pair.evaluation_landmarks
+    return replace(
+        pair,
+        evaluation_landmarks=(fixed[:9], moving[:9]),
         labels=None,
-        paths={"fixed": "folder/fixed.nii.gz", "moving": "moving.nii.gz"},
+        sources={"fixed": Path("folder/fixed.nii.gz"), "moving": Path("moving.nii.gz")},
     )
 
 
-def outcome(case: Case, name: str, transform: Any, inverse: Any = None) -> MethodResult:
+def outcome(pair: ImagePair, name: str, transform: Any, inverse: Any = None) -> MethodResult:
     return MethodResult(
         name=name,
-        warped=resample(case.moving, [transform], case.fixed),
+        warped=resample(pair.moving_image, [transform], pair.fixed_image),
+        evaluation=evaluate(pair, transform, inverse),
         fixed_to_moving=transform,
         moving_to_fixed=inverse,
-        determinants=jacobian_determinant_image(transform, case.fixed),
+        determinants=jacobian_determinant_image(transform, pair.fixed_image),
     )
 
 
-def page(case: Case, name: str = "found", findings: Any = None, **options: Any) -> str:
-    ones = np.ones(case.dimension)
-    found = outcome(case, name, translation(*ones), translation(*-0.5 * ones))
-    before = outcome(case, "before", translation(*0 * ones))
-    return render_report(case, [found], before, findings or {}, **options)
+def page(pair: ImagePair, name: str = "found", record: Any = None, **options: Any) -> str:
+    ones = np.ones(pair.dimension)
+    found = outcome(pair, name, translation(*ones), translation(*-0.5 * ones))
+    before = outcome(pair, "before", translation(*0 * ones))
+    return render_report(pair, [found], before, record or {}, **options)

@@ -7,9 +7,9 @@ import torch
 
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, transform_points
 from itk_nephi.training.augmentation import Augmentation, TrainingExamples
-from itk_nephi.training.datasets import TrainingPair
 
 
 class Pairs:
@@ -22,7 +22,7 @@ class Pairs:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> TrainingPair:
+    def __getitem__(self, number: int) -> ImagePair:
         self.made += 1
         points = self.domain.grid_points() - self.domain.center
         images = [
@@ -31,8 +31,8 @@ class Pairs:
             )
             for phase in (number, number + 0.5)
         ]
-        return TrainingPair(
-            name="", fixed=images[0], moving=images[1], initial_transform=self.initial_transform
+        return ImagePair(
+            fixed=(images[0],), moving=(images[1],), initial_transform=self.initial_transform
         )
 
 
@@ -55,13 +55,13 @@ def test_samples_are_what_itk_resamples_through_the_drawn_maps(
     augmentation = Augmentation(affine=0.05, shift=0.5, flips=(0, 1))
     samples = TrainingExamples(pairs, model, augmentation, seed=4)
     pair = pairs[samples.number_of_pair(1)]
-    box = model.box(pair.fixed)
+    box = model.box(pair.fixed_image)
     to_fixed, to_moving = augmentation.draw(box, np.random.default_rng([4, 1, 1]))
     sample = samples[1]
     for image, transform, values, support in (
-        (pair.fixed, to_fixed, sample.fixed, sample.fixed_support),
+        (pair.fixed_image, to_fixed, sample.fixed, sample.fixed_support),
         (
-            pair.moving,
+            pair.moving_image,
             compose([to_moving, pair.initial_transform]),
             sample.moving,
             sample.moving_support,
@@ -121,7 +121,7 @@ def test_samples_that_do_not_change_are_made_once(pairs: Pairs, model: ModelSett
         sample = samples[index]
     assert pairs.made == 3
     pair = pairs[turns[5]]
-    expected, _ = model.resample(pair.fixed, None, model.box(pair.fixed))
+    expected, _ = model.resample(pair.fixed_image, None, model.box(pair.fixed_image))
     torch.testing.assert_close(sample.fixed, expected[0])
 
 

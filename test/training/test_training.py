@@ -9,16 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from itk_nephi.fields.latent_code import PairCode
-from itk_nephi.fields.sampled_image import SampledImage
 from itk_nephi.fields.settings import FieldSettings
-from itk_nephi.losses.objective import objective_terms
-from itk_nephi.losses.similarity import correlation
 from itk_nephi.models.encoder import EncoderSettings
-from itk_nephi.models.nephi import ModelSettings, NePhi
+from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.models.serialization import load_model
-from itk_nephi.training.augmentation import Augmentation, TrainingExample, TrainingExamples
-from itk_nephi.training.batch_objective import PairsObjective
+from itk_nephi.training.augmentation import Augmentation
 from itk_nephi.training.datasets import PhantomPairs
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.training import BEST, CHECKPOINT, LAST, TrainingProgress, train
@@ -62,50 +57,6 @@ def end() -> None:
     raise StopIteration
 
 
-def moving_model() -> NePhi:
-    """A model whose fields move points."""
-    generator = torch.Generator().manual_seed(1)
-    model = NePhi(MODEL, generator)
-    for field in (model.field, model.inverse_field):
-        torch.nn.init.normal_(field.output.weight, std=0.05, generator=generator)
-    return model
-
-
-def test_the_losses_of_a_batch_are_the_average_of_its_pairs() -> None:
-    model, settings = moving_model(), replace(SETTINGS, bending_weight=0.1)
-    samples = TrainingExamples(PAIRS, MODEL, Augmentation(), seed=0)
-    batch = TrainingExample(
-        *(torch.stack(values) for values in zip(*(samples[n] for n in range(3)), strict=True))
-    )
-    coords = 2 * torch.rand(3, 2, 64, 2, generator=torch.Generator().manual_seed(2)) - 1
-    compared = PairsObjective(model, None, settings)
-    together = compared(batch, torch.arange(3), coords)
-    domain = compared.domain
-    singly = []
-    for number in range(3):
-        images = [
-            SampledImage(values[number : number + 1], domain, domain)
-            for values in (batch.fixed, batch.moving)
-        ]
-        codes = model.encoder(batch.fixed, batch.moving)  # type: ignore[misc]
-        singly.append(
-            objective_terms(
-                model.field,
-                model.inverse_field,
-                PairCode(*(code[number] for code in codes)),
-                (images[0], images[1]),
-                (coords[number, 0], coords[number, 1]),
-                dissimilarity=correlation,
-                regularizer_points=8,
-                voxel=domain.voxel_size / domain.scale,
-                weights=settings,
-            )
-        )
-    for name, value in together.items():
-        expected = torch.stack([losses[name] for losses in singly]).mean()
-        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
-
-
 def test_a_model_learns_to_bring_pairs_together(tmp_path: Path) -> None:
     model = replace(
         MODEL,
@@ -128,11 +79,11 @@ def test_a_model_learns_to_bring_pairs_together(tmp_path: Path) -> None:
     first, last = (told[step].losses["dissimilarity"] for step in (0, -1))
     assert first > 0.4
     assert last < 0.6 * first
-    assert [progress.done for progress in told if progress.scores] == [20, 40]
-    scores = told[-1].scores
-    assert scores is not None
-    assert scores.dice is not None
-    assert scores.landmark_error is None
+    assert [progress.done for progress in told if progress.validation] == [20, 40]
+    validation = told[-1].validation
+    assert validation is not None
+    assert validation.dice is not None
+    assert validation.landmark_error_mm is None
     assert load_model(tmp_path / BEST).settings == model
     assert any(path.name.startswith("events.out.tfevents") for path in tmp_path.iterdir())
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.chromium import Page
-from support.reports import page, phantom_case
+from support.reports import page, phantom_pair
 
 from itk_nephi.registration.result import Progress
 
@@ -27,7 +27,7 @@ METHODS = [{"name": "elastix", "seconds": 35.0}, {"name": "greedy", "error": "no
 @pytest.fixture(scope="module", params=[2, 3], ids=["2D", "3D"])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     history = [Progress(1, 1, n + 1, 4, {"total": 1.0 / (n + 1)}) for n in range(4)]
-    text = page(phantom_case(request.param), history=history, comparison={"methods": METHODS})
+    text = page(phantom_pair(request.param), history=history, comparison={"methods": METHODS})
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(text, encoding="utf-8")
     return path

@@ -17,7 +17,7 @@ from itk_nephi.visualization import slices
 from itk_nephi.visualization.planes import Plane
 
 SETTINGS = itk_nephi.RegistrationSettings(steps=3, points=200, regularizer_points=20)
-PHANTOM = deformed_shape(size=32, motion=3)
+PHANTOM = deformed_shape(size=32, motion=3).pair
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,13 @@ def test_it_warns_where_it_folds(registration: itk_nephi.Registration) -> None:
 
 
 def test_it_draws_itself(registration: itk_nephi.Registration) -> None:
-    figure = registration.plot(PHANTOM.fixed, PHANTOM.moving)
-    warped = resample(PHANTOM.moving, [registration.fixed_to_moving], PHANTOM.fixed)
-    plane = Plane.coronal(ImageDomain.of(PHANTOM.fixed).canonical())
+    figure = registration.plot(PHANTOM.fixed_image, PHANTOM.moving_image)
+    warped = resample(PHANTOM.moving_image, [registration.fixed_to_moving], PHANTOM.fixed_image)
+    plane = Plane.coronal(ImageDomain.of(PHANTOM.fixed_image).canonical())
     fixed, moving, registered = (
         np.asarray(axes.images[0].get_array(), float) for axes in figure.axes[:3]
     )
-    for shown, image in ((fixed, PHANTOM.fixed), (registered, warped)):
+    for shown, image in ((fixed, PHANTOM.fixed_image), (registered, warped)):
         values = slices.ordered(image)
         expected = slices.picture(plane, values, slices.window(values))
         assert np.ptp(expected) > 200

@@ -132,7 +132,7 @@ def test_the_grid_shows_the_field_without_the_initial_transform() -> None:
     np.testing.assert_allclose(moved.get_array(), 5)
     plane = coronal(2)
     origin = plane.domain.points_from_index(np.zeros((1, 2)))
-    expected = plane.places(origin + np.array([3.0, 4.0])) - plane.places(origin)
+    expected = plane.project(origin + np.array([3.0, 4.0])) - plane.project(origin)
     difference = np.array(moved.get_segments()) - np.array(still.get_segments())
     np.testing.assert_allclose(difference, np.broadcast_to(expected, difference.shape), atol=1e-9)
 
@@ -208,19 +208,19 @@ def test_images_stored_in_another_order_give_the_same_picture() -> None:
     assert np.ptp(shown(one, 0)) > 200
 
 
-def test_folds_are_told() -> None:
+def test_folding_is_reported() -> None:
     image = picture(2, 0)
     flip = itk.AffineTransform[itk.D, 2].New()
     flip.SetMatrix(itk.matrix_from_array(np.diag([-1.0, 1.0])))
     for transform, expected in (
-        (flip, "folds (striped): 100.00%"),
-        (translation([0.0, 0.0]), "no folds in this slice"),
+        (flip, "folding (striped): 100.00%"),
+        (translation([0.0, 0.0]), "no folding in this slice"),
     ):
         figure = draw_overview(image, image, compose(transform), translation([0.0, 0.0]), [])
         assert texts(figure, 7)[-1] == expected
         for color in slices.FOLD:
             seen = (shown(figure, 7) == color).all(axis=-1).any()
-            assert seen == expected.startswith("folds")
+            assert seen == expected.startswith("folding")
 
 
 def test_pyplot_is_not_needed() -> None:

@@ -34,11 +34,13 @@ def test_an_oblique_edge_has_two_letters() -> None:
     assert Plane(domain, 2).letters == {"left": "RA", "right": "LP", "top": "AL", "bottom": "PR"}
 
 
-def test_places_and_points_undo_each_other(domain: ImageDomain) -> None:
+def test_pixels_and_points_undo_each_other(domain: ImageDomain) -> None:
     for plane in Plane.all_of(domain.canonical()):
-        places = np.array([[0.0, 0.0], [1.5, 2.0], [3.0, 0.5]])
+        pixels = np.array([[0.0, 0.0], [1.5, 2.0], [3.0, 0.5]])
         for index in plane.indices:
-            np.testing.assert_allclose(plane.places(plane.points(index, places)), places, atol=1e-9)
+            np.testing.assert_allclose(
+                plane.project(plane.points(index, pixels)), pixels, atol=1e-9
+            )
 
 
 def test_a_slice_shows_the_values_at_the_points_of_its_pixels(domain: ImageDomain) -> None:

@@ -4,16 +4,18 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import itk
 import numpy as np
 import pytest
-from support.reports import outcome, page, phantom_case, translation
+from support.reports import outcome, page, phantom_pair, translation
 
-from itk_nephi.io.pair_files import Case
+from itk_nephi.evaluation.statistics import Statistics
 from itk_nephi.registration.result import Progress
 from itk_nephi.spatial.domain import ImageDomain, image_like
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.visualization.report import render_report
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -56,14 +58,14 @@ def viewer(text: str) -> Any:
 
 
 @pytest.fixture(scope="module", params=[2, 3], ids=["2D", "3D"])
-def case(request: pytest.FixtureRequest) -> Case:
-    return phantom_case(request.param)
+def pair(request: pytest.FixtureRequest) -> ImagePair:
+    return phantom_pair(request.param)
 
 
 @pytest.fixture(scope="module")
-def text(case: Case) -> str:
+def text(pair: ImagePair) -> str:
     history = [Progress(1 + n // 2, 2, n + 1, 4, {"total": 1.0 / (n + 1)}) for n in range(4)]
-    return page(case, history=history)
+    return page(pair, history=history)
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(text: str) -> None:
@@ -89,10 +91,10 @@ def test_every_part_has_its_tab_and_its_heading(text: str) -> None:
         assert tag != "img" or attributes["alt"]
 
 
-def test_every_slice_has_its_pictures(text: str, case: Case) -> None:
+def test_every_slice_has_its_pictures(text: str, pair: ImagePair) -> None:
     shown = viewer(text)
     assert [plane["name"] for plane in shown["planes"]] == (
-        ["image"] if case.dimension == 2 else ["axial", "coronal", "sagittal"]
+        ["image"] if pair.dimension == 2 else ["axial", "coronal", "sagittal"]
     )
     assert shown["names"] == ["before", "found"]
     for plane in shown["planes"]:
@@ -107,29 +109,29 @@ def test_every_slice_has_its_pictures(text: str, case: Case) -> None:
         assert marks.count("L") == 9
         assert plane["bar"] <= plane["extent"][0] / 3
     # the two transforms leave each point half a mm off along every axis
-    assert shown["consistency"] == pytest.approx(0.5 * case.dimension**0.5)
-    assert shown["farthest"] == pytest.approx(case.dimension**0.5)
+    assert shown["consistency"] == pytest.approx(0.5 * pair.dimension**0.5)
+    assert shown["farthest"] == pytest.approx(pair.dimension**0.5)
 
 
 def test_the_viewer_starts_in_the_middle_of_the_mask() -> None:
-    case = phantom_case(3)
-    inside = np.zeros(np.asarray(case.fixed).shape, np.uint8)
+    pair = phantom_pair(3)
+    inside = np.zeros(np.asarray(pair.fixed_image).shape, np.uint8)
     inside[:, :, 3:5] = 1
-    case = replace(case, fixed_mask=image_like(case.fixed, inside))
-    sagittal = viewer(page(case))["planes"][2]
+    pair = replace(pair, fixed_mask=image_like(pair.fixed_image, inside))
+    sagittal = viewer(page(pair))["planes"][2]
     assert sagittal["name"] == "sagittal"
     assert sagittal["slices"][sagittal["start"]]["outline"]
     assert not sagittal["slices"][0]["outline"]
 
 
-def test_folds_are_counted_in_each_slice(case: Case) -> None:
-    transform = mirror(ImageDomain.of(case.fixed))
-    identity = outcome(case, "before", translation(*[0.0] * case.dimension))
+def test_folds_are_counted_in_each_slice(pair: ImagePair) -> None:
+    transform = mirror(ImageDomain.of(pair.fixed_image))
+    identity = outcome(pair, "before", translation(*[0.0] * pair.dimension))
     shown = viewer(
-        render_report(case, [outcome(case, "folded", transform, transform)], identity, {})
+        render_report(pair, [outcome(pair, "folded", transform, transform)], identity, {})
     )
     size = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2), "image": (0, 1)}
-    domain = ImageDomain.of(case.fixed).canonical()
+    domain = ImageDomain.of(pair.fixed_image).canonical()
     for plane in shown["planes"]:
         first, second = size[plane["name"]]
         for entry in plane["slices"]:
@@ -137,16 +139,17 @@ def test_folds_are_counted_in_each_slice(case: Case) -> None:
 
 
 def test_names_are_shown_as_they_are_whatever_they_hold() -> None:
-    case = phantom_case(2)
+    pair = phantom_pair(2)
     awkward = "</script><b onclick='x'>&amp;\"q\".nii"
-    renamed = replace(case, paths={"fixed": awkward, "moving": f"a/{awkward}"})
+    sources = {"fixed": Path(awkward), "moving": Path(f"a/{awkward}")}
+    renamed = replace(pair, sources=sources)
     rows = [{"name": awkward, "error": awkward}]
-    findings = {
-        "inputs": renamed.paths,
+    record = {
+        "inputs": {name: str(path) for name, path in sources.items()},
         "settings": {"similarity": awkward},
         "initial_transform": awkward,
     }
-    text = page(renamed, awkward, findings, comparison={"methods": rows})
+    text = page(renamed, awkward, record, comparison={"methods": rows})
     elements = Elements(text)
     assert "b" not in {tag for tag, _ in elements.found}
     assert elements.text.count(awkward) >= 8
@@ -154,7 +157,7 @@ def test_names_are_shown_as_they_are_whatever_they_hold() -> None:
 
 
 def test_the_comparison_has_a_row_for_each_method_and_says_what_failed() -> None:
-    case = phantom_case(2)
+    pair = phantom_pair(2)
     rows = [
         {
             "name": "elastix",
@@ -170,31 +173,72 @@ def test_the_comparison_has_a_row_for_each_method_and_says_what_failed() -> None
         },
         {"name": "greedy", "error": "expected greedy to be installed"},
     ]
-    text = Elements(page(case, comparison={"methods": rows})).text
+    text = Elements(page(pair, comparison={"methods": rows})).text
     for fragment in ("elastix", "1.43", "1.06", "0.850", "35.2", "expected greedy to be installed"):
         assert fragment in text
-    assert "Comparison" not in Elements(page(case)).text
+    assert "Comparison" not in Elements(page(pair)).text
+
+
+def test_the_page_shows_the_numbers_of_the_evaluations() -> None:
+    pair = phantom_pair(2)
+    before = outcome(pair, "start", translation(0.0, 0.0))
+    found = outcome(pair, "found", translation(1.0, 1.0), translation(-1.0, 0.0))
+    errors = np.arange(9.0)
+    evaluation = replace(
+        found.evaluation,
+        ncc=0.875,
+        log_jacobian_sd=0.1234,
+        landmark_error_mm=Statistics.of(errors),
+        landmark_errors_mm=errors,
+        dice={3: 0.5, 4: 0.25},
+    )
+    before = replace(before, evaluation=replace(before.evaluation, ncc=np.nan, dice={3: 0, 4: 0.1}))
+    stored = replace(before.evaluation, landmark_errors_mm=errors + 100)
+    found = replace(found, evaluation=evaluation)
+    html = render_report(pair, [found], before, {}, as_stored=stored)
+    text = " ".join(re.sub("<[^>]*>", " ", html).split())
+    for fragment in (
+        "Landmark error, mean 4.00 mm",
+        "Overlap of labels, mean Dice 0.375 0.050 before",
+        "NCC 0.875 - before",
+        "Folding none of the fixed mask",
+        "Inverse consistency error, mean 1.00 mm 1.00 mm at the 95th percentile",
+        "found 4.00 4.00 7.60 8.00",
+        "9 108.00",
+        "SD of log Jacobian 0.123",
+        "Inverse consistency error, largest, mm 1.000",
+    ):
+        assert fragment in text
 
 
 def test_the_page_warns_of_what_should_not_be_overlooked() -> None:
-    case = phantom_case(2)
-    findings = {
-        "interrupted": True,
-        "steps": 17,
-        "folding_fraction": 0.0123,
-        "measured_in": "fixed mask",
-        "similarity": {"measure": "NCC", "before": 0.9, "after": 0.8},
-    }
-    text = Elements(page(case, findings=findings)).text
-    for warning in ("interrupted after step 17", "folds in 1.230%", "less alike than"):
+    pair = phantom_pair(2)
+    before = outcome(pair, "start", translation(0.0, 0.0))
+    assert before.evaluation.landmark_error_mm is not None
+    worse = replace(
+        before.evaluation,
+        ncc=before.evaluation.ncc - 0.1,
+        folding_fraction=0.0123,
+        landmark_error_mm=replace(before.evaluation.landmark_error_mm, mean=50.0),
+    )
+    found = replace(before, name="found", evaluation=worse)
+    record = {"interrupted": True, "steps": 17}
+    text = Elements(render_report(pair, [found], before, record)).text
+    for warning in (
+        "interrupted after step 17",
+        "folds in 1.230% of the fixed mask",
+        "Landmarks are farther apart than before: start",
+        "less alike than before: start",
+    ):
         assert warning in text
-    assert "Look here" not in Elements(page(case)).text
+    same = replace(before, name="found")
+    assert "Look here" not in Elements(render_report(pair, [same], before, {})).text
 
 
 def test_transforms_without_inverse_and_pairs_without_anything_else_are_shown() -> None:
-    case = replace(phantom_case(3), fixed_mask=None, evaluation_landmarks=None)
-    bare = outcome(case, "peer", translation(1.0, 0.0, 0.0))
-    shown = viewer(render_report(case, [replace(bare, determinants=None)], bare, {}))
+    pair = replace(phantom_pair(3), fixed_mask=None, evaluation_landmarks=None)
+    bare = outcome(pair, "peer", translation(1.0, 0.0, 0.0))
+    shown = viewer(render_report(pair, [replace(bare, determinants=None)], bare, {}))
     assert not shown["has_volume"]
     assert not shown["has_consistency"]
     assert not shown["has_landmarks"]

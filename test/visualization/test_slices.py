@@ -124,12 +124,12 @@ def test_the_outline_runs_along_the_edges_of_the_mask(domain: ImageDomain) -> No
     plane = Plane.all_of(domain.canonical())[0]
     mask = np.zeros((8, 10))
     mask[2:5, 3:9] = 1
-    (places,) = slices.outline(plane, mask)
+    (pixels,) = slices.outline(plane, mask)
     width, height = plane.size
-    np.testing.assert_allclose(places.min(axis=0), [3 * width / 10, 2 * height / 8], atol=0.2)
-    np.testing.assert_allclose(places.max(axis=0), [9 * width / 10, 5 * height / 8], atol=0.2)
+    np.testing.assert_allclose(pixels.min(axis=0), [3 * width / 10, 2 * height / 8], atol=0.2)
+    np.testing.assert_allclose(pixels.max(axis=0), [9 * width / 10, 5 * height / 8], atol=0.2)
     np.testing.assert_allclose(
-        np.cumsum(numbers(slices.path(places)), axis=0) / 10, places, atol=0.1
+        np.cumsum(numbers(slices.path(pixels)), axis=0) / 10, pixels, atol=0.1
     )
     assert slices.outline(plane, np.zeros((8, 10))) == []
 
@@ -146,7 +146,7 @@ def test_the_grid_is_moved_by_what_the_transform_does_beyond_the_initial_one(
         np.testing.assert_allclose(still.largest, 0, atol=1e-9)
         np.testing.assert_allclose(moved.largest, np.linalg.norm(shift), atol=1e-9)
         origin = plane.domain.points_from_index(np.zeros((1, domain.dimension)))
-        expected = plane.places(origin + shift) - plane.places(origin)
+        expected = plane.project(origin + shift) - plane.project(origin)
         starts = [
             numbers(re.match(r"M[^l]*", max(grid.paths(0, moved.largest), key=len)).group())
             for grid in (still, moved)

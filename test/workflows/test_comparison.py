@@ -14,14 +14,16 @@ import pytest
 from support.command_line import assert_fails, run
 
 from itk_nephi import RegistrationSettings, register
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.evaluation.metrics import landmark_errors
 from itk_nephi.fields.settings import FieldSettings
-from itk_nephi.io.pair_files import Case, landmark_columns
+from itk_nephi.io.pair_files import PairPaths, landmark_columns, read_pair
 from itk_nephi.spatial.conversion import to_displacement_field_transform
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
 from itk_nephi.workflows import methods
-from itk_nephi.workflows.comparison import measured, run_method
+from itk_nephi.workflows.comparison import run_method
 from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.method_process import elastix_error
 from itk_nephi.workflows.methods import METHODS
@@ -103,49 +105,47 @@ def paths(domain: ImageDomain, tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def case(paths: dict[str, Path]) -> Case:
-    names = ("fixed", "moving", "fixed_mask", "moving_mask", "evaluation_landmarks")
-    return Case.read(
-        *(paths[name] for name in names), (paths["fixed_labels"], paths["moving_labels"])
-    )
+def pair(paths: dict[str, Path]) -> ImagePair:
+    stages = STAGES.keys()
+    files = {name: path for name, path in paths.items() if name not in stages}
+    return read_pair(PairPaths(**files, initial_transform="moments"))
 
 
 flat = pytest.mark.parametrize("dimension", [2], ids=["2D"])
 
 
 def test_elastix_agrees_with_a_direct_run_and_with_transformix(
-    case: Case, paths: dict[str, Path], tmp_path: Path
+    pair: ImagePair, paths: dict[str, Path], tmp_path: Path
 ) -> None:
     parameters = [paths["affine"], paths["bspline"]]
     task = MethodInput(
-        case=case,
-        initial_transform="affine",
+        pair=pair,
         folder=tmp_path,
         elastix_parameters=parameters,
         seed=3,
     )
     found, inverse = methods.elastix(task)()
     assert inverse is None
-    assert case.evaluation_landmarks is not None
-    fixed_points, moving_points = case.evaluation_landmarks
+    assert pair.evaluation_landmarks is not None
+    fixed_points, moving_points = pair.evaluation_landmarks
 
     direct = itk.ParameterObject.New()
     for path in parameters:
         direct.AddParameterFile(str(path))
     for number in range(2):
         direct.SetParameter(number, "RandomSeed", "4")
-    method = itk.ElastixRegistrationMethod[type(case.fixed), type(case.moving)].New(
-        case.fixed, case.moving
+    method = itk.ElastixRegistrationMethod[type(pair.fixed_image), type(pair.moving_image)].New(
+        pair.fixed_image, pair.moving_image
     )
     method.SetParameterObject(direct)
-    method.SetFixedMask(case.fixed_mask)
-    method.SetMovingMask(case.moving_mask)
+    method.SetFixedMask(pair.fixed_mask)
+    method.SetMovingMask(pair.moving_mask)
     method.SetLogToConsole(False)
     method.UpdateLargestPossibleRegion()
     table = tmp_path / "points.txt"
     lines = [" ".join(map(repr, point)) for point in fixed_points.tolist()]
     table.write_text("\n".join(["point", str(len(lines)), *lines]))
-    transformix = itk.TransformixFilter[type(case.moving)].New(case.moving)
+    transformix = itk.TransformixFilter[type(pair.moving_image)].New(pair.moving_image)
     transformix.SetTransformParameterObject(method.GetTransformParameterObject())
     transformix.SetFixedPointSetFileName(str(table))
     transformix.SetOutputDirectory(str(tmp_path))
@@ -157,9 +157,9 @@ def test_elastix_agrees_with_a_direct_run_and_with_transformix(
     converted = methods.itk_transform(method)
     np.testing.assert_allclose(transform_points(converted, fixed_points), expected, atol=1e-5)
     error = np.linalg.norm(expected - moving_points, axis=1).mean()
-    row = measured(case, found)
+    evaluation = evaluate(pair, found)
     # in one process the random numbers of elastix's first run differ from those of the next
-    assert row["landmark_error_mm"]["mean"] == pytest.approx(error, abs=0.03)
+    assert evaluation.landmark_error_mm.mean == pytest.approx(error, abs=0.03)
     before = np.linalg.norm(fixed_points - moving_points, axis=1).mean()
     assert error < before / 4
 
@@ -171,61 +171,59 @@ def test_a_transform_that_itk_has_not_is_an_error() -> None:
 
 
 @flat
-def test_demons_brings_the_images_together(case: Case, tmp_path: Path) -> None:
-    found, inverse = methods.demons(
-        MethodInput(case=case, initial_transform="moments", folder=tmp_path)
-    )()
+def test_demons_brings_the_images_together(pair: ImagePair, tmp_path: Path) -> None:
+    found, inverse = methods.demons(MethodInput(pair=pair, folder=tmp_path))()
     assert inverse is None
-    assert case.evaluation_landmarks is not None
+    assert pair.evaluation_landmarks is not None
     identity = itk.IdentityTransform[itk.D, 2].New()
-    before = landmark_errors(identity, *case.evaluation_landmarks).mean()
-    assert landmark_errors(found, *case.evaluation_landmarks).mean() < before / 4
+    before = landmark_errors(identity, *pair.evaluation_landmarks).mean()
+    assert landmark_errors(found, *pair.evaluation_landmarks).mean() < before / 4
 
 
 @flat
 def test_nephi_is_what_register_finds(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_field: FieldSettings
+    pair: ImagePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_field: FieldSettings
 ) -> None:
     settings = RegistrationSettings(steps=2, points=50, regularizer_points=20, field=small_field)
     monkeypatch.setattr(RegistrationSettings, "preset", lambda _: settings)
-    there, back = methods.nephi(
-        MethodInput(case=case, initial_transform="moments", folder=tmp_path, seed=5)
-    )()
+    there, back = methods.nephi(MethodInput(pair=pair, folder=tmp_path, seed=5))()
     expected = register(
-        case.fixed,
-        case.moving,
-        fixed_mask=case.fixed_mask,
-        moving_mask=case.moving_mask,
+        pair.fixed_image,
+        pair.moving_image,
+        fixed_mask=pair.fixed_mask,
+        moving_mask=pair.moving_mask,
         initial_transform="moments",
         settings=settings,
         seed=5,
     )
-    points = ImageDomain.of(case.fixed).grid_points().reshape(-1, 2)
+    points = ImageDomain.of(pair.fixed_image).grid_points().reshape(-1, 2)
     for found, other in ((there, expected.fixed_to_moving), (back, expected.moving_to_fixed)):
         np.testing.assert_array_equal(
             transform_points(found, points), transform_points(other, points)
         )
 
 
-def test_a_known_transform_is_measured_exactly(case: Case) -> None:
-    assert case.evaluation_landmarks is not None
-    dimension = case.dimension
+def test_a_known_transform_is_measured_exactly(pair: ImagePair) -> None:
+    assert pair.evaluation_landmarks is not None
+    dimension = pair.dimension
     shift = itk.TranslationTransform[itk.D, dimension].New()
-    shift.SetOffset(list(np.array(case.moving.GetOrigin()) - np.array(case.fixed.GetOrigin())))
-    points = case.evaluation_landmarks[0]
-    ideal = replace(
-        case,
-        evaluation_landmarks=(points, transform_points(shift, points)),
-        labels=(case.labels[0], image_like(case.moving, np.asarray(case.labels[0]))),
+    shift.SetOffset(
+        list(np.array(pair.moving_image.GetOrigin()) - np.array(pair.fixed_image.GetOrigin()))
     )
-    sampled = to_displacement_field_transform(shift, case.fixed)
+    points = pair.evaluation_landmarks[0]
+    ideal = replace(
+        pair,
+        evaluation_landmarks=(points, transform_points(shift, points)),
+        labels=(pair.labels[0], image_like(pair.moving_image, np.asarray(pair.labels[0]))),
+    )
+    sampled = to_displacement_field_transform(shift, pair.fixed_image)
     for transform in (shift, sampled):
-        found = measured(ideal, transform, shift.GetInverseTransform())
-        assert found["folding_fraction"] == 0
-        assert found["log_jacobian_sd"] == pytest.approx(0, abs=1e-3)
-        assert found["landmark_error_mm"]["max"] == pytest.approx(0, abs=1e-5)
-        assert found["dice"] == {"1": 1.0, "2": 1.0}
-        assert found["inverse_consistency_error_mm"]["mean"] == pytest.approx(0, abs=1e-5)
+        found = evaluate(ideal, transform, shift.GetInverseTransform())
+        assert found.folding_fraction == 0
+        assert found.log_jacobian_sd == pytest.approx(0, abs=1e-3)
+        assert found.landmark_error_mm.max == pytest.approx(0, abs=1e-5)
+        assert found.dice == {1: 1.0, 2: 1.0}
+        assert found.inverse_consistency_error_mm.mean == pytest.approx(0, abs=1e-5)
 
 
 @flat
@@ -238,7 +236,7 @@ def test_a_known_transform_is_measured_exactly(case: Case) -> None:
     ],
 )
 def test_a_process_that_ends_early_is_a_row(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, words: str
+    pair: ImagePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, words: str
 ) -> None:
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\n{ending}\n")
@@ -247,7 +245,8 @@ def test_a_process_that_ends_early_is_a_row(
     stale.parent.mkdir()
     stale.write_text("of an earlier run")
     monkeypatch.setattr(sys, "executable", str(program))
-    row = run_method("nephi", case, tmp_path / "out")
+    row, evaluation = run_method("nephi", pair, tmp_path / "out")
+    assert evaluation is None
     assert row["error"].startswith(words)
     assert "log.txt" in row["error"]
     assert row["process_seconds"] > 0
@@ -255,11 +254,37 @@ def test_a_process_that_ends_early_is_a_row(
 
 
 @flat
-def test_methods_other_than_nephi_say_that_they_want_a_linear_start(case: Case) -> None:
+def test_methods_other_than_nephi_say_that_they_want_a_linear_start(pair: ImagePair) -> None:
     initial_transform = itk.BSplineTransform[itk.D, 2, 3].New()
-    task = MethodInput(case=case, initial_transform=initial_transform, folder=Path())
+    task = MethodInput(pair=replace(pair, initial_transform=initial_transform), folder=Path())
     with pytest.raises(ValueError, match=r"expected a linear initial transform .*BSpline"):
         task.initial_affine()
+
+
+@flat
+def test_methods_see_nothing_that_judges_them(pair: ImagePair, tmp_path: Path) -> None:
+    landmarks = pair.evaluation_landmarks
+    seen = MethodInput(pair=replace(pair, guide_landmarks=landmarks), folder=tmp_path).pair
+    assert seen.labels is seen.evaluation_landmarks is seen.guide_landmarks is None
+    assert seen.fixed is pair.fixed
+    assert seen.moving_mask is pair.moving_mask
+    assert seen.initial_transform == "moments"
+
+
+@flat
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"sources": {}}, "fixed, fixed_mask, moving, moving_mask"),
+        ({"initial_transform": itk.AffineTransform[itk.D, 2].New()}, "initial_transform"),
+    ],
+)
+def test_a_process_of_its_own_reads_the_files_of_a_pair(
+    pair: ImagePair, tmp_path: Path, change: dict[str, Any], missing: str
+) -> None:
+    words = f"expected pair to be read from files, .* got none of {missing}"
+    with pytest.raises(ValueError, match=words):
+        run_method("nephi", replace(pair, **change), tmp_path)
 
 
 def options(paths: dict[str, Path]) -> list[Any]:
@@ -290,11 +315,15 @@ def test_a_failed_method_is_a_row_of_the_tables(paths: dict[str, Path], tmp_path
     assert 50 < done["memory_before_mib"] <= done["peak_memory_mib"] < 4000
     assert done["folding_fraction"] == 0
     assert 0 < done["log_jacobian_sd"] < 0.5
+    assert 0 < done["ncc"] < 1
+    assert done["region"] == "fixed mask"
     assert set(done["dice"]) == {"1", "2"}
     assert "inverse_consistency_error_mm" not in done
     assert done["landmark_error_mm"]["count"] == 25
     warped = ImageDomain.of(itk.imread(output / "elastix" / "warped.nii.gz"))
     assert warped.matches(ImageDomain.of(itk.imread(paths["fixed"])))
+    assert found["as_stored"]["region"] == "fixed mask"
+    assert found["as_stored"]["landmark_error_mm"]["mean"] > done["landmark_error_mm"]["mean"]
     assert found["inputs"]["fixed"] == str(paths["fixed"])
     assert set(found["sha256"]) == set(found["inputs"])
     assert {"python", "itk", "itk-nephi", "itk-elastix"} <= set(found["versions"])
@@ -323,8 +352,8 @@ def test_methods_are_compared_over_the_pairs_of_a_table(
     lines = [f"{n},{paths['fixed']},{m},identity" for n, m in zip(names, moving, strict=True)]
     table.write_text("\n".join(["name,fixed,moving,initial_transform", *lines]))
 
-    def finished(name: str, _: Case, folder: Path, **settings: Any) -> dict[str, Any]:
-        assert settings["initial_transform"] == "identity"
+    def finished(name: str, pair: ImagePair, folder: Path, **_: Any) -> dict[str, Any]:
+        assert pair.initial_transform == "identity"
         vanishing.unlink(missing_ok=True)
         folder.mkdir(parents=True)
         identity = itk.IdentityTransform[itk.D, 2].New()
