@@ -14,11 +14,11 @@ import itk
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import evaluate
 from benchmarks.pairs import OUTLIER, Pair, read_pair, without_masks
 from benchmarks.process import call_in_process
 from benchmarks.representations import represented_by
 from benchmarks.study import QUICK_STEPS, Run
+from itk_nephi.evaluation import evaluate
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.workflows import method_process
@@ -143,7 +143,7 @@ def register_and_judge(
     -------
     dict
         What :func:`itk_nephi.workflows.method_process.run_in_process` measures, and what
-        :func:`benchmarks.evaluation.evaluate` finds, folds on a grid twice as fine.
+        :class:`itk_nephi.evaluation.Evaluation` holds, folds on a grid twice as fine.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def register_and_judge(
         read_transform(folder / file, file, given.dimension) if (folder / file).exists() else None
         for file in files
     )
-    return figures | evaluate(read_pair(pair), there, back, refinement=2)
+    return figures | evaluate(read_pair(pair), there, back, refinement=2).to_json()
 
 
 def errors_mm(trial: Figures, *, outlier: bool = False) -> Any:
@@ -239,3 +239,8 @@ def _write_parameters(folder: Path, *, changes: Mapping[str, str]) -> Figures:
         files.append(str(folder / f"{kind}.txt"))
         parameters.WriteParameterFile(files[-1])
     return {"files": files}
+
+
+def mean_dice(figures: Figures) -> float:
+    """Return the mean Dice of all labels, in [0, 1], of an evaluation's figures."""
+    return float(np.mean(list(figures["dice"].values())))

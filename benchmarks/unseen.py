@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cache import ROOT, Figures
-from benchmarks.evaluation import evaluate, mean_dice
+from benchmarks.methods import mean_dice
 from benchmarks.pairs import DATA
 from benchmarks.study import Run
+from itk_nephi.evaluation import evaluate
 from itk_nephi.registration.pairwise import register
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.config import TrainingConfig
@@ -108,7 +109,7 @@ def register_each(
     Returns
     -------
     dict
-        ``pairs``: of each what :func:`benchmarks.evaluation.evaluate` finds, and ``seconds``; or
+        ``pairs``: of each what :class:`itk_nephi.evaluation.Evaluation` holds, and ``seconds``; or
         ``error`` where the registration diverged.
     """
 
@@ -136,7 +137,9 @@ def judge_each(
             judged.append({"error": str(error)})
             continue
         seconds = time.perf_counter() - start
-        judged.append({"seconds": seconds} | evaluate(pair, *transforms, refinement=refinement))
+        judged.append(
+            {"seconds": seconds} | evaluate(pair, *transforms, refinement=refinement).to_json()
+        )
     return {"pairs": judged}
 
 

@@ -64,6 +64,15 @@ public:
   itkGetInputMacro(MovingMask, DataObject);
   /** @ITKEndGrouping */
 
+  /** Further images of a subject, numbered from 0, each on the grid of the fixed or of the moving image: \a name is
+   * FixedChannel or MovingChannel. A null pointer takes one away. */
+  /** @ITKStartGrouping */
+  void
+  SetChannel(const std::string & name, unsigned int number, const DataObject * channel);
+  const DataObject *
+  GetChannel(const std::string & name, unsigned int number) const;
+  /** @ITKEndGrouping */
+
   /** The transform from fixed to moving space to start from; none is computed where it is set. */
   /** @ITKStartGrouping */
   void

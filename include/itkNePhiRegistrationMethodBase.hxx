@@ -43,6 +43,25 @@ NePhiRegistrationMethodBase<VDimension>::MakeOutput(DataObjectPointerArraySizeTy
 
 template <unsigned int VDimension>
 void
+NePhiRegistrationMethodBase<VDimension>::SetChannel(const std::string & name,
+                                                    unsigned int        number,
+                                                    const DataObject *  channel)
+{
+  this->ProcessObject::SetInput(name + std::to_string(number), const_cast<DataObject *>(channel));
+}
+
+
+template <unsigned int VDimension>
+auto
+NePhiRegistrationMethodBase<VDimension>::GetChannel(const std::string & name, unsigned int number) const
+  -> const DataObject *
+{
+  return this->ProcessObject::GetInput(name + std::to_string(number));
+}
+
+
+template <unsigned int VDimension>
+void
 NePhiRegistrationMethodBase<VDimension>::SetInitialTransformInput(const DecoratedTransformType * transform)
 {
   if (transform != this->GetInitialTransformInput())

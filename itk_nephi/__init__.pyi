@@ -2,6 +2,7 @@ __version__: str
 
 __all__ = [
     "EncoderSettings",
+    "Evaluation",
     "FieldSettings",
     "ImagePair",
     "ModelSettings",
@@ -11,6 +12,7 @@ __all__ = [
     "RegistrationSettings",
     "Series",
     "TrainingSettings",
+    "evaluate",
     "load_model",
     "register",
     "register_series",
@@ -18,6 +20,7 @@ __all__ = [
     "train",
 ]
 
+from .evaluation.evaluation import Evaluation, evaluate
 from .fields.settings import FieldSettings
 from .models.encoder import EncoderSettings
 from .models.nephi import ModelSettings, NePhi

@@ -88,6 +88,7 @@ def _down_cast(data):
 %define NEPHI_REGISTRATION_METHOD_BASE(Name, TransformName, DecoratorName)
 %newobject Name::_GetFixedMask;
 %newobject Name::_GetMovingMask;
+%newobject Name::_GetChannel;
 %newobject Name::_GetInitialTransform;
 %newobject Name::_GetTransform;
 %newobject Name::_GetInverseTransform;
@@ -115,6 +116,15 @@ public:
     void _SetTransforms(const TransformName * fixedToMoving, const TransformName * movingToFixed)
     {
       $self->SetTransforms(fixedToMoving, movingToFixed);
+    }
+
+    void _SetChannel(const char * name, unsigned int number, const itkDataObject * channel)
+    {
+      $self->SetChannel(name, number, channel);
+    }
+    itkDataObject * _GetChannel(const char * name, unsigned int number)
+    {
+      return ShareConst($self->GetChannel(name, number));
     }
 
     itkDataObject * _GetFixedMask() { return ShareConst($self->GetFixedMask()); }
@@ -186,43 +196,6 @@ public:
             self._SetSeed(seed)
         except (OverflowError, TypeError):
             raise ValueError(f"expected seed to be a whole number of 0 or more, got {seed!r}") from None
-
-    def SetSettings(self, settings: "itk_nephi.RegistrationSettings | None") -> None:
-        """Set how to register; None stands for the defaults. Steps and the like change what is set here."""
-        from itk_nephi import RegistrationSettings
-        _required(settings, RegistrationSettings, "settings", "RegistrationSettings")
-        if settings != self.GetSettings():
-            self._State()["settings"] = settings
-            self.Modified()
-
-    def GetSettings(self) -> "itk_nephi.RegistrationSettings":
-        """Return how to register."""
-        from itk_nephi import RegistrationSettings
-        return self._State().get("settings") or RegistrationSettings()
-
-    def _change(self, **settings):
-        from dataclasses import replace
-        self.SetSettings(replace(self.GetSettings(), **settings))
-
-    def SetSmoothingSigmas(self, *sigmas: float) -> None:
-        """Set the standard deviations of the smoothing, voxels, one a level, coarse to fine."""
-        self._change(smoothing_sigmas=tuple(numpy.ravel(sigmas).tolist()))
-
-    def SetSteps(self, steps: int) -> None:
-        """Set the optimizer steps of each level."""
-        self._change(steps=steps)
-
-    def SetPoints(self, points: int) -> None:
-        """Set how many random points of each direction and step the images are compared at."""
-        self._change(points=points)
-
-    def SetGradiconWeight(self, weight: float) -> None:
-        """Set the weight of GradICON; larger is smoother."""
-        self._change(gradicon_weight=weight)
-
-    def SetInverseConsistencyWeight(self, weight: float) -> None:
-        """Set the weight of the inverse consistency."""
-        self._change(inverse_consistency_weight=weight)
 
     def GetTransform(self) -> "itk.CompositeTransform | None":
         """Return the map from fixed to moving space, which resamples the moving image; None before Update()."""
@@ -356,7 +329,7 @@ public:
         """Create a filter from the fixed and the moving image; keywords call the Set methods."""
         from itk.support import template_class
         method = Name.__New_orig__()
-        template_class.New(method, *args, **kwargs)
+        template_class.New(method, *args, **with_settings(kwargs))
         return method
     %}
   }
@@ -381,62 +354,10 @@ NEPHI_REGISTRATION_METHODS(F, float)
 NEPHI_REGISTRATION_METHODS(D, double)
 
 %pythoncode %{
-def nephi_registration_method(
-    fixed_image: "itk.Image | numpy.ndarray | torch.Tensor | xarray.DataArray",
-    moving_image: "itk.Image | numpy.ndarray | torch.Tensor | xarray.DataArray",
-    *,
-    fixed_mask: "itk.Image | itk.SpatialObject | numpy.ndarray | None" = ...,
-    moving_mask: "itk.Image | itk.SpatialObject | numpy.ndarray | None" = ...,
-    initial_transform: "itk.Transform | str | None" = ...,
-    settings: "itk_nephi.RegistrationSettings" = ...,
-    smoothing_sigmas: "tuple[float, ...]" = ...,
-    steps: int = ...,
-    points: int = ...,
-    gradicon_weight: float = ...,
-    inverse_consistency_weight: float = ...,
-    device: str = ...,
-    seed: int = ...,
-    auto_progress: "bool | int" = ...,
-) -> "tuple[itk.Image | numpy.ndarray | torch.Tensor | xarray.DataArray, itk_nephi.Registration]":
-    """Register two images with itk.NePhiRegistrationMethod, and resample the moving one.
+from itk_nephi.registration.filter_accessors import add_accessors, nephi_registration_method, with_settings
 
-    Parameters
-    ----------
-    fixed_image, moving_image : itk.Image, filter, or array
-        Scalar images in 2 or 3 dimensions, of any pixel types. Arrays are those that ITK's functions take: numpy and
-        xarray of shape (k, j, i), torch of shape (1, k, j, i).
-    fixed_mask, moving_mask : itk.Image, itk.SpatialObject, or array, optional
-        Non-zero where the images are to be compared; images and arrays on the grid of their image.
-    initial_transform : itk.Transform or {"affine", "moments", "geometry", "identity"} or None
-        From fixed to moving space: where to start; affine by default. None is the identity.
-    settings : itk_nephi.RegistrationSettings, optional
-        How to register.
-    smoothing_sigmas, steps, points, gradicon_weight, inverse_consistency_weight : optional
-        What to change of the settings; see itk_nephi.RegistrationSettings.
-    device : str
-        "cpu", "cuda", or what else torch calls a device.
-    seed : int
-        The same seed gives the same result, on a CPU to the bit.
-    auto_progress : bool or int
-        Whether to show progress in the terminal; 2 is plainer.
-
-    Returns
-    -------
-    warped : itk.Image or array
-        The moving image on the grid of the fixed image, 0 outside; an array if one was given.
-    registration : itk_nephi.Registration
-        fixed_to_moving, moving_to_fixed, the history of the losses.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not what it should be.
-    RuntimeError
-        If the optimization diverges in spite of smaller steps.
-    """
-    given = {name: value for name, value in locals().items() if value is not ...}
-    from itk_nephi.registration.itk_filter import registered
-    return registered(**given)
+for _base in (itkNePhiRegistrationMethodBase2, itkNePhiRegistrationMethodBase3):
+    add_accessors(_base)
 
 
 def nephi_registration_method_init_docstring():

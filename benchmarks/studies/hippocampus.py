@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import mean_dice
-from benchmarks.methods import elastix, nephi, run_methods
+from benchmarks.methods import elastix, mean_dice, nephi, run_methods
 from benchmarks.pairs import hippocampus_pairs
 from benchmarks.study import (
     Run,

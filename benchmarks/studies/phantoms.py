@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import mean_dice
-from benchmarks.methods import elastix, nephi, run_methods
+from benchmarks.methods import elastix, mean_dice, nephi, run_methods
 from benchmarks.pairs import SMALL, shape_pairs, write_phantom
 from benchmarks.study import Run, Study, count_failures, largest, select, spread, tabulate
 from itk_nephi.phantoms.pairs import lung

@@ -10,9 +10,9 @@ from typing import Any
 import itk
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import evaluate
 from benchmarks.pairs import SMALL, Pair, lung_pair, read_pair, write_phantom
 from benchmarks.study import Run, Study, tabulate
+from itk_nephi.evaluation import evaluate
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.settings import RegistrationSettings
@@ -70,15 +70,15 @@ def align(
     alone, alone_seconds = timed(initial_transform="identity", settings=coarse)
     refined, refined_seconds = timed(initial_transform=both, settings=fine)
     found: Figures = {
-        "before": evaluate(images, itk.IdentityTransform[itk.D, images.dimension].New()),
-        "pre-aligned": evaluate(images, both.initial_transform),
+        "before": evaluate(images, itk.IdentityTransform[itk.D, images.dimension].New()).to_json(),
+        "pre-aligned": evaluate(images, both.initial_transform).to_json(),
     }
     for stage, result, taken in (
         ("NePhi alone", alone, alone_seconds),
         ("both", both, seconds),
         ("both, refined", refined, seconds + refined_seconds),
     ):
-        judged = evaluate(images, result.fixed_to_moving, result.moving_to_fixed)
+        judged = evaluate(images, result.fixed_to_moving, result.moving_to_fixed).to_json()
         found[stage] = judged | {"seconds": taken}
     return found
 

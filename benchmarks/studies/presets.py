@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import itk
@@ -11,7 +12,7 @@ from benchmarks.cache import Figures
 from benchmarks.methods import elastix, errors_mm, memory_beyond, nephi, run_methods
 from benchmarks.pairs import Pair, lung_pair, read_landmarks
 from benchmarks.study import Run, Study, largest, select, spread, tabulate
-from itk_nephi.evaluation.statistics import statistics
+from itk_nephi.evaluation import Statistics
 from itk_nephi.spatial.domain import ImageDomain
 
 FAST = {"elastix": elastix(), "NePhi fast": nephi("fast"), "NePhi default": nephi()}
@@ -79,7 +80,7 @@ def round_landmarks(_folder: Any, *, pair: Pair) -> Figures:
     )
     found = {}
     for name, shifts in (("moving", moving), ("all", moving + fixed)):
-        found[name] = statistics(np.linalg.norm(shifts, axis=1), ("mean", "median", "p95"))
+        found[name] = asdict(Statistics.of(np.linalg.norm(shifts, axis=1)))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cache import Figures
-from benchmarks.evaluation import mean_dice
+from benchmarks.methods import mean_dice
 from benchmarks.study import Run, Study, select, tabulate
 from benchmarks.unseen import register_each, summarize, unseen_shapes
 from itk_nephi.registration.settings import RegistrationSettings

@@ -96,10 +96,10 @@ def shown_training() -> Iterator[Callable[[TrainingProgress], None]]:
             bar.update(
                 task, total=progress.total, completed=progress.done, dissimilarity=dissimilarity
             )
-            if progress.scores is not None:
+            if progress.validation is not None:
                 told = ", ".join(
                     f"{name.replace('_', ' ')} {value:.4g}"
-                    for name, value in asdict(progress.scores).items()
+                    for name, value in asdict(progress.validation).items()
                     if value is not None
                 )
                 bar.console.print(

@@ -29,14 +29,14 @@ SPACES = {
     "fixed_to_moving": ("fixed space", "moving space"),
     "moving_to_fixed": ("moving space", "fixed space"),
 }
-"""What the names of our own files say."""
+"""The spaces that our own files map between, by their names."""
 
 TOLERANCE = 0.5
 """Largest error of a B-spline where the user names none, mm."""
 
 
 class Interpolation(StrEnum):
-    """How values between voxels are found."""
+    """How values between voxels are interpolated."""
 
     linear = "linear"
     nearest = "nearest"
@@ -98,7 +98,7 @@ def transform_points(
     output: File,
     exact_inverse: Annotated[
         bool,
-        typer.Option("--exact-inverse", help="Find the points that TRANSFORM maps to these."),
+        typer.Option("--exact-inverse", help="Compute the points that TRANSFORM maps to these."),
     ] = False,
 ) -> None:
     """Map the points of a CSV file through a transform.
@@ -186,7 +186,7 @@ def convert(
             raise ValueError(f"expected --to b-spline with --spacing or --tolerance, got {to}")
         mapping, grid = _transform_and_grid(transform, reference)
         target = stage / output.name
-        said = f"sampled at {np.asarray(grid).size:,} voxels"
+        note = f"sampled at {np.asarray(grid).size:,} voxels"
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
                 tolerance = TOLERANCE
@@ -195,7 +195,7 @@ def convert(
             )
             write_transform(fitted, target)
             points = [int(cells) + 3 for cells in fitted.GetTransformDomainMeshSize()]
-            said = (
+            note = (
                 f"B-spline of {' x '.join(map(str, points))} control points, "
                 f"largest error {error:.2g} mm at the voxels of {reference}"
             )
@@ -204,7 +204,7 @@ def convert(
         else:
             field = to_displacement_field(mapping, grid)
             write_transform(displacement_field_transform(field), target)
-    typer.echo(f"{said}; maps from {_spaces(transform)}: {output}", err=True)
+    typer.echo(f"{note}; maps from {_spaces(transform)}: {output}", err=True)
 
 
 def invert(
@@ -232,7 +232,7 @@ def invert(
         if reference is None:
             inverse = _inverse_of_parts(transform)
             write_transform(inverse, stage / output.name)
-            said = "inverted each part"
+            note = "inverted each part"
         else:
             mapping, grid = _transform_and_grid(transform, reference)
             field, inverted = inverse_displacement_field(mapping, grid, tolerance=tolerance)
@@ -240,8 +240,8 @@ def invert(
                 write_transform(displacement_field_transform(field), stage / output.name)
             else:
                 write_image(field, stage / output.name)
-            said = _exactness(inverted)
-    typer.echo(f"{said}; maps from {_spaces(transform, inverse=True)}: {output}", err=True)
+            note = _exactness(inverted)
+    typer.echo(f"{note}; maps from {_spaces(transform, inverse=True)}: {output}", err=True)
 
 
 def jacobian(
@@ -251,9 +251,9 @@ def jacobian(
         Path, typer.Option(help="Image that gives the grid, in the space TRANSFORM maps from.")
     ],
 ) -> None:
-    """Write an image of how a transform changes volume: its Jacobian determinant.
+    """Write the Jacobian determinant of a transform at every voxel.
 
-    1 keeps the volume, below 1 compresses, 0 and below folds.
+    1 keeps the volume, below 1 compresses, 0 and below is folding.
     """
     with staged(output.parent, "--output") as stage:
         mapping, grid = _transform_and_grid(transform, reference)
@@ -295,6 +295,6 @@ def _exactness(inverted: InvertedPoints) -> str:
 
 
 def _spaces(transform: Path, *, inverse: bool = False) -> str:
-    """Say which spaces a transform, or its inverse, maps between."""
+    """Return the spaces that a transform, or its inverse, maps between."""
     known = SPACES.get(transform.stem, ("TRANSFORM's input space", "TRANSFORM's output space"))
     return " to ".join(reversed(known) if inverse else known)

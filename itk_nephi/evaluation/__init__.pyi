@@ -1,6 +1,10 @@
 __all__ = [
+    "Evaluation",
+    "MeanEvaluation",
+    "Statistics",
     "bootstrap_interval",
     "dice",
+    "evaluate",
     "folding_fraction",
     "inverse_consistency_errors",
     "jacobian_determinant_image",
@@ -9,6 +13,7 @@ __all__ = [
     "normalized_cross_correlation",
 ]
 
+from .evaluation import Evaluation, MeanEvaluation, evaluate
 from .metrics import (
     dice,
     folding_fraction,
@@ -18,4 +23,4 @@ from .metrics import (
     log_jacobian_sd,
     normalized_cross_correlation,
 )
-from .statistics import bootstrap_interval
+from .statistics import Statistics, bootstrap_interval

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +11,37 @@ RESAMPLES = 10_000
 """How often a bootstrap draws the values anew."""
 
 
-def statistics(
-    errors: npt.NDArray[np.floating], names: Sequence[str] = ("mean", "median", "p95", "max")
-) -> dict[str, float]:
-    """Return statistics of errors, by name.
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What many values are like, in their unit.
 
     Parameters
     ----------
-    errors : array, shape (N,)
-        In any unit, which is also that of the statistics.
-    names : sequence of str
-        Which ones; ``p95`` is the 95th percentile.
+    count : int
+        How many values.
+    mean, median, max : float
+        Of the values.
+    p95 : float
+        Their 95th percentile.
     """
-    values = {
-        "mean": errors.mean(),
-        "median": np.median(errors),
-        "p95": np.percentile(errors, 95),
-        "max": errors.max(),
-    }
-    return {name: float(values[name]) for name in names}
+
+    count: int
+    mean: float
+    median: float
+    p95: float
+    max: float
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike) -> Statistics:
+        """Summarize values, shape (N,), at least one."""
+        array = np.asarray(values, dtype=float)
+        return cls(
+            count=len(array),
+            mean=float(array.mean()),
+            median=float(np.median(array)),
+            p95=float(np.percentile(array, 95)),
+            max=float(array.max()),
+        )
 
 
 def bootstrap_interval(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from itk.support.helpers import accept_array_like_xarray_torch
 
+from itk_nephi.registration.filter_arguments import argument_values
 from itk_nephi.registration.inputs import array_from_tensor, image_from, mask_from
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
@@ -39,8 +40,8 @@ def generate(method: Any) -> None:
             raise StopIteration
 
     registration = register(
-        method.GetFixedImage(),
-        method.GetMovingImage(),
+        [method.GetFixedImage(), *method.GetFixedChannels()],
+        [method.GetMovingImage(), *method.GetMovingChannels()],
         fixed_mask=method.GetFixedMask(),
         moving_mask=method.GetMovingMask(),
         initial_transform=method.GetInitialTransform() or method.GetInitialTransformKind(),
@@ -48,6 +49,7 @@ def generate(method: Any) -> None:
         device=method.GetDevice(),
         seed=method.GetSeed(),
         callback=callback,
+        **argument_values(method),
     )
     state["registration"] = registration
     method._SetTransforms(registration.fixed_to_moving, registration.moving_to_fixed)

@@ -192,6 +192,15 @@ class ImageDomain:
             spacing=tuple(s / 2 for s in self.spacing),
         )
 
+    def subdivided(self, parts: int) -> ImageDomain:
+        """Return the centers of the voxels' parts, so many along each axis."""
+        return replace(
+            self,
+            size=tuple(parts * n for n in self.size),
+            spacing=tuple(s / parts for s in self.spacing),
+            origin=tuple(self.points_from_index([(1 / parts - 1) / 2] * self.dimension).tolist()),
+        )
+
     def turned(self, rotation: Array) -> ImageDomain:
         """Return the same voxels after a rotation, shape (D, D), about the physical origin."""
         return replace(

@@ -36,8 +36,8 @@ def compute_initial_transform(
     fixed, moving : itk.Image
         Scalar float images in 2 or 3 dimensions.
     fixed_mask, moving_mask : itk.Image, optional
-        Where to look; not zero inside. The affine registration chooses its start by both, and then
-        follows the fixed mask.
+        Non-zero inside. The affine registration chooses its start by both, and then follows the
+        fixed mask.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def _coarse(image: Any) -> Any:
 
 
 def _spatial_object(mask: Any) -> Any:
-    """Return where a mask is not zero as ITK's metric takes it, a thousandth of a voxel aside.
+    """Return where a mask is non-zero as ITK's metric takes it, a thousandth of a voxel aside.
 
     Points of a shrunken image lie on the faces between voxels, where otherwise rounding errors
     would choose the side.

@@ -10,7 +10,13 @@ import itk
 import numpy as np
 import numpy.typing as npt
 
-from itk_nephi.spatial.domain import ImageDomain, canonical_order, described, image_from_array
+from itk_nephi.spatial.domain import (
+    Image,
+    ImageDomain,
+    canonical_order,
+    described,
+    image_from_array,
+)
 
 
 def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
@@ -74,13 +80,7 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     ValueError
         If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
     """
-    domain = checked_domain(mask, name)
-    expected = ImageDomain.of(image)
-    if domain.dimension != expected.dimension or not domain.matches(expected):
-        raise ValueError(
-            f"expected {name} to lie on the grid of {image_name}, {described(expected)}; "
-            f"got {described(domain)}"
-        )
+    domain = check_grid(mask, name, image, image_name)
     values = np.asarray(itk.array_view_from_image(mask))
     inside = values != 0
     if not inside.any():
@@ -95,8 +95,19 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     return _in_canonical_order(inside, domain, voxels, np.uint8)
 
 
+def check_grid(image: Image, name: str, reference: Image, reference_name: str) -> ImageDomain:
+    """Return the domain of an image, or say that it is not that of the reference."""
+    domain, expected = checked_domain(image, name), ImageDomain.of(reference)
+    if domain.dimension != expected.dimension or not domain.matches(expected):
+        raise ValueError(
+            f"expected {name} to lie on the grid of {reference_name}, {described(expected)}; "
+            f"got {described(domain)}"
+        )
+    return domain
+
+
 def checked_domain(image: Any, name: str) -> ImageDomain:
-    """Return the domain of an image, or say what is wrong with it by its name."""
+    """Check an image and return its domain; messages call it by its name."""
     if not hasattr(image, "GetLargestPossibleRegion"):
         raise TypeError(f"expected {name} to be an itk.Image, got {type(image).__name__}")
     try:

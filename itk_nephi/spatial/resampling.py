@@ -1,14 +1,16 @@
-"""Images of any pixel type, resampled through transforms."""
+"""Images of any pixel type, resampled through transforms or sampled at points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import itk
 import numpy as np
+import numpy.typing as npt
 
-from itk_nephi.spatial.domain import image_like
+from itk_nephi.spatial.domain import Array, Image, ImageDomain, image_like
 from itk_nephi.spatial.transforms import compose
 
 
@@ -72,3 +74,34 @@ def resample(
     if type(moving) is kind:
         return resampled
     return image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
+
+
+def sample_image(image: Image, points: npt.ArrayLike) -> Array:
+    """Interpolate an image linearly at points, as ``itk.LinearInterpolateImageFunction`` does.
+
+    Parameters
+    ----------
+    image : itk.Image
+        Any scalar pixel type.
+    points : array, shape (N, D)
+        Physical points, mm.
+
+    Returns
+    -------
+    array, shape (N,)
+        NaN outside the image, which ends half a voxel beyond the outermost voxel centers.
+    """
+    domain = ImageDomain.of(image)
+    inside = domain.contains(points)
+    last = np.array(domain.size) - 1
+    index = np.clip(domain.index_from_points(np.asarray(points)[inside]), 0, last)
+    lower = np.minimum(index.astype(int), last - 1)
+    fraction = index - lower
+    voxels = itk.array_view_from_image(image)
+    values = np.zeros(len(index))
+    for corner in product((0, 1), repeat=domain.dimension):
+        weights = np.where(corner, fraction, 1 - fraction).prod(axis=1)
+        values += weights * voxels[tuple((lower + corner).T[::-1])]
+    result = np.full(inside.shape, np.nan)
+    result[inside] = values
+    return result

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from itk_nephi.evaluation.evaluation import MeanEvaluation
 from itk_nephi.io.errors import require_file
 from itk_nephi.io.staging import staged
 from itk_nephi.models.encoder import LatentCodeTable
@@ -24,7 +25,7 @@ from itk_nephi.training.augmentation import Augmentation, TrainingExample, Train
 from itk_nephi.training.batch_objective import PairsObjective
 from itk_nephi.training.datasets import PairSource
 from itk_nephi.training.settings import TrainingSettings
-from itk_nephi.training.validation import Scores, validate
+from itk_nephi.training.validation import validate
 
 CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
 
@@ -40,14 +41,14 @@ class TrainingProgress:
     losses : dict of str to float
         The terms of the objective, unweighted, and their weighted sum ``total``; over the pairs of
         all devices.
-    scores : Scores or None
-        Of the validation, where this step had one.
+    validation : MeanEvaluation or None
+        Of the validation pairs, where this step had one.
     """
 
     done: int
     total: int
     losses: dict[str, float]
-    scores: Scores | None
+    validation: MeanEvaluation | None
 
 
 def train(
@@ -127,17 +128,17 @@ def train(
             losses = run.take_step()
             due = run.done % settings.validate_every == 0 or run.done == settings.steps
             if writer is not None:
-                scores = None
+                validation = None
                 if due:
                     every = (validation_pairs[n] for n in range(len(validation_pairs)))
-                    scores = validate(run.model, every, fabric.device)
-                    if scores.merit > run.best:
-                        run.best = scores.merit
+                    validation = validate(run.model, every, fabric.device)
+                    if validation.merit > run.best:
+                        run.best = validation.merit
                         save_model(output / BEST, run.model)
-                _write_scalars(writer, run.done, losses, scores)
+                _write_scalars(writer, run.done, losses, validation)
                 try:
                     if callback is not None:
-                        callback(TrainingProgress(run.done, settings.steps, losses, scores))
+                        callback(TrainingProgress(run.done, settings.steps, losses, validation))
                 except StopIteration:
                     stop.set()
             requested = torch.tensor(float(stop.is_set()))
@@ -305,9 +306,11 @@ def _interruptible() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, usual)
 
 
-def _write_scalars(writer: Any, step: int, losses: dict[str, float], scores: Scores | None) -> None:
+def _write_scalars(
+    writer: Any, step: int, losses: dict[str, float], validation: MeanEvaluation | None
+) -> None:
     for name, value in losses.items():
         writer.add_scalar(f"loss/{name}", value, step)
-    for name, value in (asdict(scores) if scores else {}).items():
+    for name, value in (asdict(validation) if validation else {}).items():
         if value is not None:
             writer.add_scalar(f"validation/{name}", value, step)

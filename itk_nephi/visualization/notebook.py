@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from itk_nephi.evaluation import metrics
-from itk_nephi.evaluation.statistics import statistics
+from itk_nephi.evaluation.statistics import Statistics
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import flatten, jacobians, transform_points
 from itk_nephi.visualization import plots, slices
@@ -70,8 +70,8 @@ def registration_html(registration: Registration) -> str:
     return render(
         "notebook.html",
         registration=registration,
-        moved=statistics(moved, ("mean", "max")),
-        consistency=statistics(consistency, ("mean", "p95")),
+        moved=Statistics.of(moved),
+        consistency=Statistics.of(consistency),
         folding=metrics.folding_fraction(np.linalg.det(jacobians(field, points))),
         plane=plane,
         grid=list(zip(slices.shades(), grid.paths(0, grid.largest), strict=True)),

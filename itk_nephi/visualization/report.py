@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
-from itk_nephi.evaluation import metrics
-from itk_nephi.evaluation.statistics import statistics
-from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.evaluation.evaluation import Evaluation
+from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
 from itk_nephi.visualization import plots, slices
@@ -31,6 +29,8 @@ class MethodResult:
         What the report calls it.
     warped : itk.Image
         The moving image on the fixed grid.
+    evaluation : Evaluation
+        How good ``fixed_to_moving`` is.
     fixed_to_moving : itk.Transform
         Maps points of fixed to moving space.
     moving_to_fixed : itk.Transform, optional
@@ -41,6 +41,7 @@ class MethodResult:
 
     name: str
     warped: Any
+    evaluation: Evaluation
     fixed_to_moving: Any
     moving_to_fixed: Any = None
     determinants: Any = None
@@ -50,8 +51,9 @@ def render_report(
     pair: ImagePair,
     outcomes: Sequence[MethodResult],
     before: MethodResult,
-    findings: dict[str, Any],
+    record: dict[str, Any],
     *,
+    as_stored: Evaluation | None = None,
     history: Sequence[plots.Progress] = (),
     comparison: dict[str, Any] | None = None,
 ) -> str:
@@ -64,9 +66,11 @@ def render_report(
     outcomes : sequence of Outcome
         The first one is what the page is about; it can be looked at beside the others.
     before : Outcome
-        The initial transform alone.
-    findings : dict
-        What metrics.json holds of the first outcome.
+        What it was before: the initial transform alone.
+    record : dict
+        What metrics.json holds beside the evaluations: settings, files, time.
+    as_stored : Evaluation, optional
+        Of the identity, if that is not ``before``.
     history : sequence of Progress
         The losses of each step.
     comparison : dict, optional
@@ -78,32 +82,30 @@ def render_report(
         HTML that needs nothing else: no file, no network.
     """
     first = outcomes[0]
-    errors: dict[str, Array] = {}
-    if pair.evaluation_landmarks is not None:
-        identity = itk.IdentityTransform[itk.D, pair.dimension].New()
-        transforms = {"as stored": identity}
-        transforms |= {outcome.name: outcome.fixed_to_moving for outcome in (before, *outcomes)}
-        errors = {
-            name: metrics.landmark_errors(transform, *pair.evaluation_landmarks)
-            for name, transform in transforms.items()
-        }
+    evaluations = {} if as_stored is None else {"as stored": as_stored}
+    evaluations |= {outcome.name: outcome.evaluation for outcome in (before, *outcomes)}
+    errors = {
+        name: evaluation.landmark_errors_mm
+        for name, evaluation in evaluations.items()
+        if evaluation.landmark_errors_mm is not None
+    }
     rows = (comparison or {}).get("methods", [])
     return render(
         "report.html",
         fixed_name=_file_name(pair, "fixed"),
         moving_name=_file_name(pair, "moving"),
-        name=first.name,
-        before=before.name,
+        first=first,
+        before=before,
         viewer=_viewer(pair, outcomes, before),
-        findings=findings,
+        record=record,
+        evaluations=evaluations,
         errors=errors,
-        statistics={name: statistics(values) for name, values in errors.items()},
         landmark_plot=plots.landmark_errors(errors, first.name) if errors else None,
         loss_plot=plots.losses(history) if history else None,
         methods=rows,
         method_plot=plots.methods(rows) if rows else None,
-        settings=_flat(findings.get("settings", {})),
-        warnings=_warnings(findings),
+        settings=_flat(record.get("settings", {})),
+        warnings=_warnings(record, before, first.evaluation),
     )
 
 
@@ -228,22 +230,18 @@ def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
     return max(float(np.percentile(values, 99)), 1e-6)
 
 
-def _warnings(findings: dict[str, Any]) -> list[str]:
+def _warnings(record: dict[str, Any], before: MethodResult, now: Evaluation) -> list[str]:
     """Say what a reader should not overlook."""
     found = []
-    if findings.get("interrupted"):
-        found.append(f"The registration was interrupted after step {findings['steps']}.")
-    if findings.get("folding_fraction"):
-        found.append(
-            f"The transform folds in {findings['folding_fraction']:.3%} of the "
-            f"{findings['measured_in']}."
-        )
-    errors = findings.get("landmark_error_mm")
-    if errors and errors["after"]["mean"] > errors["before"]["mean"]:
-        found.append("Landmarks are farther apart than with the initial transform alone.")
-    similarity = findings.get("similarity")
-    if similarity and similarity["after"] < similarity["before"]:
-        found.append("The images are less alike than with the initial transform alone.")
+    if record.get("interrupted"):
+        found.append(f"The registration was interrupted after step {record['steps']}.")
+    if now.folding_fraction:
+        found.append(f"The transform folds in {now.folding_fraction:.3%} of the {now.region}.")
+    errors, earlier = now.landmark_error_mm, before.evaluation.landmark_error_mm
+    if errors and earlier and errors.mean > earlier.mean:
+        found.append(f"Landmarks are farther apart than before: {before.name}.")
+    if now.ncc < before.evaluation.ncc:
+        found.append(f"The images are less alike than before: {before.name}.")
     return found
 
 

@@ -14,14 +14,14 @@ from itk_nephi.visualization.pages import render
 from itk_nephi.workflows.batch import RECORD, PairOutcome
 
 NUMBERS = {
-    "similarity_before": ("similarity", "before"),
-    "similarity_after": ("similarity", "after"),
-    "landmark_error_before_mm": ("landmark_error_mm", "before", "mean"),
-    "landmark_error_after_mm": ("landmark_error_mm", "after", "mean"),
-    "dice_before": ("dice", "before"),
-    "dice_after": ("dice", "after"),
-    "folding_fraction": ("folding_fraction",),
-    "inverse_consistency_error_mm": ("inverse_consistency_error_mm", "mean"),
+    "ncc_before": ("before", "ncc"),
+    "ncc_after": ("after", "ncc"),
+    "landmark_error_before_mm": ("before", "landmark_error_mm", "mean"),
+    "landmark_error_after_mm": ("after", "landmark_error_mm", "mean"),
+    "dice_before": ("before", "dice"),
+    "dice_after": ("after", "dice"),
+    "folding_fraction": ("after", "folding_fraction"),
+    "inverse_consistency_error_mm": ("after", "inverse_consistency_error_mm", "mean"),
     "seconds": ("seconds", "total"),
 }
 """Columns of the summary, and where metrics.json has them; the mean where it has several."""

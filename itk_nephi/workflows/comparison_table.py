@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from itk_nephi.evaluation.statistics import bootstrap_interval
-from itk_nephi.workflows.provenance import without_nan
 
 METRICS = {
     "landmark error, mean mm": ("landmark_error_mm", "mean"),
     "landmark error, 95th percentile mm": ("landmark_error_mm", "p95"),
     "Dice, mean": ("dice_mean",),
+    "NCC": ("ncc",),
     "folding": ("folding_fraction",),
     "SD of log Jacobian": ("log_jacobian_sd",),
     "inverse consistency error, mean mm": ("inverse_consistency_error_mm", "mean"),
@@ -86,7 +86,7 @@ def write_comparison(
     folder: Path, result: dict[str, Any], lines: list[list[str]], further: str
 ) -> None:
     """Write comparison.json, .md and .csv; ``further`` follows the table in .md."""
-    text = json.dumps(without_nan(result), indent=2)
+    text = json.dumps(result, indent=2, allow_nan=False)
     (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
     (folder / "comparison.md").write_text(_markdown(lines) + further, encoding="utf-8")
     with (folder / "comparison.csv").open("w", newline="", encoding="utf-8") as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import platform
 import resource
 import time
@@ -12,27 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import itk
-import numpy as np
-import numpy.typing as npt
 
 from itk_nephi.evaluation import metrics
-from itk_nephi.evaluation.statistics import statistics
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.io.images import write_image
-from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
-from itk_nephi.spatial.transforms import transform_points
-from itk_nephi.workflows.provenance import describe_inputs, without_nan
+from itk_nephi.workflows.provenance import describe_inputs
 
 if TYPE_CHECKING:
     from itk_nephi.registration.result import Registration
-
-
-MAX_VOXELS = 50_000
-"""Voxels at which similarity and inverse consistency are measured, where there are more."""
 
 
 def write(
@@ -75,14 +67,22 @@ def write(
     itk.transformwrite(fixed_to_moving, str(folder / "fixed_to_moving.h5"))
     itk.transformwrite(registration.moving_to_fixed, str(folder / "moving_to_fixed.h5"))
     with timed("warp"):
-        before = resample(pair.moving_image, [registration.initial_transform], pair.fixed_image)
+        initially_warped = resample(
+            pair.moving_image, [registration.initial_transform], pair.fixed_image
+        )
         warped = resample(pair.moving_image, [fixed_to_moving], pair.fixed_image)
         write_image(warped, folder / "warped.nii.gz")
     with timed("jacobian_determinant"):
         determinants = metrics.jacobian_determinant_image(fixed_to_moving, pair.fixed_image)
         write_image(determinants, folder / "jacobian_determinant.nii.gz")
-    with timed("measure"):
-        measured = _measure(pair, registration, before, warped, determinants)
+    with timed("evaluate"):
+        identity = itk.IdentityTransform[itk.D, pair.dimension].New()
+        as_stored, before = (
+            evaluate(pair, transform) for transform in (identity, registration.initial_transform)
+        )
+        after = evaluate(
+            pair, fixed_to_moving, registration.moving_to_fixed, determinants=determinants
+        )
     with timed("overview"):
         from itk_nephi.visualization.overview import draw_overview
 
@@ -95,7 +95,9 @@ def write(
             fixed_mask=pair.fixed_mask,
         ).savefig(folder / "overview.png")
     result = {
-        **measured,
+        "as_stored": as_stored.to_json(),
+        "before": before.to_json(),
+        "after": after.to_json(),
         "interrupted": registration.interrupted,
         "steps": len(registration.history),
         "seconds": {**seconds, "total": sum(seconds.values())},
@@ -121,6 +123,7 @@ def write(
                 MethodResult(
                     name="NePhi",
                     warped=warped,
+                    evaluation=after,
                     fixed_to_moving=fixed_to_moving,
                     moving_to_fixed=registration.moving_to_fixed,
                     determinants=determinants,
@@ -128,42 +131,43 @@ def write(
             ],
             MethodResult(
                 name="initial transform only",
-                warped=before,
+                warped=initially_warped,
+                evaluation=before,
                 fixed_to_moving=registration.initial_transform,
             ),
             result,
+            as_stored=as_stored,
             history=registration.history,
         )
         (folder / "report.html").write_text(page, encoding="utf-8")
     result["seconds"] = {**seconds, "total": sum(seconds.values())}
-    text = json.dumps(without_nan(result), indent=2)
+    text = json.dumps(result, indent=2, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     return result
 
 
 def format_summary(result: dict[str, Any], folder: Path) -> str:
     """Say in a few lines how a registration went and which file to use for what."""
+    as_stored, before, after = (result[stage] for stage in ("as_stored", "before", "after"))
     lines = [""]
-    if "landmark_error_mm" in result:
-        errors = result["landmark_error_mm"]
-        now = errors["after"]
+    if "landmark_error_mm" in after:
+        start, earlier, now = (stage["landmark_error_mm"] for stage in (as_stored, before, after))
         lines += [
-            f"landmark error   mean {errors['as_stored']['mean']:.2f} mm as stored, "
-            f"{errors['before']['mean']:.2f} mm after the initial transform, "
-            f"{now['mean']:.2f} mm now",
+            f"landmark error   mean {start['mean']:.2f} mm as stored, "
+            f"{earlier['mean']:.2f} mm after the initial transform, {now['mean']:.2f} mm now",
             f"                 now: median {now['median']:.2f}, 95th percentile {now['p95']:.2f}, "
-            f"largest {now['max']:.2f} mm, of {errors['count']}",
+            f"largest {now['max']:.2f} mm, of {now['count']}",
         ]
-    if "dice" in result:
-        means = [np.mean(list(result["dice"][when].values())) for when in ("before", "after")]
+    if after.get("dice"):
+        means = [fmean(stage["dice"].values()) for stage in (before, after)]
         lines += [f"Dice of labels   mean {means[0]:.3f} before, {means[1]:.3f} now"]
-    similarity, consistency = result["similarity"], result["inverse_consistency_error_mm"]
-    folding = result["folding_fraction"]
+    correlations = [
+        "none" if stage["ncc"] is None else f"{stage['ncc']:.3f}" for stage in (before, after)
+    ]
+    folding, consistency = after["folding_fraction"], after["inverse_consistency_error_mm"]
     lines += [
-        f"similarity       {similarity['before']:.3f} before, {similarity['after']:.3f} now "
-        "(1 is best)",
-        f"folding          {f'{folding:.4%}' if folding else 'none'} "
-        f"in the {result['measured_in']}",
+        f"NCC              {correlations[0]} before, {correlations[1]} now (1 is best)",
+        f"folding          {f'{folding:.4%}' if folding else 'none'} in the {after['region']}",
         f"consistency      inverse consistency error {consistency['mean']:.2f} mm on average, "
         f"{consistency['p95']:.2f} mm at the 95th percentile",
         f"time             {result['seconds']['total']:.0f} s, "
@@ -177,68 +181,3 @@ def format_summary(result: dict[str, Any], folder: Path) -> str:
         f"  {folder / 'report.html'}",
     ]
     return "\n".join(lines)
-
-
-def _measure(
-    pair: ImagePair, registration: Registration, before: Any, warped: Any, determinants: Any
-) -> dict[str, Any]:
-    fixed_to_moving, initial_transform = (
-        registration.fixed_to_moving,
-        registration.initial_transform,
-    )
-    values = np.asarray(pair.fixed_image)
-    inside = measured_inside(pair)
-    voxels = measured_voxels(inside)
-    points = ImageDomain.of(pair.fixed_image).voxel_points(voxels)
-    moving_domain = ImageDomain.of(pair.moving_image)
-
-    def similarity(transform: Any, image: Any) -> float:
-        seen = voxels[moving_domain.contains(transform_points(transform, points))]
-        if not len(seen):
-            return math.nan
-        return metrics.normalized_cross_correlation(
-            values.ravel()[seen], np.asarray(image).ravel()[seen]
-        )
-
-    consistency = metrics.inverse_consistency_errors(
-        fixed_to_moving, registration.moving_to_fixed, points
-    )
-    result: dict[str, Any] = {
-        "measured_in": "fixed image" if pair.fixed_mask is None else "fixed mask",
-        "similarity": {
-            "measure": "normalized cross correlation where the images overlap",
-            "before": similarity(initial_transform, before),
-            "after": similarity(fixed_to_moving, warped),
-        },
-        "folding_fraction": metrics.folding_fraction(determinants, inside),
-        "log_jacobian_sd": metrics.log_jacobian_sd(determinants, inside),
-        "inverse_consistency_error_mm": statistics(consistency, ("mean", "p95")),
-    }
-    if pair.evaluation_landmarks is not None:
-        identity = itk.IdentityTransform[itk.D, pair.dimension].New()
-        stages = {"as_stored": identity, "before": initial_transform, "after": fixed_to_moving}
-        result["landmark_error_mm"] = {"count": len(pair.evaluation_landmarks[0])} | {
-            name: statistics(metrics.landmark_errors(transform, *pair.evaluation_landmarks))
-            for name, transform in stages.items()
-        }
-    if pair.labels is not None:
-        result["dice"] = {
-            name: {str(k): v for k, v in metrics.dice(*pair.labels, transform).items()}
-            for name, transform in {"before": initial_transform, "after": fixed_to_moving}.items()
-        }
-    return result
-
-
-def measured_inside(pair: ImagePair) -> npt.NDArray[np.bool_]:
-    """Say of each fixed voxel, shape (k, j, i), whether results are measured there."""
-    if pair.fixed_mask is None:
-        return np.ones(np.asarray(pair.fixed_image).shape, bool)
-    return np.asarray(np.asarray(pair.fixed_mask) != 0)
-
-
-def measured_voxels(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int_]:
-    """Return numbers of voxels, the same at each call, where ``SAMPLES`` are enough."""
-    voxels = np.flatnonzero(inside)
-    if len(voxels) > MAX_VOXELS:
-        voxels = np.sort(np.random.default_rng(0).choice(voxels, MAX_VOXELS, replace=False))
-    return voxels

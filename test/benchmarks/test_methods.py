@@ -1,6 +1,6 @@
 """Methods say what they are, and a quick run shortens them."""
 
-from benchmarks.methods import elastix, nephi
+from benchmarks.methods import elastix, mean_dice, nephi
 from itk_nephi import RegistrationSettings
 
 
@@ -22,3 +22,7 @@ def test_shortened_methods_keep_their_other_options() -> None:
         "MaximumNumberOfIterations": "3",
         "ErodeMask": "false",
     }
+
+
+def test_the_mean_of_dice_is_over_labels() -> None:
+    assert mean_dice({"dice": {"1": 0.5, "2": 1.0}}) == 0.75

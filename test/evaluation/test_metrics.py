@@ -11,9 +11,11 @@ from itk_nephi.evaluation.metrics import (
     folding_fraction,
     inverse_consistency_errors,
     jacobian_determinant_image,
+    jacobian_determinants,
     landmark_errors,
     log_jacobian_sd,
     normalized_cross_correlation,
+    volume_change,
 )
 from itk_nephi.fields.deformation import Deformation, transform_from_deformation
 from itk_nephi.spatial.conversion import to_bspline_transform, to_displacement_field_transform
@@ -34,7 +36,7 @@ def test_the_determinant_image_has_the_reference_grid(
     deformation: Deformation,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("itk_nephi.spatial.transforms.POINTS_AT_ONCE", 11)
+    monkeypatch.setattr("itk_nephi.evaluation.metrics.POINTS_AT_ONCE", 11)
     # the affine part keeps points off the kinks of the field, where rounding chooses the side
     transform = compose([affine, transform_from_deformation(deformation)])
     determinants = jacobian_determinant_image(transform, image)
@@ -49,7 +51,7 @@ def test_the_determinant_image_has_the_reference_grid(
 def test_the_determinants_of_any_transform_are_those_of_its_jacobians(
     image: Any, affine: Any, diffeomorphism: Any, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("itk_nephi.spatial.transforms.POINTS_AT_ONCE", 100)
+    monkeypatch.setattr("itk_nephi.evaluation.metrics.POINTS_AT_ONCE", 100)
     if part == "field":
         sampled = to_displacement_field_transform(diffeomorphism, image)
     else:
@@ -64,6 +66,39 @@ def test_the_determinants_of_any_transform_are_those_of_its_jacobians(
     expected = np.linalg.det(jacobians(transform, points[chosen]))
     # displacements of up to 100 mm are kept as float
     np.testing.assert_allclose(determinants[chosen], expected, rtol=5e-3)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_determinants_of_some_parts_of_voxels_are_those_at_their_centers(
+    domain: ImageDomain,
+    image: Any,
+    diffeomorphism: Any,
+    exact: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transform = diffeomorphism
+    if not exact:
+        transform, _ = to_bspline_transform(diffeomorphism, image, spacing=8)
+    inside = np.zeros(domain.size[::-1], bool)
+    inside[2:4, 1:3] = inside[-2, 2] = True
+    monkeypatch.setattr("itk_nephi.evaluation.metrics.POINTS_AT_ONCE", 200)
+    parts = list(jacobian_determinants(transform, domain, inside, refinement=2))
+    assert len(parts) > 1
+    fine = domain.subdivided(2)
+    every = inside
+    for axis in range(domain.dimension):
+        every = every.repeat(2, axis)
+    points = fine.voxel_points(np.flatnonzero(every))
+    expected = np.linalg.det(jacobians(transform, points))
+    # displacements of up to 100 mm are kept as float
+    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=1e-6 if exact else 5e-3)
+
+
+def test_volume_change_of_parts_is_that_of_the_whole() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, 1000)
+    folding, sd = volume_change(np.split(values, [0, 10, 500, 501]))
+    assert folding == np.mean(values <= 0) > 0
+    assert sd == pytest.approx(np.log(values[values > 0]).std(), rel=1e-12)
 
 
 def test_folding_is_the_fraction_that_is_not_positive() -> None:
@@ -135,7 +170,7 @@ def test_dice_of_an_image_with_itself_is_one(image: Any) -> None:
 def test_dice_has_its_closed_form_after_a_shift_by_one_voxel(
     image: Any, domain: ImageDomain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("itk_nephi.spatial.transforms.POINTS_AT_ONCE", 13)
+    monkeypatch.setattr("itk_nephi.evaluation.metrics.POINTS_AT_ONCE", 13)
     labels = np.zeros(domain.size[::-1], np.int32)
     labels[..., 1:4, 1:4] = 1  # a third moves out of it
     labels[..., 0, 0] = 2  # nothing stays

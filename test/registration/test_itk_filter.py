@@ -1,7 +1,10 @@
 import gc
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import itk
@@ -10,10 +13,14 @@ import pytest
 import torch
 
 import itk_nephi
-from itk_nephi.fields.settings import FieldSettings
-from itk_nephi.registration.instance_optimization import RegistrationSettings
+from itk_nephi.fields.settings import FieldSettings, flat_settings, setting_value
+from itk_nephi.models.encoder import EncoderSettings
+from itk_nephi.models.nephi import ModelSettings, NePhi
+from itk_nephi.registration.filter_arguments import ARGUMENTS, camel
+from itk_nephi.registration.filter_arguments import SETTINGS as FILTER_SETTINGS
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
+from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.transforms import transform_points
 
@@ -164,7 +171,117 @@ def test_keywords_change_the_settings(fixed: Any, moving: Any) -> None:
     assert method.GetSettings().smoothing_sigmas == (3.0, 2.0)
     method.SetSmoothingSigmas([4.0, 3.0, 2.0])
     assert method.GetSettings().smoothing_sigmas == (4.0, 3.0, 2.0)
-    assert set(changes) <= {field.name for field in fields(RegistrationSettings)}
+    assert method.GetSteps() == 7
+    assert method.GetSmoothingSigmas() == (4.0, 3.0, 2.0)
+
+
+def test_every_setting_is_set_and_read_by_its_name(fixed: Any, moving: Any) -> None:
+    other = RegistrationSettings.preset("fast").changed(
+        similarity="ncc", bending_weight=0.5, importance_sampling=0.3, width=16, max_time=9.0
+    )
+    method = itk.NePhiRegistrationMethod.New(fixed, moving)
+    for name in flat_settings(RegistrationSettings):
+        value = setting_value(other, name)
+        getattr(method, f"Set{camel(name)}")(*(value if isinstance(value, tuple) else [value]))
+        assert getattr(method, f"Get{camel(name)}")() == value
+    assert method.GetSettings() == other
+    method.SetField(FieldSettings(width=8))
+    assert method.GetWidth() == 8
+    method.SetPreset("accurate")
+    assert method.GetSettings() == RegistrationSettings.preset("accurate")
+
+
+def test_the_order_of_keywords_is_free(fixed: Any, moving: Any) -> None:
+    new = itk.NePhiRegistrationMethod.New
+    expected = RegistrationSettings.preset("fast").changed(
+        regularizer_points=4_000, points=9_000, depth=1
+    )
+    options = {"depth": 1, "regularizer_points": 4_000, "points": 9_000, "preset": "fast"}
+    for given in (options, dict(reversed(options.items()))):
+        assert new(fixed, moving, **given).GetSettings() == expected
+    assert new(fixed, moving, points=10).GetRegularizerPoints() == 10
+    with pytest.raises(ValueError, match="expected settings or preset, got both"):
+        new(fixed, moving, settings=SETTINGS, preset="fast")
+
+
+def test_further_channels_are_inputs(method: Any, fixed: Any, moving: Any) -> None:
+    channels = [noise(ImageDomain.of(image), 7) for image in (fixed, moving)]
+    scaling = itk.ShiftScaleImageFilter.New(channels[1], scale=0.5)
+    method.SetFixedChannels([channels[0]])
+    method.SetMovingChannels([scaling.GetOutput()])
+    method.SetChannelWeights((1.0, 2.0))
+    runs = count_runs(method)
+    for scale in (0.5, 0.25):
+        scaling.SetScale(scale)
+        method.Update()
+        method.Update()
+        other = image_from_array(
+            np.asarray(channels[1]) * np.float32(scale), ImageDomain.of(moving)
+        )
+        expected = registered([fixed, channels[0]], [moving, other], channel_weights=(1.0, 2.0))
+        assert_same(method, expected)
+    assert len(runs) == 2
+    assert type(method.GetFixedChannels()[0]) is type(fixed)
+    method.SetFixedChannels([])
+    method.SetMovingChannels(None)
+    method.SetChannelWeights(None)
+    assert method.GetFixedChannels() == method.GetMovingChannels() == []
+    method.Update()
+    assert_same(method, registered(fixed, moving))
+
+
+def test_what_register_takes_reaches_it(
+    method: Any, fixed: Any, moving: Any, domain: ImageDomain, tmp_path: Path
+) -> None:
+    first = registered(fixed, moving)
+    points = domain.points_from_coords(np.zeros((1, domain.dimension)))
+    method.SetWarmStart(first)
+    method.SetGuideLandmarks((points, points + 0.5))
+    method.SetCheckpoint(tmp_path / "state.checkpoint")
+    method.SetCheckpointInterval(0.0)
+    method.Update()
+    expected = registered(fixed, moving, warm_start=first, guide_landmarks=(points, points + 0.5))
+    assert_same(method, expected)
+    assert method.GetWarmStart() is first
+    runs = count_runs(method)
+    method.SetCheckpointInterval(0.0)
+    method.SetWarmStart(first)
+    method.Update()
+    assert not runs
+    method.SetWarmStart(None)
+    method.SetRefineSteps(3)
+    with pytest.raises(ValueError, match="expected a model whose prediction refine_steps can"):
+        method.Update()
+
+
+def test_a_model_predicts_and_is_refined(method: Any, fixed: Any, moving: Any) -> None:
+    domain = ImageDomain.of(fixed)
+    settings = ModelSettings(
+        field=SETTINGS.field,
+        encoder=EncoderSettings(filters=(4, 8), hidden=4),
+        size=domain.size,
+        spacing=domain.spacing,
+    )
+    model = NePhi(settings, torch.Generator().manual_seed(1))
+    options = {"model": model, "refine_steps": 2, "refine": "code_and_weights"}
+    for name, value in options.items():
+        getattr(method, f"Set{camel(name)}")(value)
+    method.Update()
+    assert_same(method, registered(fixed, moving, **options))
+    assert method.GetModel() is model
+
+
+def test_methods_of_settings_hide_none_of_itk(method: Any) -> None:
+    inherited = dir(itk.ProcessObject)
+    for name in (*FILTER_SETTINGS, *ARGUMENTS):
+        assert f"Set{camel(name)}" not in inherited
+        assert f"Set{camel(name)}" in dir(method)
+        assert getattr(method, f"Set{camel(name)}").__doc__.startswith(f"Set {name}. ")
+
+
+def test_what_itk_loads_with_the_filter_needs_no_torch() -> None:
+    code = "import sys, itk_nephi.registration.filter_accessors; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_is_not_set_has_the_defaults_of_register(fixed: Any, moving: Any) -> None:

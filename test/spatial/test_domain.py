@@ -56,6 +56,16 @@ def test_coords_are_isotropic_and_end_at_the_outer_voxel_centers(domain: ImageDo
     assert np.linalg.norm(coords) * domain.scale == pytest.approx(distance)
 
 
+def test_the_parts_of_voxels_fill_them(domain: ImageDomain) -> None:
+    fine = domain.subdivided(3)
+    assert fine.size == tuple(3 * n for n in domain.size)
+    shape = [n for size in domain.size[::-1] for n in (size, 3)]
+    parts = fine.grid_points().reshape(*shape, domain.dimension)
+    centers = parts.mean(axis=tuple(range(1, 2 * domain.dimension, 2)))
+    np.testing.assert_allclose(centers, domain.grid_points(), atol=1e-12)
+    assert domain.subdivided(1).matches(domain)
+
+
 def test_lengths_of_a_domain_are_in_mm(domain: ImageDomain) -> None:
     expected = [4.0, 5.1, 5.8][: domain.dimension]
     np.testing.assert_allclose(domain.half_extent, expected)

@@ -34,17 +34,17 @@ def run(*arguments: Any) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def parameters(command: str) -> dict[str, Any]:
+    """Return the arguments and options of a command by name, in the order of its help."""
+    group: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in group.commands[command].params}
+
+
 def register(inputs: Path, output: Path, *options: Any) -> Result:
     quick = [] if "--initial-transform" in options else QUICK
     return run(
         "register", inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", output, *quick, *options
     )
-
-
-def parameters(command: str) -> dict[str, Any]:
-    """Return the arguments and options of a command by name, in the order of its help."""
-    group: Any = typer.main.get_command(app)
-    return {parameter.name: parameter for parameter in group.commands[command].params}
 
 
 def assert_fails(result: Result, *fragments: str) -> None:

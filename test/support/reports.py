@@ -9,6 +9,7 @@ from typing import Any
 import itk
 import numpy as np
 
+from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.image_pair import ImagePair
@@ -39,14 +40,15 @@ def outcome(pair: ImagePair, name: str, transform: Any, inverse: Any = None) -> 
     return MethodResult(
         name=name,
         warped=resample(pair.moving_image, [transform], pair.fixed_image),
+        evaluation=evaluate(pair, transform, inverse),
         fixed_to_moving=transform,
         moving_to_fixed=inverse,
         determinants=jacobian_determinant_image(transform, pair.fixed_image),
     )
 
 
-def page(pair: ImagePair, name: str = "found", findings: Any = None, **options: Any) -> str:
+def page(pair: ImagePair, name: str = "found", record: Any = None, **options: Any) -> str:
     ones = np.ones(pair.dimension)
     found = outcome(pair, name, translation(*ones), translation(*-0.5 * ones))
     before = outcome(pair, "before", translation(*0 * ones))
-    return render_report(pair, [found], before, findings or {}, **options)
+    return render_report(pair, [found], before, record or {}, **options)

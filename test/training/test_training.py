@@ -79,11 +79,11 @@ def test_a_model_learns_to_bring_pairs_together(tmp_path: Path) -> None:
     first, last = (told[step].losses["dissimilarity"] for step in (0, -1))
     assert first > 0.4
     assert last < 0.6 * first
-    assert [progress.done for progress in told if progress.scores] == [20, 40]
-    scores = told[-1].scores
-    assert scores is not None
-    assert scores.dice is not None
-    assert scores.landmark_error is None
+    assert [progress.done for progress in told if progress.validation] == [20, 40]
+    validation = told[-1].validation
+    assert validation is not None
+    assert validation.dice is not None
+    assert validation.landmark_error_mm is None
     assert load_model(tmp_path / BEST).settings == model
     assert any(path.name.startswith("events.out.tfevents") for path in tmp_path.iterdir())
 

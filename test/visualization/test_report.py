@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.reports import outcome, page, phantom_pair, translation
 
+from itk_nephi.evaluation.statistics import Statistics
 from itk_nephi.registration.result import Progress
 from itk_nephi.spatial.domain import ImageDomain, image_like
 from itk_nephi.spatial.image_pair import ImagePair
@@ -143,12 +144,12 @@ def test_names_are_shown_as_they_are_whatever_they_hold() -> None:
     sources = {"fixed": Path(awkward), "moving": Path(f"a/{awkward}")}
     renamed = replace(pair, sources=sources)
     rows = [{"name": awkward, "error": awkward}]
-    findings = {
+    record = {
         "inputs": {name: str(path) for name, path in sources.items()},
         "settings": {"similarity": awkward},
         "initial_transform": awkward,
     }
-    text = page(renamed, awkward, findings, comparison={"methods": rows})
+    text = page(renamed, awkward, record, comparison={"methods": rows})
     elements = Elements(text)
     assert "b" not in {tag for tag, _ in elements.found}
     assert elements.text.count(awkward) >= 8
@@ -178,19 +179,60 @@ def test_the_comparison_has_a_row_for_each_method_and_says_what_failed() -> None
     assert "Comparison" not in Elements(page(pair)).text
 
 
+def test_the_page_shows_the_numbers_of_the_evaluations() -> None:
+    pair = phantom_pair(2)
+    before = outcome(pair, "start", translation(0.0, 0.0))
+    found = outcome(pair, "found", translation(1.0, 1.0), translation(-1.0, 0.0))
+    errors = np.arange(9.0)
+    evaluation = replace(
+        found.evaluation,
+        ncc=0.875,
+        log_jacobian_sd=0.1234,
+        landmark_error_mm=Statistics.of(errors),
+        landmark_errors_mm=errors,
+        dice={3: 0.5, 4: 0.25},
+    )
+    before = replace(before, evaluation=replace(before.evaluation, ncc=np.nan, dice={3: 0, 4: 0.1}))
+    stored = replace(before.evaluation, landmark_errors_mm=errors + 100)
+    found = replace(found, evaluation=evaluation)
+    html = render_report(pair, [found], before, {}, as_stored=stored)
+    text = " ".join(re.sub("<[^>]*>", " ", html).split())
+    for fragment in (
+        "Landmark error, mean 4.00 mm",
+        "Overlap of labels, mean Dice 0.375 0.050 before",
+        "NCC 0.875 - before",
+        "Folding none of the fixed mask",
+        "Inverse consistency error, mean 1.00 mm 1.00 mm at the 95th percentile",
+        "found 4.00 4.00 7.60 8.00",
+        "9 108.00",
+        "SD of log Jacobian 0.123",
+        "Inverse consistency error, largest, mm 1.000",
+    ):
+        assert fragment in text
+
+
 def test_the_page_warns_of_what_should_not_be_overlooked() -> None:
     pair = phantom_pair(2)
-    findings = {
-        "interrupted": True,
-        "steps": 17,
-        "folding_fraction": 0.0123,
-        "measured_in": "fixed mask",
-        "similarity": {"measure": "NCC", "before": 0.9, "after": 0.8},
-    }
-    text = Elements(page(pair, findings=findings)).text
-    for warning in ("interrupted after step 17", "folds in 1.230%", "less alike than"):
+    before = outcome(pair, "start", translation(0.0, 0.0))
+    assert before.evaluation.landmark_error_mm is not None
+    worse = replace(
+        before.evaluation,
+        ncc=before.evaluation.ncc - 0.1,
+        folding_fraction=0.0123,
+        landmark_error_mm=replace(before.evaluation.landmark_error_mm, mean=50.0),
+    )
+    found = replace(before, name="found", evaluation=worse)
+    record = {"interrupted": True, "steps": 17}
+    text = Elements(render_report(pair, [found], before, record)).text
+    for warning in (
+        "interrupted after step 17",
+        "folds in 1.230% of the fixed mask",
+        "Landmarks are farther apart than before: start",
+        "less alike than before: start",
+    ):
         assert warning in text
-    assert "Look here" not in Elements(page(pair)).text
+    same = replace(before, name="found")
+    assert "Look here" not in Elements(render_report(pair, [same], before, {})).text
 
 
 def test_transforms_without_inverse_and_pairs_without_anything_else_are_shown() -> None:
