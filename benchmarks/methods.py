@@ -143,7 +143,7 @@ def register_and_judge(
     -------
     dict
         What :func:`itk_nephi.workflows.method_process.run_in_process` measures, and what
-        :class:`itk_nephi.evaluation.Evaluation` holds, folds on a grid twice as fine.
+        :class:`itk_nephi.evaluation.Evaluation` holds, folding on a grid twice as fine.
 
     Raises
     ------

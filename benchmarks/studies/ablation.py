@@ -48,7 +48,7 @@ def table(figures: Figures) -> str:
         row += [f"{found['folding_fraction']:.2g}", f"{found['log_jacobian_sd']:.3f}"]
         rows.append([*row, f"{seconds[0]:.0f}", f"{seconds[0] - seconds[1]:+.0f}"])
     header = ["change", "mean mm, without the outlier", "against the default, mm"]
-    header += ["share of folds", "SD of log Jacobian", "processor s", "against the default, s"]
+    header += ["folding fraction", "SD of log Jacobian", "processor s", "against the default, s"]
     return tabulate(header, rows)
 
 

@@ -72,7 +72,7 @@ def draw(figures: Figures) -> Figure:
     _draw_weights(smoothness, weights, 6, tell_weights=True)
     folding.set_xscale("symlog", linthresh=0.01)
     folding.set_xlim(left=-0.002)
-    folding.set(xlabel="share of folds, %", title="two regularizers, each weight swept: folds")
+    folding.set(xlabel="folding fraction, %", title="two regularizers, each weight swept: folding")
     smoothness.set(
         xlabel="standard deviation of log Jacobian",
         title="the same: smoothness (numbers: some weights)",

@@ -47,7 +47,7 @@ def table(figures: Figures) -> str:
         row.append(spread([trial["folding_fraction"] for trial in done], 5))
         rows.append([*row, count_failures(figures["trials"], method=method)])
     header = ["method", *LABELS.values(), "mean Dice", "gain (95 % interval)", "mean s"]
-    header += ["difference, s (95 % interval)", "share of folds", "failed"]
+    header += ["difference, s (95 % interval)", "folding fraction", "failed"]
     return tabulate(header, rows)
 
 

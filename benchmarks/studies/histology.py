@@ -37,7 +37,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return errors in pixels, folds and time."""
+    """Return errors in pixels, folding and time."""
     rows = []
     for trial in figures["trials"]:
         rows.append([trial["pair"], trial["method"]])
@@ -48,7 +48,9 @@ def table(figures: Figures) -> str:
         values = [errors.mean(), np.median(errors), np.percentile(errors, 95)]
         rows[-1] += [f"{value:.2f}" for value in values]
         rows[-1] += [f"{trial['folding_fraction']:.2g}", f"{trial['seconds']:.1f}"]
-    return tabulate(["sections", "method", "mean px", "median px", "p95 px", "folds", "s"], rows)
+    return tabulate(
+        ["sections", "method", "mean px", "median px", "p95 px", "folding fraction", "s"], rows
+    )
 
 
 def _write_sections(name: str, folder: Path) -> Pair:

@@ -52,7 +52,7 @@ def answer(figures: Figures) -> str:
     """Say how many maps fold, and how far each code moves points."""
     folds, shifts = np.array(figures["folds"]), figures["shifts_mm"]
     return (
-        f"{np.sum(folds == 0)} of {folds.size} maps without a fold, at most "
+        f"{np.sum(folds == 0)} of {folds.size} maps without folding, at most "
         f"{100 * folds.max():.2f} %; from one pair to the other the local code alone moves points "
         f"by {shifts['local']:.1f} mm, the global one by {shifts['global']:.1f} mm"
     )
@@ -73,7 +73,7 @@ def draw(figures: Figures) -> Figure:
 
 
 def compare_codes(_folder: Path, *, model: Path) -> Figures:
-    """Return the folds of all maps, and how far the second pair's codes alone move points, mm."""
+    """Return the folding of all maps, and the mean displacement by the second codes alone, mm."""
     first, transforms = interpolate_codes(model)
     folds = [
         [

@@ -40,7 +40,7 @@ def table(figures: Figures) -> str:
 
 
 def short(figures: Figures) -> str:
-    """Return the errors, folds and times of NePhi, elastix and ANTs."""
+    """Return the errors, folding and times of NePhi, elastix and ANTs."""
     return _table(figures, list(SHORT), ["nephi", "elastix", "ants"])
 
 

@@ -26,7 +26,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return errors where the motion is known, Dice, folds and time."""
+    """Return errors where the motion is known, Dice, folding and time."""
     rows = []
     for phantom, trials in figures.items():
         for method in METHODS:
@@ -36,7 +36,7 @@ def table(figures: Figures) -> str:
             row.append(largest([trial["folding_fraction"] for trial in done]))
             row.append(spread([trial["seconds"] for trial in done], 1))
             rows.append([*row, count_failures(trials, method=method)])
-    header = ["phantom", "method", "landmark error mm", "Dice", "largest share of folds", "s"]
+    header = ["phantom", "method", "landmark error mm", "Dice", "largest folding fraction", "s"]
     return tabulate([*header, "failed"], rows)
 
 

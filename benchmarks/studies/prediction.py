@@ -95,7 +95,7 @@ def answer(figures: Figures) -> str:
 
 
 def measure_folds(run: Run) -> Figures:
-    """Count folds on a grid twice as fine, and see how far points come back."""
+    """Return folding on a grid twice as fine, and inverse consistency errors."""
     fast = RegistrationSettings.preset("fast")
     steps = 2 if run.quick else 50
     figures: Figures = {}
@@ -114,7 +114,7 @@ def measure_folds(run: Run) -> Figures:
 
 
 def folds_table(figures: Figures) -> str:
-    """Return folds and inverse consistency errors, mean and worst."""
+    """Return folding fractions and inverse consistency errors, mean and worst."""
     rows = []
     for name, trial in figures.items():
         folded = [100 * pair["folding_fraction"] for pair in trial["pairs"]]
@@ -126,7 +126,7 @@ def folds_table(figures: Figures) -> str:
 
 
 def folds_answer(figures: Figures) -> str:
-    """Say how much folds, and how far points come back."""
+    """Return a sentence on folding and the inverse consistency error."""
     rows = [line.strip("| ").split(" | ") for line in folds_table(figures).splitlines()[2:]]
     return "; ".join(
         f"{name}, {method}: {folded} % folded, {error} mm inverse consistency error"

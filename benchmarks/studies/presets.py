@@ -24,7 +24,7 @@ HEADER = [
     "mean mm, all 51",
     "median mm",
     "p95 mm",
-    "largest share of folds, grid twice as fine",
+    "largest folding fraction, grid twice as fine",
     "SD of log Jacobian",
     "s",
     "MiB beyond images and libraries",

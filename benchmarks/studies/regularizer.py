@@ -103,7 +103,7 @@ def weights_table(figures: Figures) -> str:
 
 
 def weights_answer(figures: Figures) -> str:
-    """Say which weight of each is best without folds, and compare them at one smoothness."""
+    """Return a sentence on the best weight of each without folding, and both at one smoothness."""
     rows = weights_rows(figures)
     unfolded = [row for row in rows if float(row[3]) < 0.01]
     best = {row[0]: row for row in sorted(unfolded, key=lambda row: float(row[2]))}

@@ -35,7 +35,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return error, its difference from the default, folds, smoothness and processor time."""
+    """Return error, its difference from the default, folding, smoothness and processor time."""
     rows = []
     for name in dict.fromkeys(trial["method"] for trial in figures["trials"]):
         both = pair_up(figures["trials"], name, DEFAULT)
@@ -46,7 +46,7 @@ def table(figures: Figures) -> str:
         row.append(spread([trial["log_jacobian_sd"] for trial in found]))
         rows.append([*row, spread([trial["cpu_seconds"] for trial in found], 1)])
     header = ["representation", "mean mm, without the outlier", "against the default, mm"]
-    header += ["share of folds, at most", "SD of log Jacobian", "processor s"]
+    header += ["folding fraction, at most", "SD of log Jacobian", "processor s"]
     return tabulate(header, rows)
 
 

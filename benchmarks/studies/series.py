@@ -34,7 +34,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return errors at the times of the images and half-way between, folds and time."""
+    """Return errors at the times of the images and half-way between, folding and time."""
     rows = []
     for kind, key in KINDS.items():
         for name, errors in figures[key].items():
@@ -43,13 +43,13 @@ def table(figures: Figures) -> str:
             timed = key == "at" and name in figures["seconds"]
             rows.append([*row, f"{figures['seconds'][name]:.0f}" if timed else "-"])
     header = ["", "transforms", "landmark error, mm, mean of the times", "the worst time's"]
-    return tabulate([*header, "largest share of folds", "s in all"], rows)
+    return tabulate([*header, "largest folding fraction", "s in all"], rows)
 
 
 def register_breath(
     _folder: Path, *, settings: RegistrationSettings, size: Sequence[int] | None
 ) -> Figures:
-    """Return errors, mm, by the transforms that made them, folds as shares, and seconds."""
+    """Return errors, mm, by the transforms that made them, folding fractions, and seconds."""
     chests = {
         share: lung(3, size=size, motion=30 * share, seed=1).pair for share in (*TIMES, *BETWEEN)
     }

@@ -31,7 +31,7 @@ def measure(run: Run) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    """Return error, smoothness and folds."""
+    """Return error, smoothness and folding."""
     rows = []
     for name, trials in figures.items():
         for trial in trials:
@@ -41,7 +41,7 @@ def table(figures: Figures) -> str:
                 continue
             rows[-1] += [f"{errors_mm(trial).mean():.3f}", f"{trial['log_jacobian_sd']:.3f}"]
             rows[-1].append(f"{trial['folding_fraction']:.2g}")
-    header = ["method", "mean mm, without the outlier", "SD of log Jacobian", "share of folds"]
+    header = ["method", "mean mm, without the outlier", "SD of log Jacobian", "folding fraction"]
     return tabulate(header, rows)
 
 

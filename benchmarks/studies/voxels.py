@@ -39,7 +39,7 @@ def table(figures: Figures) -> str:
 
 
 def answer(figures: Figures) -> str:
-    """Say Dice and folding of NePhi, and of the best learning rate that hardly folds."""
+    """Return a sentence on NePhi, and on the best learning rate that hardly folds."""
     nephi, *rows = rows_of(figures)
     unfolded = [row for row in rows if float(row[2]) < 1]
     best = max(unfolded or rows, key=lambda row: float(row[1]))

@@ -53,7 +53,7 @@ def batch(
 ) -> None:
     """Register many pairs, each into a folder of its own, and write a summary.
 
-    The whole table is checked first. A run that was killed goes on where it
+    The whole table is checked first. A run that was killed resumes where it
     was when started again: folders appear when they are complete, and are
     done anew if settings, files or versions have changed. Failed pairs are
     rows of summary.csv and summary.html with the reason, and tried again by
@@ -79,14 +79,14 @@ def batch(
         typer.echo(
             f"--jobs computes several pairs at a time on this machine's {cores} cores", err=True
         )
-    tell = pair_progress(len(pairs))
+    report = pair_progress(len(pairs))
     outcomes: list[PairOutcome] = []
     try:
         for outcome in run_batch(pairs, output, common, jobs=jobs, dask=dask):
             outcomes.append(outcome)
-            tell(outcome)
+            report(outcome)
     except KeyboardInterrupt:
-        typer.echo("itk-nephi: interrupted: the same command goes on from here", err=True)
+        typer.echo("itk-nephi: interrupted: the same command resumes from here", err=True)
     if outcomes:
         write_summary(output, outcomes)
     failed = sum(bool(outcome.reason) for outcome in outcomes)

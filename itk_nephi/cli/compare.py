@@ -25,7 +25,7 @@ def compare(
             "initial_transform."
         ),
     ] = None,
-    fixed_mask: Annotated[Path | None, typer.Option(help="Not zero where to compare.")] = None,
+    fixed_mask: Annotated[Path | None, typer.Option(help="Non-zero where to compare.")] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
     evaluation_landmarks: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def compare(
 
     One after the other, each in a process of its own. OUTPUT/METHOD holds
     fixed_to_moving.h5, warped.nii.gz and log.txt, and moving_to_fixed.h5
-    where the method finds it; comparison.json, .csv, .md and report.html hold errors,
+    where the method has one; comparison.json, .csv, .md and report.html hold errors,
     folding, time and memory. A method that fails is a row with the reason.
 
     Time is that of the registration with its initial transform, without
@@ -119,7 +119,7 @@ def compare(
         rows = [row for pair in found["pairs"] for row in pair["methods"]]
     typer.echo((output / "comparison.md").read_text(encoding="utf-8"))
     if all(row["error"] for row in rows):
-        raise RuntimeError(f"every method failed; {output / 'comparison.md'} says why")
+        raise RuntimeError(f"every method failed; see {output / 'comparison.md'}")
 
 
 def _checked_methods(text: str) -> list[str]:

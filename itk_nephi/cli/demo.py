@@ -26,7 +26,7 @@ def demo(
         72,
     ),
 ) -> None:
-    """Draw a chest whose breathing is known, register it, and tell the landmark error.
+    """Draw a chest whose breathing is known, register it, and report the landmark error.
 
     Before that, predict a pair of shapes with the model that comes with this package.
     """

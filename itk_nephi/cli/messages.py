@@ -39,10 +39,10 @@ def shown_messages(*, debug: bool) -> Iterator[None]:
 
 @contextmanager
 def libraries_apart() -> Iterator[None]:
-    """Show what C and C++ libraries print to stderr after what a command says there.
+    """Show what C and C++ libraries print to stderr after the messages of a command.
 
     Libraries below ITK report a damaged file to descriptor 2, in words of their own, beside the
-    exception that says the same. Of a command that failed they are left out. This is for a process
+    exception that means the same. Of a command that failed they are left out. This is for a process
     of our own: descriptors belong to all threads.
     """
     if sys.stderr is None:  # closed: the next file that is opened would be descriptor 2

@@ -77,7 +77,7 @@ ElastixParameters = Annotated[
 CheckpointFile = Annotated[
     Path | None,
     typer.Option(
-        help="Keep the state in this file, and go on from there if it exists; deleted at the end.",
+        help="Keep the state in this file, and resume from it if it exists; deleted at the end.",
         metavar="FILE",
     ),
 ]
@@ -89,7 +89,7 @@ CheckpointInterval = Annotated[
 WarmStart = Annotated[
     Path | None,
     typer.Option(
-        help="fixed_to_moving.h5 of an earlier registration on the same fixed grid, to go on from. "
+        help="fixed_to_moving.h5 of an earlier registration on the same fixed grid, to start from. "
         "Its initial transform is not taken over.",
         metavar="TRANSFORM",
     ),
@@ -202,7 +202,7 @@ def registration_settings(
     settings : Path or None
         A TOML file to start from.
     elastix_parameters : list of Path or None
-        Files to start from, whose translation is told.
+        Files to start from, whose translation is reported.
     changes : mapping of str to object
         Single settings by name.
     """
@@ -229,7 +229,7 @@ def registration_settings(
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Return numbers separated by commas, or say that ``option`` has none."""
+    """Read numbers separated by commas; the error names ``option``."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:

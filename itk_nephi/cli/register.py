@@ -35,8 +35,8 @@ def register(
     fixed_mask: Annotated[
         Path | None,
         typer.Option(
-            help="Image on the fixed grid, not zero where to compare; float values below 1 say how "
-            "much a place counts."
+            help="Image on the fixed grid, non-zero where to compare; float values in [0, 1] are "
+            "weights."
         ),
     ] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
@@ -51,7 +51,7 @@ def register(
     channel_weights: Annotated[
         str | None,
         typer.Option(
-            help="How much MOVING and each --moving-channel count (default all the same).",
+            help="Weights of MOVING and of each --moving-channel (default all the same).",
             metavar="W,W,...",
         ),
     ] = None,
@@ -59,7 +59,7 @@ def register(
         Path | None,
         typer.Option(
             help="CSV of landmark pairs to bring together, columns as for --evaluation-landmarks: "
-            "these steer the registration, and say nothing of its quality."
+            "these steer the registration, and do not evaluate it."
         ),
     ] = None,
     initial_transform: Annotated[
@@ -92,7 +92,7 @@ def register(
     warm_start: options.WarmStart = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model file that predicts the deformation, instead of finding it."),
+        typer.Option(help="Model file that predicts the deformation, without optimization."),
     ] = None,
     refine_steps: Annotated[
         int, typer.Option(help="Optimizer steps after the prediction of --model.")
@@ -143,7 +143,7 @@ def register(
 
 
 def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
-    """Register the files of a pair into a folder, and tell how it goes and how it went.
+    """Register the files of a pair into a folder, and report progress and results.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
             stage,
             argument=_argument,
             progress=shown_progress,
-            interrupted=_tell_interruption,
+            interrupted=_report_interruption,
             **how,
         )
     typer.echo(outputs.format_summary(metrics, output))
@@ -180,7 +180,7 @@ def _argument(name: str) -> str:
     return f"--{space}-channel {number}" if channel else f"--{name.replace('_', '-')}"
 
 
-def _tell_interruption(steps: int) -> None:
+def _report_interruption(steps: int) -> None:
     typer.echo(
         f"itk-nephi: interrupted after step {steps}: writing what was reached so far (Ctrl-C again "
         "writes nothing)",

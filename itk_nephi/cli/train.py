@@ -31,7 +31,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
+        bool, typer.Option("--resume", help="Resume from the folder's checkpoint.")
     ] = False,
     device: options.Device = "cpu",
     *,
@@ -60,6 +60,6 @@ def train(
             callback=callback,
         )
     if stopped:
-        typer.echo(f"itk-nephi: interrupted; --resume goes on from {output}", err=True)
+        typer.echo(f"itk-nephi: interrupted; --resume continues from {output}", err=True)
         raise typer.Exit(130)
     typer.echo(f"wrote {output / training.BEST}", err=True)

@@ -81,6 +81,22 @@ class Setting:
         return settings_of(self.kind) if holds_settings else {}
 
     @property
+    def type_words(self) -> str:
+        """The type and the unit, as numpydoc writes them."""
+        kind = self.alternatives[0]
+        if self.choices:
+            words = f"{{{', '.join(map(repr, self.choices))}}}"
+        elif get_origin(kind) is Callable:
+            words = "callable"
+        elif not self.is_tuple:
+            words = kind.__name__
+        elif get_args(kind)[-1] is Ellipsis:
+            words = f"tuple of {self.kind.__name__}"
+        else:
+            words = f"({', '.join(each.__name__ for each in get_args(kind))})"
+        return f"{words}, {self.unit}" if self.unit else words
+
+    @property
     def range(self) -> str:
         """The limits in words, empty where there are none."""
         limits = (
@@ -196,7 +212,9 @@ def documented(kind: T) -> T:
     """Write the "Parameters" section of a settings dataclass into its docstring."""
     lines = [(kind.__doc__ or "").rstrip(), "", "    Parameters", "    ----------"]
     for name, entry in settings_of(kind).items():
-        lines.append(f"    {name} : {_type_words(entry)}")
+        default = "optional" if entry.default is None else f"default {entry.default!r}"
+        with_default = entry.default is not ... and not entry.nested
+        lines.append(f"    {name} : {entry.type_words}{f', {default}' if with_default else ''}")
         lines.append(textwrap.indent(textwrap.fill(entry.help, 92), " " * 8))
     lines += ["", "    Raises", "    ------", "    ValueError", "        If one is out of range."]
     kind.__doc__ = "\n".join([*lines, "    "])
@@ -205,26 +223,6 @@ def documented(kind: T) -> T:
 
 def _words(before: str, limit: float | None) -> str:
     return "" if limit is None else f"{before} {limit:g}"
-
-
-def _type_words(entry: Setting) -> str:
-    """Return type, unit and default as numpydoc writes them."""
-    kind = entry.alternatives[0]
-    if entry.choices:
-        words = f"{{{', '.join(map(repr, entry.choices))}}}"
-    elif get_origin(kind) is Callable:
-        words = "callable"
-    elif not entry.is_tuple:
-        words = kind.__name__
-    elif get_args(kind)[-1] is Ellipsis:
-        words = f"tuple of {entry.kind.__name__}"
-    else:
-        words = f"({', '.join(each.__name__ for each in get_args(kind))})"
-    if entry.unit:
-        words += f", {entry.unit}"
-    if entry.default is ... or entry.nested:
-        return words
-    return words + (", optional" if entry.default is None else f", default {entry.default!r}")
 
 
 @documented

@@ -52,8 +52,8 @@ def read_pair_table(
     ----------
     path : Path
         A CSV file, separated by commas, semicolons or tabs, with the columns fixed and moving, and
-        any others of ``COLUMNS``. Files are relative to the table's folder. An empty cell says that
-        a pair has no such file; without a column name, pairs are called pair-0001, pair-0002, ...
+        any others of ``COLUMNS``. Files are relative to the table's folder. A pair with an empty
+        cell has no such file; without a column name, pairs are called pair-0001, pair-0002, ...
     argument : str
         What messages call the table.
     initial_transform : str

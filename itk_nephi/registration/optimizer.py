@@ -72,7 +72,7 @@ class Adam:
         return {"steps": self._steps, "means": self._means, "squares": self._squares}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where another one stood."""
+        """Restore the :meth:`state` of another one."""
         self._steps = state["steps"]
         self._means, self._squares = state["means"], state["squares"]
 
@@ -141,7 +141,7 @@ class Schedule:
         return {"phase": self.phase, "tail": self.tail, "recent": list(self.recent)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from where another one stood."""
+        """Restore the :meth:`state` of another one."""
         self.phase, self.tail, self.recent = state["phase"], state["tail"], state["recent"]
 
 

@@ -80,7 +80,7 @@ class Start:
         return self.model is not None and self.refine_steps == 0
 
     def settings(self, settings: RegistrationSettings) -> RegistrationSettings:
-        """Return how to go on from here, given how to go on from the identity."""
+        """Return the settings of an optimization from here, given those from the identity."""
         if self.model is None:
             return settings
         return replace(

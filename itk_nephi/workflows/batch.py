@@ -1,4 +1,4 @@
-"""Many pairs with the same settings: one folder each, whole or not there, and a summary."""
+"""Many pairs with the same settings: one folder each, written atomically, and a summary."""
 
 from __future__ import annotations
 

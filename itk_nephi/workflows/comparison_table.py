@@ -34,8 +34,8 @@ def describe_row(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"{row['name']}: failed: {row['error']}"
     error = metric(row, "landmark error, mean mm")
-    said = "" if error is None else f", landmark error {error:.2f} mm"
-    return f"{row['name']}: {row['seconds']:.1f} s{said}"
+    accuracy = "" if error is None else f", landmark error {error:.2f} mm"
+    return f"{row['name']}: {row['seconds']:.1f} s{accuracy}"
 
 
 def tabulate(rows: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -27,7 +27,7 @@ REFINE_STEPS = 25
 
 
 def show_prediction(path: Path, seed: int) -> str:
-    """Predict a pair of shapes, refine it, draw both, and say how well that went.
+    """Predict a pair of shapes, refine it, draw both, and return a sentence on the overlaps.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ def show_prediction(path: Path, seed: int) -> str:
     model = load_model(MODEL)
     pair = triangles_and_circles(2, size=64, seed=UNSEEN + seed)
     shown = {"fixed": pair.fixed_image}
-    told = []
+    notes = []
 
     def show(name: str, transform: Any) -> None:
         overlap = dice(pair.images["fixed_labels"], pair.images["moving_labels"], transform)[1]
-        told.append(f"{overlap:.2f}")
+        notes.append(f"{overlap:.2f}")
         shown[f"{name}, Dice {overlap:.2f}"] = itk.resample_image_filter(
             pair.moving_image,
             transform=transform,
@@ -65,7 +65,7 @@ def show_prediction(path: Path, seed: int) -> str:
         )
         seconds = time.perf_counter() - start
         show(name, found.fixed_to_moving)
-        told[-1] += f" {name} ({seconds:.2f} s)"
+        notes[-1] += f" {name} ({seconds:.2f} s)"
     figure = Figure(figsize=(12, 3.4), layout="constrained")
     for axis, (title, image) in zip(figure.subplots(1, 4), shown.items(), strict=True):
         axis.imshow(np.asarray(image), cmap="gray")
@@ -73,6 +73,6 @@ def show_prediction(path: Path, seed: int) -> str:
         axis.set_axis_off()
     figure.savefig(path, dpi=100)
     return (
-        f"how one unseen shape becomes another: Dice {told[0]} before, {told[1]}, {told[2]} "
+        f"how one unseen shape becomes another: Dice {notes[0]} before, {notes[1]}, {notes[2]} "
         f"({path.name})"
     )

@@ -55,7 +55,7 @@ class MethodInput:
 
     @property
     def masks(self) -> tuple[Image | None, Image | None]:
-        """The masks as ``itk.Image`` of unsigned char, 1 where they are not zero."""
+        """The masks as ``itk.Image`` of unsigned char, 1 where they are non-zero."""
         fixed, moving = (
             None if mask is None else image_like(mask, (np.asarray(mask) != 0).astype(np.uint8))
             for mask in (self.pair.fixed_mask, self.pair.moving_mask)

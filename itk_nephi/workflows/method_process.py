@@ -48,7 +48,7 @@ def run_in_process(
         A pair that was read from files: the process reads its images, its masks and its initial
         transform anew from ``pair.sources``.
     folder : Path
-        Made if it is not there. Gets fixed_to_moving.h5, moving_to_fixed.h5 where the method finds
+        Made if it is not there. Gets fixed_to_moving.h5, moving_to_fixed.h5 where the method has
         an inverse, and log.txt with all that the process printed; loses those of an earlier run.
     elastix_parameters : sequence of Path
         Parameter files for `elastix`.
@@ -138,8 +138,10 @@ def describe_task(
 
 def elastix_error(log: str) -> str:
     """Return what elastix printed of its error, which its exception only points to."""
-    said = re.findall(r"^Description: (?:ITK ERROR: )?(?:\w+\(0x\w+\): )?(.+)", log, re.MULTILINE)
-    return f"elastix: {said[-1].strip()}" if said else "elastix failed without a description"
+    reasons = re.findall(
+        r"^Description: (?:ITK ERROR: )?(?:\w+\(0x\w+\): )?(.+)", log, re.MULTILINE
+    )
+    return f"elastix: {reasons[-1].strip()}" if reasons else "elastix failed without a description"
 
 
 def _ending(status: int) -> str:
@@ -191,7 +193,7 @@ def _peak_memory_mib() -> float:
 
 
 def main() -> None:
-    """Run what the command line says: a folder, and the task as JSON."""
+    """Run the task of the command line: a folder, and the task as JSON."""
     folder, task = Path(sys.argv[1]), json.loads(sys.argv[2])
     try:
         result = _measured(folder, task)

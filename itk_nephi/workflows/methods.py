@@ -25,7 +25,7 @@ from itk_nephi.spatial.transforms import compose, matrix_and_offset
 from itk_nephi.workflows.method_input import MethodInput
 
 Found = tuple[Any, Any | None]
-"""From fixed to moving points, and back where the method finds that too."""
+"""From fixed to moving points, and back where the method has an inverse."""
 
 
 def nephi(task: MethodInput, preset: str = "default") -> Callable[[], Found]:
@@ -240,7 +240,7 @@ METHODS: dict[str, tuple[Callable[[MethodInput], Callable[[], Found]], str | Non
 
 
 def is_installed(package: str | None) -> bool:
-    """Say whether a package, or nothing, is installed."""
+    """Return whether a package, or nothing, is installed."""
     try:
         return package is None or bool(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:

@@ -47,17 +47,17 @@ def run_parallel(
         raise ImportError(
             "several pairs at a time need distributed: install itk-nephi[batch]"
         ) from error
-    place: Any = nullcontext(address)
+    cluster: Any = nullcontext(address)
     if address is None:
         with _interrupts_ignored():  # the workers inherit it: Ctrl-C is for this process alone
-            place = LocalCluster(
+            cluster = LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
                 memory_limit=0,
                 dashboard_address="127.0.0.1:0",
                 silence_logs="CRITICAL",
             )
-    with place as scheduler, Client(scheduler) as client:
+    with cluster as scheduler, Client(scheduler) as client:
         threads = {worker["nthreads"] for worker in client.scheduler_info(-1)["workers"].values()}
         if threads - {1}:
             raise ValueError(

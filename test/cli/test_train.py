@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from support.command_line import assert_fails, run
 
 from itk_nephi.models.serialization import load_model
 from itk_nephi.training import training
+from itk_nephi.training.config import TrainingConfig
 
 CONFIG = Path(__file__).parents[2] / "configs" / "triangles-circles.toml"
 
@@ -37,12 +39,22 @@ def test_the_training_is_that_of_the_file(asked: dict[str, Any], tmp_path: Path)
     assert result.stderr == f"wrote {tmp_path / 'model' / 'best.safetensors'}\n"
 
 
+def test_options_change_the_training_of_the_file(asked: dict[str, Any], tmp_path: Path) -> None:
+    options = ["--steps", 7, "--smoothing-sigma", 1.5, "--mixed-precision", "--local-windows", "3"]
+    read = TrainingConfig.read(CONFIG).training
+    assert run("train", CONFIG, "-o", tmp_path, *options).exit_code == 0
+    assert asked["arguments"][3] == replace(
+        read, steps=7, smoothing_sigma=1.5, mixed_precision=True, local_windows=(3.0,)
+    )
+    assert_fails(run("train", CONFIG, "-o", tmp_path, "--steps", 0), "steps of at least 1, got 0")
+
+
 def test_an_interruption_says_how_to_go_on(asked: dict[str, Any], tmp_path: Path) -> None:
     asked["stopped"] = True
     result = run("train", CONFIG, "-o", tmp_path, "--resume")
     assert asked["resume"]
     assert result.exit_code == 130
-    assert result.stderr == f"itk-nephi: interrupted; --resume goes on from {tmp_path}\n"
+    assert result.stderr == f"itk-nephi: interrupted; --resume continues from {tmp_path}\n"
 
 
 def test_data_lie_where_the_option_says(asked: dict[str, Any], tmp_path: Path) -> None:

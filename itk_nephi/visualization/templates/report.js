@@ -50,8 +50,8 @@ function show(figure) {
   fixed.src = slice.pictures[0];
   moving.src = slice[mode] && mode !== "grid" ? slice[mode] : slice.pictures[1 + Number(controls.elements.moving.value)];
   figure.querySelector("output").textContent = slice.position;
-  figure.querySelector(".told").textContent =
-    mode !== "volume" ? "" : slice.folds ? `${slice.folds} voxels of this slice fold (striped)` : "no folds in this slice";
+  figure.querySelector(".note").textContent =
+    mode !== "volume" ? "" : slice.folds ? `${slice.folds} voxels of this slice fold (striped)` : "no folding in this slice";
 
   svg.replaceChildren();
   if (mode === "grid") slice.grid.forEach((path, shade) => drawPath(svg, path, viewer.shades[shade], 1.4));
