@@ -76,7 +76,7 @@ def table(figures: Figures) -> str:
             f"{found['side']}^3",
             f"{found['seconds']:.2f}",
             f"{1e6 * found['seconds'] / found['side'] ** 3:.2f}",
-            f"{found['peak_memory']['mib'] - 4 * found['side'] ** 3 / 2**20:.0f}",
+            f"{round(found['peak_memory']['mib'] - 4 * found['side'] ** 3 / 2**20)}",
         ]
         for found in figures["sizes"]
     ]

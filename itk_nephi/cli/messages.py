@@ -1,4 +1,4 @@
-"""What a command shows on stderr beside its own lines: logs, warnings, and prints of libraries."""
+"""Messages on stderr beside a command's own lines: logs, warnings, and prints of libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a registration and a training tell while they run."""
+"""The progress of registrations and trainings, reported while they run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
     start = time.perf_counter()
     if not sys.stderr.isatty():
 
-        def tell(progress: Progress) -> None:
+        def report(progress: Progress) -> None:
             if progress.left == 0:
                 typer.echo(
                     f"level {progress.level} of {progress.levels}: step {progress.done} of "
@@ -33,7 +33,7 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
                     err=True,
                 )
 
-        yield tell
+        yield report
         return
 
     from rich.console import Console
@@ -57,11 +57,11 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
 
 
 def pair_progress(total: int) -> Callable[[PairOutcome], None]:
-    """Return what tells, in one line each, how pairs of a batch ended and the time left."""
+    """Return what reports each pair of a batch that ended, in one line, and the time left."""
     start = time.perf_counter()
     earlier = computed = 0
 
-    def tell(outcome: PairOutcome) -> None:
+    def report(outcome: PairOutcome) -> None:
         nonlocal earlier, computed
         earlier += outcome.earlier
         computed += not outcome.earlier
@@ -75,12 +75,12 @@ def pair_progress(total: int) -> Callable[[PairOutcome], None]:
             line += f", {outcome.seconds:.0f} s; about {timedelta(seconds=round(left))} left"
         typer.echo(line, err=True)
 
-    return tell
+    return report
 
 
 @contextmanager
 def shown_training() -> Iterator[Callable[[TrainingProgress], None]]:
-    """Tell of each validation, and on a terminal show a bar with the time left."""
+    """Report each validation, and on a terminal show a bar with the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -97,14 +97,14 @@ def shown_training() -> Iterator[Callable[[TrainingProgress], None]]:
                 task, total=progress.total, completed=progress.done, dissimilarity=dissimilarity
             )
             if progress.validation is not None:
-                told = ", ".join(
+                scores = ", ".join(
                     f"{name.replace('_', ' ')} {value:.4g}"
                     for name, value in asdict(progress.validation).items()
                     if value is not None
                 )
                 bar.console.print(
                     f"step {progress.done} of {progress.total}: dissimilarity "
-                    f"{dissimilarity:.4f}; validation: {told}",
+                    f"{dissimilarity:.4f}; validation: {scores}",
                     soft_wrap=True,
                 )
 

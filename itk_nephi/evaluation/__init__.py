@@ -1,4 +1,4 @@
-"""What is measured of a registration; ITK and NumPy only."""
+"""Evaluation of registrations: metrics and statistics; ITK and NumPy only."""
 
 import lazy_loader
 

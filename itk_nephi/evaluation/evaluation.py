@@ -1,4 +1,4 @@
-"""How good a transform of an image pair is, whatever made it: where to look is decided here."""
+"""evaluate(): every measure of a transform of an image pair, whatever made it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_POINTS = 50_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """How good a transform of an image pair is.
+    """The evaluation of a transform of an image pair: Jacobian, similarity, errors, overlap.
 
     Parameters
     ----------
     region : {"fixed image", "fixed mask"}
         Where folding, SD of the log Jacobian, NCC and inverse consistency are measured: in the
-        fixed mask (where it is not zero), or in the whole fixed image if there is none.
+        fixed mask (where it is non-zero), or in the whole fixed image if there is none.
     voxels : int
         Voxels of the region.
     folding_fraction : float
@@ -200,13 +200,13 @@ def evaluate(
 
 
 def _inside(pair: ImagePair) -> npt.NDArray[np.bool_] | None:
-    """Say of each fixed voxel, shape (k, j, i), whether the mask has it; None without a mask."""
+    """Return whether each fixed voxel, shape (k, j, i), is in the mask; None without a mask."""
     if pair.fixed_mask is None:
         return None
     check_grid(pair.fixed_mask, "fixed_mask", pair.fixed_image, "fixed")
     inside = np.asarray(itk.array_view_from_image(pair.fixed_mask) != 0)
     if not inside.any():
-        raise ValueError("expected fixed_mask with voxels that are not zero, got an empty mask")
+        raise ValueError("expected fixed_mask with non-zero voxels, got an empty mask")
     return inside
 
 

@@ -1,4 +1,4 @@
-"""How good a registration is: landmark errors, Dice, folding, inverse consistency, similarity.
+"""Metrics of a registration: landmark errors, Dice, folding, inverse consistency, similarity.
 
 Everything here stands on ITK and numpy alone, so that a transform can be judged where torch is not
 installed.
@@ -28,7 +28,7 @@ from itk_nephi.spatial.transforms import (
 
 
 def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
-    """Return how a transform changes volume (in 2D, area) at every voxel of an image.
+    """Return the Jacobian determinants of a transform at the voxels of an image.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
     Returns
     -------
     itk.Image of float
-        Dimensionless: 1 keeps the volume, below 1 compresses, 0 and below folds.
+        Dimensionless: 1 keeps the volume, below 1 compresses, 0 and below is folding.
     """
     domain = ImageDomain.of(reference)
     determinants = np.empty(domain.size[::-1], np.float32)
@@ -154,7 +154,7 @@ def folding_fraction(determinants: npt.ArrayLike, mask: npt.ArrayLike | None = N
     determinants : itk.Image or array
         Jacobian determinants.
     mask : itk.Image or array, optional
-        On the same grid; not zero where to look.
+        On the same grid; non-zero where to look.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def volume_change(determinants: Iterable[npt.NDArray[np.floating]]) -> tuple[flo
 def landmark_errors(
     transform: Any, fixed_points: npt.ArrayLike, moving_points: npt.ArrayLike
 ) -> Array:
-    """Return by how much a transform misses each landmark.
+    """Return the landmark errors of a transform.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def landmark_errors(
 def inverse_consistency_errors(
     fixed_to_moving: Any, moving_to_fixed: Any, points: npt.ArrayLike
 ) -> Array:
-    """Return by how far points of fixed space come back to another place, mm, shape (N,).
+    """Return the inverse consistency errors of points of fixed space, mm, shape (N,).
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
     Returns
     -------
     dict
-        Label to Dice in [0, 1], for each label of either image. What lands outside the moving
+        Label to Dice in [0, 1], for each label of either image. What maps outside the moving
         image is background.
     """
     warped_labels = resample(
@@ -283,7 +283,7 @@ def normalized_cross_correlation(
     fixed, warped : itk.Image or array
         On the same grid.
     mask : itk.Image or array, optional
-        On the same grid; not zero where to look.
+        On the same grid; non-zero where to look.
 
     Raises
     ------
@@ -308,7 +308,7 @@ def _masked(name: str, values: npt.ArrayLike, mask: npt.ArrayLike | None) -> Arr
 def masked_parts(
     name: str, values: npt.ArrayLike, mask: npt.ArrayLike | None
 ) -> Iterator[npt.NDArray[Any]]:
-    """Yield the values where a mask is not zero, of ``POINTS_AT_ONCE`` voxels at a time."""
+    """Yield the values where a mask is non-zero, of ``POINTS_AT_ONCE`` voxels at a time."""
     array = np.asarray(values)
     chosen = np.ones(array.shape, bool) if mask is None else np.asarray(mask) != 0
     if chosen.shape != array.shape:
@@ -316,7 +316,7 @@ def masked_parts(
             f"expected a mask on the grid of {name}, {array.shape}, got {chosen.shape}"
         )
     if not chosen.any():
-        raise ValueError("expected a mask with voxels that are not zero, got an empty one")
+        raise ValueError("expected a mask with non-zero voxels, got an empty one")
     flat, chosen = array.reshape(-1), chosen.reshape(-1)
     for start in range(0, flat.size, POINTS_AT_ONCE):
         part = slice(start, start + POINTS_AT_ONCE)

@@ -66,7 +66,7 @@ def nephi_registration_method(fixed_image: Any, moving_image: Any, **options: An
     warped : itk.Image or array
         The moving image on the grid of the fixed image, 0 outside; an array if one was given.
     registration : itk_nephi.Registration
-        The transforms in both directions and how they were found.
+        The transforms in both directions and the losses of each step.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What ``itk.NePhiRegistrationMethod`` takes beside images and transforms."""
+"""The arguments of ``itk.NePhiRegistrationMethod`` beside images and transforms."""
 
 from __future__ import annotations
 

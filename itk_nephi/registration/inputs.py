@@ -1,4 +1,4 @@
-"""What users give for images and masks, as ITK has it, and for a device."""
+"""What users give, converted: images and masks to those of ITK, a device to that of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``itk.NePhiRegistrationMethod`` and ``itk.nephi_registration_method`` leave to Python."""
+"""The Python part of ``itk.NePhiRegistrationMethod`` and ``itk.nephi_registration_method``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What register() and register_series() share: pairs of one fixed image, registered together."""
+"""Joint registration of pairs of one fixed image, which register() and register_series() share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""register(): one image pair to two transforms, by optimizing a deformation for that pair."""
+"""register(): instance optimization of an image pair, or prediction and refinement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A registration, made ready: all that an optimization needs beside where it starts."""
+"""The registration problem: all that an optimization needs beside where it starts."""
 
 from __future__ import annotations
 

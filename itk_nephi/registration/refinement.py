@@ -1,4 +1,4 @@
-"""No refinement of a prediction may fold more than the prediction did."""
+"""Refinement of a prediction, without more folding than the prediction had."""
 
 from __future__ import annotations
 

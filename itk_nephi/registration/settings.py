@@ -1,4 +1,4 @@
-"""How a pair is registered: the settings and their presets; without torch, so options are quick."""
+"""How a pair is registered: the settings and their presets; needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be registered: the images of two subjects, and all that is known about them."""
+"""The image pair to register: the images of two subjects, and all that is known about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The initial transform: brings two images close enough for a deformation to be found."""
+"""The initial transform: identity, centers, moments, or an affine registration."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
 
 
 def check_grid(image: Image, name: str, reference: Image, reference_name: str) -> ImageDomain:
-    """Return the domain of an image, or say that it is not that of the reference."""
+    """Check that an image is on the grid of a reference, and return its domain."""
     domain, expected = checked_domain(image, name), ImageDomain.of(reference)
     if domain.dimension != expected.dimension or not domain.matches(expected):
         raise ValueError(

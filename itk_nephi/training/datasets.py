@@ -1,4 +1,4 @@
-"""Image pairs to train on and to judge by: from a table, from folders, or drawn."""
+"""Datasets: image pairs from a table, from folders, or synthetic."""
 
 from __future__ import annotations
 

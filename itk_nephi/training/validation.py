@@ -1,4 +1,4 @@
-"""How well a model predicts pairs that it was not trained on."""
+"""Validation: how well a model predicts pairs that it was not trained on."""
 
 from __future__ import annotations
 

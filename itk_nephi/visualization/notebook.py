@@ -1,4 +1,4 @@
-"""What a registration shows of itself in a notebook."""
+"""The summary of a registration in a notebook."""
 
 from __future__ import annotations
 

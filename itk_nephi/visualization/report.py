@@ -181,7 +181,6 @@ def _viewer(
         "farthest": farthest,
         "consistency": consistency,
         "volume": float(np.exp(volume)),
-        "volume_word": "Volume" if domain.dimension == 3 else "Area",
         "has_volume": determinants is not None,
         "has_consistency": maps[0].consistency is not None,
         "has_outline": mask is not None,
@@ -192,7 +191,7 @@ def _viewer(
 
 
 class _Maps:
-    """What transforms say at coarse points of all slices of a plane, and at the landmarks."""
+    """The transforms at coarse points of all slices of a plane, and at the landmarks."""
 
     def __init__(
         self, plane: Plane, pixels: int, pair: ImagePair, shown: Sequence[MethodResult]
@@ -202,7 +201,7 @@ class _Maps:
         points = sampling.points()
         moving_domain = ImageDomain.of(pair.moving_image)
         moved = [transform_points(one.fixed_to_moving, points) for one in shown]
-        self.outside = [sampling.slices(~moving_domain.contains(places)) for places in moved]
+        self.outside = [sampling.slices(~moving_domain.contains(mapped)) for mapped in moved]
         self.consistency: npt.NDArray[Any] | None = None
         self._plane = plane
         self._fixed = self._back = np.empty((0, pair.dimension))
@@ -231,7 +230,7 @@ def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
 
 
 def _warnings(record: dict[str, Any], before: MethodResult, now: Evaluation) -> list[str]:
-    """Say what a reader should not overlook."""
+    """Return what a reader should not overlook."""
     found = []
     if record.get("interrupted"):
         found.append(f"The registration was interrupted after step {record['steps']}.")

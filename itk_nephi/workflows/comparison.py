@@ -74,7 +74,7 @@ def compare_pair(
     methods : iterable of str
         Of :data:`itk_nephi.workflows.methods.METHODS`.
     callback : callable
-        Told how each method went.
+        Called with a line on each method.
     **settings
         Further arguments of :func:`run_method`.
 

@@ -1,4 +1,4 @@
-"""What the demonstration shows of prediction: a pair of shapes that no training has seen."""
+"""The demonstration of prediction: a pair of shapes that no training has seen."""
 
 from __future__ import annotations
 

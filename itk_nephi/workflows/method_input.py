@@ -1,4 +1,4 @@
-"""What a registration method is asked for: the same pair, masks and start, whatever the method."""
+"""The input of a registration method: the same pair, masks and start, whatever the method."""
 
 from __future__ import annotations
 

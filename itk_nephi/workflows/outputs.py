@@ -1,4 +1,4 @@
-"""What `itk-nephi register` leaves behind: images, transforms, and how good they are."""
+"""The files that ``itk-nephi register`` writes: images, transforms, metrics and pages."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def write(
 
 
 def format_summary(result: dict[str, Any], folder: Path) -> str:
-    """Say in a few lines how a registration went and which file to use for what."""
+    """Summarize a registration in a few lines, and which file to use for what."""
     as_stored, before, after = (result[stage] for stage in ("as_stored", "before", "after"))
     lines = [""]
     if "landmark_error_mm" in after:

@@ -82,7 +82,9 @@ def test_a_training_tells_of_its_validations_only(capsys: pytest.CaptureFixture[
     with progress.shown_training() as show:
         for done, scores in ((1, None), (2, Scores(1.23456, None))):
             show(
-                SimpleNamespace(losses={"dissimilarity": 0.5}, total=9, done=done, scores=scores)  # type: ignore[arg-type]
+                SimpleNamespace(
+                    losses={"dissimilarity": 0.5}, total=9, done=done, validation=scores
+                )  # type: ignore[arg-type]
             )
     told = capsys.readouterr().err
     assert told == "step 2 of 9: dissimilarity 0.5000; validation: landmark error mm 1.235\n"

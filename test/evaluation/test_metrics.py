@@ -127,7 +127,7 @@ def test_masks_that_do_not_fit_are_refused(measure: Any) -> None:
         ValueError, match=r"mask on the grid of determinants, \(2, 3\), got \(3, 2\)"
     ):
         measure(np.ones((2, 3)), np.ones((3, 2)))
-    with pytest.raises(ValueError, match="not zero, got an empty one"):
+    with pytest.raises(ValueError, match="non-zero voxels, got an empty one"):
         measure(np.ones((2, 3)), np.zeros((2, 3)))
 
 
