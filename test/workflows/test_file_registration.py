@@ -47,7 +47,7 @@ def test_it_registers_what_the_files_hold_and_tells_what_it_wrote(
     )
     assert same_bits(found[0], expected)
     written = json.loads((tmp_path / "metrics.json").read_text())
-    assert written["landmark_error_mm"] == metrics["landmark_error_mm"]
+    assert written["after"] == metrics["after"]
     assert written["inputs"] == {name: str(path) for name, path in paths.files.items()}
     assert written["initial_transform"] == "affine"
 

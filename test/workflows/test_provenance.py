@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-import json
-import math
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from itk_nephi.workflows.provenance import find_versions, sha256, without_nan
+import itk
+
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.workflows.provenance import describe_inputs, find_versions, sha256
 
 
 def test_a_checksum_is_that_of_the_standard(tmp_path: Path) -> None:
@@ -15,12 +18,18 @@ def test_a_checksum_is_that_of_the_standard(tmp_path: Path) -> None:
     assert sha256(tmp_path / "a") == expected
 
 
-def test_what_json_cannot_hold_is_null_and_the_rest_is_as_it_was() -> None:
-    value = {"a": [1.5, math.nan, {"b": math.inf, "c": "nan"}], "d": -math.inf, "e": None, "f": 3}
-    found = without_nan(value)
-    assert found == {"a": [1.5, None, {"b": None, "c": "nan"}], "d": None, "e": None, "f": 3}
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert math.isnan(value["a"][1])
+def test_inputs_are_files_with_their_checksums_and_the_start(tmp_path: Path, image: Any) -> None:
+    itk.imwrite(image, str(tmp_path / "a.nrrd"))
+    sources = {"fixed": tmp_path / "a.nrrd"}
+    pair = ImagePair(fixed=(image,), moving=(image,), sources=sources)
+    expected = {
+        "inputs": {"fixed": str(tmp_path / "a.nrrd")},
+        "sha256": {"fixed": sha256(tmp_path / "a.nrrd")},
+    }
+    affine = itk.AffineTransform[itk.D, image.GetImageDimension()].New()
+    for start, told in (("moments", "moments"), (None, "identity"), (affine, "AffineTransform")):
+        found = describe_inputs(replace(pair, initial_transform=start))
+        assert found == {**expected, "initial_transform": told}
 
 
 def test_versions_are_those_that_are_installed() -> None:
