@@ -43,7 +43,7 @@ def rows(tmp_path: Path) -> list[dict[str, str]]:
     """The summary of three pairs, one of which failed, which ended in another order."""
     full = dict.fromkeys(NUMBERS, 0.25) | {"dice_after": {"1": 0.5, "2": 0.75}, "seconds": 8}
     outcomes = [
-        outcome(tmp_path, 3, "cleo", {"similarity_after": 0.75}),
+        outcome(tmp_path, 3, "cleo", {"ncc_after": 0.75}),
         outcome(tmp_path, 1, "anna", full, "odd & <small>", "coarse"),
         outcome(tmp_path, 2, "ben", None, "expected contrast, got <none>"),
     ]
@@ -65,7 +65,7 @@ def test_numbers_are_those_of_the_metrics_and_means_where_there_are_several(
 
 
 def test_what_is_not_known_is_an_empty_cell(rows: list[dict[str, str]]) -> None:
-    assert {name for name in NUMBERS if rows[2][name]} == {"similarity_after"}
+    assert {name for name in NUMBERS if rows[2][name]} == {"ncc_after"}
     assert not any(rows[1][name] for name in NUMBERS)
 
 
@@ -90,9 +90,9 @@ def test_means_are_over_the_pairs_that_have_a_number(
     rows: list[dict[str, str]], tmp_path: Path
 ) -> None:
     page = (tmp_path / "summary.html").read_text(encoding="utf-8")
-    values = [row["similarity_after"] for row in rows]
+    values = [row["ncc_after"] for row in rows]
     assert values == ["0.25", "", "0.75"]
     foot = page[page.index("<tfoot>") :]
     means = dict(zip(NUMBERS, re.findall(r"<td>([\d.]+)</td>", foot), strict=True))
-    assert float(means["similarity_after"]) == 0.5
-    assert float(means["similarity_before"]) == 0.25
+    assert float(means["ncc_after"]) == 0.5
+    assert float(means["ncc_before"]) == 0.25

@@ -1,26 +1,16 @@
 from __future__ import annotations
 
-import json
-import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from itk_nephi.workflows.provenance import find_versions, sha256, without_nan
+from itk_nephi.workflows.provenance import find_versions, sha256
 
 
 def test_a_checksum_is_that_of_the_standard(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "a") == expected
-
-
-def test_what_json_cannot_hold_is_null_and_the_rest_is_as_it_was() -> None:
-    value = {"a": [1.5, math.nan, {"b": math.inf, "c": "nan"}], "d": -math.inf, "e": None, "f": 3}
-    found = without_nan(value)
-    assert found == {"a": [1.5, None, {"b": None, "c": "nan"}], "d": None, "e": None, "f": 3}
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert math.isnan(value["a"][1])
 
 
 def test_versions_are_those_that_are_installed() -> None:
