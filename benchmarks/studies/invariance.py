@@ -83,12 +83,13 @@ def register_four_times(folder: Path, *, pair: Pair, options: list[Any]) -> Figu
 
 def describe(metrics: Figures) -> Figures:
     """Return of metrics.json what the table shows."""
-    errors, consistency = metrics["landmark_error_mm"], metrics["inverse_consistency_error_mm"]
+    after = metrics["after"]
+    errors, consistency = after["landmark_error_mm"], after["inverse_consistency_error_mm"]
     return {
-        "mean mm": errors["after"]["mean"],
-        "median mm": errors["after"]["median"],
-        "p95 mm": errors["after"]["p95"],
-        "folding": metrics["folding_fraction"],
+        "mean mm": errors["mean"],
+        "median mm": errors["median"],
+        "p95 mm": errors["p95"],
+        "folding": after["folding_fraction"],
         "inverse consistency mm": consistency["mean"],
         "its p95 mm": consistency["p95"],
         "seconds": metrics["seconds"]["total"],

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from itk_nephi.cli import progress
+from itk_nephi.evaluation.evaluation import MeanEvaluation
 from itk_nephi.registration.result import Progress
+from itk_nephi.training.training import TrainingProgress
 
 
 @pytest.fixture
@@ -72,19 +73,19 @@ def test_pairs_are_counted_and_the_time_left_is_that_of_those_computed(
     ]
 
 
-@dataclass
-class Scores:
-    landmark_error_mm: float | None
-    dice: float | None
-
-
 def test_a_training_tells_of_its_validations_only(capsys: pytest.CaptureFixture[str]) -> None:
+    mean = MeanEvaluation(
+        folding_fraction=0.0,
+        log_jacobian_sd=0.25,
+        ncc=0.87654,
+        dice=None,
+        landmark_error_mm=1.23456,
+    )
     with progress.shown_training() as show:
-        for done, scores in ((1, None), (2, Scores(1.23456, None))):
-            show(
-                SimpleNamespace(
-                    losses={"dissimilarity": 0.5}, total=9, done=done, validation=scores
-                )  # type: ignore[arg-type]
-            )
+        for done, validation in ((1, None), (2, mean)):
+            show(TrainingProgress(done, 9, {"dissimilarity": 0.5}, validation))
     told = capsys.readouterr().err
-    assert told == "step 2 of 9: dissimilarity 0.5000; validation: landmark error mm 1.235\n"
+    assert told == (
+        "step 2 of 9: dissimilarity 0.5000; validation: folding fraction 0, "
+        "log jacobian sd 0.25, ncc 0.8765, landmark error mm 1.235\n"
+    )

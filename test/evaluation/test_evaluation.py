@@ -244,6 +244,21 @@ def test_json_has_the_same_words_and_nothing_that_was_not_measured(
     ]
 
 
+def test_what_json_cannot_hold_is_null(pair: ImagePair, affine: Any) -> None:
+    found = evaluate(pair, affine)
+    odd = replace(
+        found,
+        log_jacobian_sd=np.nan,
+        landmark_errors_mm=np.array([1.5, np.inf]),
+        inverse_consistency_error_mm=Statistics(count=1, mean=0, median=1.5, p95=np.nan, max=2.0),
+    ).to_json()
+    assert odd["log_jacobian_sd"] is None
+    assert odd["landmark_errors_mm"] == [1.5, None]
+    assert odd["inverse_consistency_error_mm"]["p95"] is None
+    assert json.loads(json.dumps(odd, allow_nan=False)) == odd
+    assert np.isfinite(found.log_jacobian_sd)
+
+
 def test_what_cannot_be_evaluated_is_refused(
     pair: ImagePair, affine: Any, domain: ImageDomain
 ) -> None:
