@@ -34,11 +34,8 @@ TESTED_ELSEWHERE = {
     "registration/filter_accessors": "registration/test_itk_filter.py",
     "registration/filter_arguments": "registration/test_itk_filter.py",
     "registration/joint": "registration/test_series.py",
-    "registration/result": "visualization/test_notebook.py",
+    "registration/result": "registration/test_series.py",
     "workflows/demonstration": "cli/test_demo.py",
-    "workflows/method_input": "workflows/test_comparison.py",
-    "workflows/method_process": "workflows/test_comparison.py",
-    "workflows/methods": "workflows/test_comparison.py",
 }
 """Modules without a test file of their name, and the file that tests them."""
 

@@ -50,17 +50,6 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
     return checked
 
 
-def checked_weights(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
-    """Check and return the weight of each image of a subject; 1 where there are none."""
-    checked = (1.0,) * count if weights is None else tuple(float(w) for w in weights)
-    if len(checked) != count or not all(0 < w < np.inf for w in checked):
-        raise ValueError(
-            "expected channel_weights to be a number of more than 0 for each image of a subject, "
-            f"{count} in all, got {checked}"
-        )
-    return checked
-
-
 def checked_initial_transform(pair: ImagePair) -> Transform:
     """Return the initial transform of a pair, computed where it is a kind or None."""
     transform = pair.initial_transform

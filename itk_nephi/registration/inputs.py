@@ -67,7 +67,7 @@ def pair_from(
     return ImagePair(
         fixed=fixed,
         moving=moving,
-        channel_weights=None if channel_weights is None else tuple(channel_weights),
+        channel_weights=None if channel_weights is None else tuple(map(float, channel_weights)),
         fixed_mask=mask_from(fixed_mask, "fixed_mask", fixed[0]),
         moving_mask=mask_from(moving_mask, names[1], moving[0]),
         initial_transform=initial_transform,

@@ -13,7 +13,6 @@ from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.registration.checks import (
     checked_images,
     checked_initial_transform,
-    checked_weights,
     landmark_pairs,
 )
 from itk_nephi.registration.inputs import MOVING
@@ -167,7 +166,6 @@ def _working_pairs(
         checked_images(pair.moving, name, voxels)
         for pair, (name, _) in zip(pairs, names, strict=True)
     ]
-    weights = checked_weights(first.channel_weights, len(fixed))
     fixed_mask = first.fixed_mask
     if fixed_mask is not None:
         fixed_mask = checked_mask(fixed_mask, "fixed_mask", first.fixed_image, "fixed", voxels)
@@ -182,7 +180,7 @@ def _working_pairs(
             pair,
             fixed=fixed,
             moving=images,
-            channel_weights=weights,
+            channel_weights=first.channel_weights,
             fixed_mask=fixed_mask,
             moving_mask=mask,
         )

@@ -63,9 +63,9 @@ def render_report(
     ----------
     pair : ImagePair
         What was registered.
-    outcomes : sequence of Outcome
+    outcomes : sequence of MethodResult
         The first one is what the page is about; it can be looked at beside the others.
-    before : Outcome
+    before : MethodResult
         What it was before: the initial transform alone.
     record : dict
         What metrics.json holds beside the evaluations: settings, files, time.

@@ -107,7 +107,7 @@ def run_batch(
 
     Yields
     ------
-    Outcome
+    PairOutcome
         One for each pair, as they end. The results do not depend on ``jobs`` and ``dask``.
 
     Raises

@@ -34,7 +34,7 @@ def write_summary(output: Path, outcomes: Sequence[PairOutcome]) -> None:
     ----------
     output : Path
         The folder with the pairs' folders.
-    outcomes : sequence of Outcome
+    outcomes : sequence of PairOutcome
         How the pairs ended.
     """
     rows = [_row(output, outcome) for outcome in sorted(outcomes, key=lambda o: o.pair.row)]

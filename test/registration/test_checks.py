@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.registration.checks import checked_images, checked_weights, landmark_pairs
+from itk_nephi.registration.checks import checked_images, landmark_pairs
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 
 CPU = torch.device("cpu")
@@ -26,14 +26,6 @@ def test_images_of_a_subject_lie_on_one_grid(image: Any, domain: ImageDomain) ->
         checked_images([image, other], "fixed")
     with pytest.raises(TypeError, match=r"expected moving\[1\] to be an itk.Image, got str"):
         checked_images([image, "b.mha"], "moving")
-
-
-def test_every_image_has_a_weight() -> None:
-    assert checked_weights(None, 3) == (1.0, 1.0, 1.0)
-    assert checked_weights([2, 0.5], 2) == (2.0, 0.5)
-    for wrong in ([1.0], [1.0, 0.0], [1.0, np.nan]):
-        with pytest.raises(ValueError, match=r"channel_weights to be .* subject, 2 in all"):
-            checked_weights(wrong, 2)
 
 
 def test_landmarks_become_coords_the_moving_ones_seen_from_fixed(domain: ImageDomain) -> None:

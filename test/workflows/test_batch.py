@@ -285,7 +285,7 @@ def test_an_interruption_keeps_whole_pairs_only(
     monkeypatch.setattr(pairwise, "register", interrupted)
     result = run("batch", table, "-o", tmp_path, *QUICK)
     assert result.exit_code == 130
-    assert "the same command goes on from here" in result.stderr
+    assert "the same command resumes from here" in result.stderr
     names = {"anna", "summary.csv", "summary.html", LOCK}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert len(summary(tmp_path)) == 1

@@ -1,16 +1,35 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from itk_nephi.workflows.provenance import find_versions, sha256
+import itk
+
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.workflows.provenance import describe_inputs, find_versions, sha256
 
 
 def test_a_checksum_is_that_of_the_standard(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "a") == expected
+
+
+def test_inputs_are_files_with_their_checksums_and_the_start(tmp_path: Path, image: Any) -> None:
+    itk.imwrite(image, str(tmp_path / "a.nrrd"))
+    sources = {"fixed": tmp_path / "a.nrrd"}
+    pair = ImagePair(fixed=(image,), moving=(image,), sources=sources)
+    expected = {
+        "inputs": {"fixed": str(tmp_path / "a.nrrd")},
+        "sha256": {"fixed": sha256(tmp_path / "a.nrrd")},
+    }
+    affine = itk.AffineTransform[itk.D, image.GetImageDimension()].New()
+    for start, told in (("moments", "moments"), (None, "identity"), (affine, "AffineTransform")):
+        found = describe_inputs(replace(pair, initial_transform=start))
+        assert found == {**expected, "initial_transform": told}
 
 
 def test_versions_are_those_that_are_installed() -> None:
