@@ -10,6 +10,7 @@ models             the network that predicts deformations; its file
 losses             what registration and training minimize
 evaluation         what is measured of a registration
 fields             deformations as functions of coordinates, in torch
+alignment          linear alignment of images from anywhere
 phantoms           synthetic image pairs with known transforms
 io                 files, read with clear messages
 spatial            where things lie: grids, points, transforms and their inverses

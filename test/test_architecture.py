@@ -26,9 +26,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "itk_nephi"
 PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 PUBLIC = ["itk_nephi", *(f"itk_nephi.{name}" for name in PACKAGES if name != "cli")]
-WITHOUT_TORCH = ["spatial", "io", "evaluation", "phantoms", "visualization"]
+WITHOUT_TORCH = ["spatial", "alignment", "io", "evaluation", "phantoms", "visualization"]
 
 TESTED_ELSEWHERE = {
+    "alignment/level": "alignment/test_explained_variance.py",
+    "alignment/pyramid": "alignment/test_alignment.py",
+    "alignment/rotation_search": "alignment/test_alignment.py",
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
     "registration/filter_accessors": "registration/test_itk_filter.py",

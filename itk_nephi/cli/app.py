@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi.cli import batch, compare, demo, info, register, train, transform
+from itk_nephi.cli import align, batch, compare, demo, info, register, train, transform
 from itk_nephi.cli.messages import libraries_apart, shown_messages
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_table import TableError
@@ -66,6 +66,7 @@ def _options(
 
 for command in (
     register.register,
+    align.align,
     transform.transform_image,
     transform.transform_points,
     transform.transform_mesh,

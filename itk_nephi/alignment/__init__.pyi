@@ -1,0 +1,3 @@
+__all__ = ["Alignment", "align"]
+
+from .alignment import Alignment, align

@@ -1,0 +1,212 @@
+"""How well two images explain each other under an affine map, and the map that does best.
+
+The measure is the correlation ratio [1]_, averaged over both directions: the share of one image's
+variance, where both overlap, that a function of the other image explains. The function is found
+anew for each map, so contrasts may be reversed or of another modality. How large the overlap is
+does not matter as long as it is half of one of the images; below, the measure falls in proportion.
+
+Maps are affine, as homogeneous matrices, in the normalized coordinates of levels.
+
+References
+----------
+.. [1] Roche et al., The correlation ratio as a new similarity measure for multimodal image
+   registration, MICCAI 1998.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from itk_nephi.alignment.level import Level
+from itk_nephi.spatial.domain import Array
+
+KNOTS = 8
+"""Of the piecewise linear function from one image's intensity to the other's."""
+RIDGE = 1e-6
+"""Keeps the function at the mean where no point lies, share of all weights."""
+ENOUGH = 0.5
+"""The overlap, share of one of the images, above which its size does not matter."""
+DAMPING = 1e-2
+"""Of the first step, share of the diagonal of the Hessian."""
+LONGEST_STEP = 0.5
+"""How far a step moves a corner at most, normalized: a quarter of an edge."""
+HALVINGS = 5
+POINTS_AT_ONCE = 256
+"""Sums of so many products are small enough for one thread, and so the same on any number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """How well a level is explained, how much of it is covered, and what a motion would change.
+
+    ``hessian`` (Gauss-Newton) and ``gradient`` are those of half the unexplained share by the
+    elements of an infinitesimal motion: its linear part row by row, then its translation.
+    """
+
+    explained: float
+    coverage: float
+    hessian: Array
+    gradient: Array
+
+
+def explain(level: Level, other: Level, matrix: Array, *, backwards: bool = False) -> Fit:
+    """Predict a level from another and differentiate by a motion of space.
+
+    Parameters
+    ----------
+    level, other : Level
+        What is predicted, and from what.
+    matrix : array, shape (D + 1, D + 1)
+        From points of the one to points of the other.
+    backwards : bool
+        The motion acts on the points that ``matrix`` maps to; or, backwards, its inverse on those
+        that it maps from.
+    """
+    dimension = len(matrix) - 1
+    weights = level.point_weights
+    place = np.einsum("ij,jn->in", matrix[:-1, :-1], level.points) + matrix[:-1, -1:]
+    acted = level.points if backwards else place
+    size = dimension * (dimension + 1)
+    explained, coverage, hessian, gradient = 0.0, 0.0, np.zeros((size, size)), np.zeros(size)
+    for target, (sample, slope) in zip(level.residuals, other.sample(place), strict=True):
+        found = sample.imag * weights
+        total = float(found.sum())
+        coverage += total / len(found)
+        if total <= 0:
+            continue
+        centered = target - (found * target).sum() / total
+        variance = float((found * centered**2).sum()) + 1e-9 * len(found)
+        predicted, derivative = _predicted(centered, found, sample.real)
+        residual = centered - predicted
+        unexplained = float((found * residual**2).sum()) / variance
+        explained += 1 - unexplained
+        if backwards:
+            slope = -np.einsum("ij,in->jn", matrix[:-1, :-1], slope)
+        steep = derivative * slope.real
+        columns = np.concatenate([*(part * acted for part in steep), steep])
+        hessian += _products(columns, columns * found) / variance
+        force = -found * residual * steep
+        force += weights * (residual**2 - unexplained * centered**2) / 2 * slope.imag
+        force /= variance
+        gradient += np.concatenate([*_products(force, acted), force.sum(axis=1)])
+    count = len(level.residuals)
+    return Fit(explained / count, coverage / count, hessian / count, gradient / count)
+
+
+def _predicted(target: Array, weights: Array, value: Array) -> tuple[Array, Array]:
+    """Fit a function of the value to the target; return it and its derivative."""
+    place = np.clip(value * (KNOTS - 1), 0, KNOTS - 1)
+    knot = np.minimum(place.astype(np.intp), KNOTS - 2)
+    upper = place - knot
+    shares = (1 - upper, upper)
+    matrix = np.zeros((KNOTS, KNOTS))
+    right = np.zeros(KNOTS)
+    for i, one in enumerate(shares):
+        weighted = weights * one
+        right[i : KNOTS - 1 + i] += np.bincount(knot, weighted * target, KNOTS - 1)
+        for j, other in enumerate(shares):
+            block = matrix[i : KNOTS - 1 + i, j : KNOTS - 1 + j]
+            block += np.diag(np.bincount(knot, weighted * other, KNOTS - 1))
+    matrix += np.eye(KNOTS) * RIDGE * weights.sum()
+    function = np.linalg.solve(matrix, right)
+    steps = np.diff(function)[knot]
+    return function[knot] + upper * steps, steps * (KNOTS - 1)
+
+
+def _products(one: Array, other: Array) -> Array:
+    """Return ``one @ other.T``, the same to the bit on any number of threads."""
+    end = one.shape[1] // POINTS_AT_ONCE * POINTS_AT_ONCE
+    blocks = [
+        part[:, :end].reshape(len(part), -1, POINTS_AT_ONCE).transpose(1, 0, 2)
+        for part in (one, other)
+    ]
+    product_of_rest: Array = one[:, end:] @ other[:, end:].T
+    products: Array = (blocks[0] @ blocks[1].transpose(0, 2, 1)).sum(axis=0) + product_of_rest
+    return products
+
+
+def similarity(fixed: Level, moving: Level, matrix: Array) -> Fit:
+    """Explain both levels by each other under a map from fixed to moving points."""
+    one = explain(fixed, moving, matrix)
+    other = explain(moving, fixed, np.array(np.linalg.inv(matrix)), backwards=True)
+    coverage = max(one.coverage, other.coverage)
+    share = min(1.0, coverage / ENOUGH)
+    return Fit(
+        (one.explained + other.explained) / 2 * share,
+        coverage,
+        (one.hessian + other.hessian) / 2 * share,
+        (one.gradient + other.gradient) / 2 * share,
+    )
+
+
+def refine(
+    fixed: Level,
+    moving: Level,
+    matrix: Array,
+    generators: Array,
+    *,
+    iterations: int,
+    tolerance: float,
+) -> tuple[Array, float]:
+    """Climb to the next maximum of the similarity by damped Gauss-Newton steps.
+
+    Parameters
+    ----------
+    fixed, moving : Level
+        The images.
+    matrix : array, shape (D + 1, D + 1)
+        The start.
+    generators : array, shape (K, D + 1, D + 1)
+        The motions allowed: a basis of a Lie algebra.
+    iterations : int
+        How many maps to try at most.
+    tolerance : float
+        A step that moves the corners of the images by less than this is the last; normalized.
+
+    Returns
+    -------
+    matrix : array, shape (D + 1, D + 1)
+        Never worse than the start.
+    explained : float
+        Its similarity, at most 1.
+    """
+    basis = np.stack(
+        [np.concatenate([g[:-1, :-1].ravel(), g[:-1, -1]]) for g in generators], axis=1
+    )
+    corners = moving.corners
+    best = similarity(fixed, moving, matrix)
+    damping = DAMPING
+    for _ in range(iterations):
+        hessian = basis.T @ best.hessian @ basis
+        gradient = basis.T @ best.gradient
+        floor = 1e-9 * np.trace(hessian) + 1e-30
+        step = -np.linalg.solve(hessian + np.diag(damping * np.diag(hessian) + floor), gradient)
+        motion = np.tensordot(step, generators, axes=1)
+        moved = motion[:-1, :-1] @ corners + motion[:-1, -1:]
+        length = float(np.sqrt((moved**2).sum(axis=0).max()))
+        if length > LONGEST_STEP:
+            motion *= LONGEST_STEP / length
+        tried = exponential(motion) @ matrix
+        trial = similarity(fixed, moving, tried)
+        if trial.explained > best.explained:
+            matrix, best = tried, trial
+            damping = max(damping / 5, 1e-6)
+        else:
+            damping *= 8
+        if length < tolerance or damping > 1e4:
+            break
+    return matrix, best.explained
+
+
+def exponential(matrix: Array) -> Array:
+    """Return the exponential of a small square matrix with elements below 1."""
+    scaled = matrix / 2**HALVINGS
+    term = result = np.eye(len(matrix))
+    for order in range(1, 10):
+        term = term @ scaled / order
+        result = result + term
+    for _ in range(HALVINGS):
+        result = result @ result
+    return result

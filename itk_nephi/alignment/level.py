@@ -1,0 +1,137 @@
+"""An image at one resolution: interpolated linearly, with weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.spatial.domain import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """An image at one resolution.
+
+    Parameters
+    ----------
+    values : array, shape (C, k, j, i)
+        Channels, from 0 to 1.
+    weights : array, shape (k, j, i)
+        How much each voxel counts, from 0 to 1.
+    spacing, origin : array, shape (D,)
+        Distance and first of the voxel centers along the image's own axes, normalized coordinates.
+    most_points : int
+        How many voxels, at most, are compared with the other image.
+    """
+
+    values: Array
+    weights: Array
+    spacing: Array
+    origin: Array
+    most_points: int
+
+    @property
+    def center(self) -> Array:
+        """The middle of the voxel centers, normalized coordinates."""
+        center: Array = self.origin + self.spacing * (np.array(self.weights.shape[::-1]) - 1) / 2
+        return center
+
+    @property
+    def corners(self) -> Array:
+        """The outermost voxel centers, shape (D, 2^D), normalized coordinates."""
+        last = self.origin + self.spacing * (np.array(self.weights.shape[::-1]) - 1)
+        return np.array(list(product(*zip(self.origin, last, strict=True)))).T
+
+    @cached_property
+    def points(self) -> Array:
+        """The centers of the voxels that are compared, shape (D, N)."""
+        index = np.unravel_index(self._chosen, self.weights.shape)[::-1]
+        points: Array = np.array(index) * self.spacing[:, None] + self.origin[:, None]
+        return points
+
+    @cached_property
+    def point_weights(self) -> Array:
+        """Their weights, shape (N,), of mean 1."""
+        chosen = self.weights.ravel()[self._chosen]
+        weights: Array = chosen / chosen.mean()
+        return weights
+
+    @cached_property
+    def residuals(self) -> Array:
+        """What the means leave unexplained, shape (C, N), of mean square 1."""
+        values = self.values.reshape(len(self.values), -1)[:, self._chosen].astype(np.float64)
+        values -= (values * self.point_weights).mean(axis=1, keepdims=True)
+        variance = (values**2 * self.point_weights).mean(axis=1, keepdims=True)
+        residuals: Array = values / np.sqrt(np.maximum(variance, 1e-30))
+        return residuals
+
+    @cached_property
+    def _chosen(self) -> npt.NDArray[np.int_]:
+        inside = np.flatnonzero(self.weights > 0)
+        if len(inside) <= self.most_points:
+            return inside
+        rng = np.random.default_rng(0)
+        return np.sort(rng.choice(inside, self.most_points, replace=False))
+
+    @cached_property
+    def _padded(self) -> list[Array]:
+        """Channels as real and weights as imaginary parts, with a rim of weight 0."""
+        weights = np.pad(self.weights, 1)
+        return [
+            np.ascontiguousarray(np.pad(channel, 1, mode="edge") + 1j * weights).ravel()
+            for channel in self.values
+        ]
+
+    def sample(self, points: Array) -> list[tuple[Array, Array]]:
+        """Interpolate linearly.
+
+        Parameters
+        ----------
+        points : array, shape (D, N)
+            Normalized coordinates.
+
+        Returns
+        -------
+        list of tuple
+            For each channel what is found, shape (N,), and its gradient, shape (D, N), complex:
+            the intensity and, as imaginary part, the weight; both 0 outside the image.
+        """
+        shape = np.array(self.weights.shape[::-1]) + 2
+        place = (points - self.origin[:, None]) / self.spacing[:, None] + 1
+        cell = np.clip(np.floor(place), 0, shape[:, None] - 2)
+        fraction = place - cell
+        inside = ((fraction >= 0) & (fraction <= 1)).all(axis=0)
+        fraction = np.where(inside, fraction, 0.0)
+        strides = np.concatenate([[1], np.cumprod(shape[:-1])])
+        first = (strides @ cell).astype(np.intp)
+        found = []
+        for padded in self._padded:
+            corners = [
+                padded.take(first + int(strides @ np.array(corner[::-1])))
+                for corner in product((0, 1), repeat=len(shape))
+            ]
+            value, gradient = _interpolated(corners, fraction)
+            gradient /= self.spacing[:, None]
+            found.append((value * inside, gradient * inside))
+        return found
+
+
+def _interpolated(corners: list[Array], fraction: Array) -> tuple[Array, Array]:
+    """Interpolate from the corners of cells, the x axis changing first; also the gradient."""
+    gradient: list[Array] = []
+    for along in fraction:
+        pairs = list(zip(corners[::2], corners[1::2], strict=True))
+        steps = [upper - lower for lower, upper in pairs]
+        corners = [low + along * step for (low, _), step in zip(pairs, steps, strict=True)]
+        gradient = [_merged(part, along) for part in gradient]
+        gradient.append(steps)  # type: ignore[arg-type]
+    return corners[0], np.array([part[0] for part in gradient])
+
+
+def _merged(parts: Any, along: Array) -> Any:
+    return [low + along * (high - low) for low, high in zip(parts[::2], parts[1::2], strict=True)]

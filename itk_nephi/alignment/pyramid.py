@@ -1,0 +1,194 @@
+"""Images as an alignment sees them: cropped to their masks, from 0 to 1, at several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import itk
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.alignment.level import Level
+from itk_nephi.spatial.domain import Array, ImageDomain, described
+
+TAIL = 0.001
+"""Share of the voxels at either end of the intensities that may be outliers."""
+SOME = 100_000
+"""Voxels, at least, that the range of intensities is found from."""
+SOFT_TOLERANCE = 1e-3
+"""By how much rounding may take a soft mask out of the range from 0 to 1."""
+
+
+class Pyramid:
+    """An image with its mask, averaged to any size.
+
+    Points are given along right-handed axes of the image's own, from its center, so that where it
+    lies and how it is turned in space changes nothing. Voxels of weight 0 change nothing either,
+    whatever they hold.
+
+    Parameters
+    ----------
+    channels : sequence of itk.Image
+        Scalar images on one grid.
+    mask : itk.Image, optional
+        On the same grid; non-zero inside, or soft, from 0 to 1.
+    name : str
+        The user's word for the image.
+
+    Raises
+    ------
+    ValueError
+        If the channels or the mask lie on other grids, the mask is empty or not from 0 to 1, or
+        the image inside it has no contrast or is not finite.
+    """
+
+    def __init__(self, channels: Sequence[Any], mask: Any | None, name: str) -> None:
+        self.domain = ImageDomain.of(channels[0])
+        for image in (*channels, *([] if mask is None else [mask])):
+            if not ImageDomain.of(image).matches(self.domain):
+                raise ValueError(
+                    f"expected the channels and the mask of the {name} image on one grid, "
+                    f"{described(self.domain)}; got {described(ImageDomain.of(image))}"
+                )
+        direction = np.array(self.domain.direction)
+        mirrored = np.linalg.det(direction) < 0
+        self.axes = direction * np.array([-1.0 if mirrored else 1.0, *[1.0] * (len(direction) - 1)])
+        order = (..., slice(None, None, -1 if mirrored else 1))
+        self._values = [itk.array_view_from_image(channel)[order] for channel in channels]
+        self.masked = mask is not None
+        self._weights = (
+            None if mask is None else _soft(itk.array_view_from_image(mask), name)[order]
+        )
+        self._box = _bounding_box(self._weights, self._values[0].shape)
+        self._bounds = [self._range(values, name) for values in self._values]
+
+    @property
+    def edges(self) -> Array:
+        """The edges of the box around the mask, of whole voxels, physical units."""
+        size = np.array([part.stop - part.start for part in self._box[::-1]])
+        edges: Array = size * np.array(self.domain.spacing)
+        return edges
+
+    def level(self, length: float, unit: float, points: int) -> Level:
+        """Average over blocks of voxels.
+
+        Parameters
+        ----------
+        length : float
+            About the edge of a block, physical units.
+        unit : float
+            The physical length of one unit of normalized coordinates.
+        points : int
+            How many blocks are compared with the other image, at most.
+        """
+        spacing = np.array(self.domain.spacing)
+        size = np.array([part.stop - part.start for part in self._box[::-1]])
+        block = np.clip(np.round(length / spacing), 1, np.maximum(size // 2, 1)).astype(int)
+        first = np.array([part.start for part in self._box[::-1]]) + (block - 1) / 2
+        weights, values = self._averaged(tuple(block[::-1].tolist()))
+        return Level(
+            values=values,
+            weights=weights,
+            spacing=block * spacing / unit,
+            origin=(first - (np.array(self.domain.size) - 1) / 2) * spacing / unit,
+            most_points=points,
+        )
+
+    def _averaged(self, block: tuple[int, ...]) -> tuple[Array, Array]:
+        """Average by planes of blocks; what does not fill a block at the end is left out."""
+        size = [(part.stop - part.start) // b for part, b in zip(self._box, block, strict=True)]
+        weights = np.ones(size)
+        values = np.empty((len(self._values), *size))
+        for plane in range(size[0]):
+            start = self._box[0].start + plane * block[0]
+            slab = (
+                slice(start, start + block[0]),
+                *(
+                    slice(part.start, part.start + n * b)
+                    for part, n, b in zip(self._box[1:], size[1:], block[1:], strict=True)
+                ),
+            )
+            inside = None if self._weights is None else self._weights[slab]
+            if inside is not None:
+                weights[plane] = _block_means(inside, block)
+            for channel, (image, (low, high)) in enumerate(
+                zip(self._values, self._bounds, strict=True)
+            ):
+                part = image[slab].astype(np.float32)
+                if inside is None:
+                    values[channel, plane] = _block_means(np.clip(part, low, high), block)
+                else:
+                    part = np.clip(np.where(inside > 0, part, low), low, high) * inside
+                    values[channel, plane] = _block_means(part, block)
+        if self._weights is not None:
+            values /= np.maximum(weights, 1e-6)
+        for channel in values:
+            low, high = channel[weights > 0].min(), channel[weights > 0].max()
+            channel[...] = np.clip((channel - low) / max(high - low, 1e-30), 0, 1)
+        return weights, values
+
+    def _range(self, values: npt.NDArray[Any], name: str) -> tuple[float, float]:
+        """Return between which intensities all but a few outliers lie."""
+        inside = None if self._weights is None else self._weights[self._box] > 0
+        values = values[self._box]
+        outside = np.False_ if inside is None else ~inside
+        for plane, beside in zip(values, np.broadcast_to(outside, values.shape), strict=True):
+            if not (np.isfinite(plane) | beside).all():
+                raise ValueError(
+                    f"expected the {name} image to be finite{' in its mask' * self.masked}, got "
+                    "NaN or infinite voxels"
+                )
+        found = values.ravel() if inside is None else values[inside]
+        some = found[:: max(1, len(found) // SOME)].astype(np.float64)
+        low, high = np.quantile(some, (TAIL, 1 - TAIL))
+        low, high = 2 * low - high, 2 * high - low
+        if not high > low:
+            low, high = float(found.min()), float(found.max())
+        if not high > low:
+            raise ValueError(
+                f"expected the {name} image to have contrast{' in its mask' * self.masked}, got "
+                f"{low:g} in every voxel"
+            )
+        return float(low), float(high)
+
+
+def _soft(mask: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32]:
+    """Return a mask as weights from 0 to 1."""
+    if not np.isfinite(mask).all():
+        raise ValueError(f"expected the mask of the {name} image to be finite, got NaN or infinity")
+    if not (mask != 0).any():
+        raise ValueError(f"expected the mask of the {name} image to have voxels, got an empty mask")
+    if ((mask > 0) & (mask < 1)).any():
+        low, high = float(mask.min()), float(mask.max())
+        if low < -SOFT_TOLERANCE or high > 1 + SOFT_TOLERANCE:
+            raise ValueError(
+                f"expected the mask of the {name} image to be from 0 to 1 where it is soft, got "
+                f"{low:g} to {high:g}"
+            )
+        mask = np.clip(mask, 0, 1)
+    else:
+        mask = mask != 0
+    weights: npt.NDArray[np.float32] = mask.astype(np.float32)
+    return weights
+
+
+def _bounding_box(weights: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    if weights is None:
+        return tuple(slice(0, n) for n in shape)
+    box = []
+    for axis in range(weights.ndim):
+        others = tuple(a for a in range(weights.ndim) if a != axis)
+        inside = np.flatnonzero(weights.max(axis=others) > 0)
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(box)
+
+
+def _block_means(slab: npt.NDArray[Any], block: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Average a slab, as thick as one block, over blocks; without its first axis."""
+    means: npt.NDArray[Any] = slab.mean(axis=0, dtype=np.float32)
+    for axis, length in enumerate(block[1:]):
+        if length > 1:
+            shape = (*means.shape[:axis], -1, length, *means.shape[axis + 1 :])
+            means = means.reshape(shape).mean(axis=axis + 1)
+    return means

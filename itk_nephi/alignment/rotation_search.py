@@ -1,0 +1,132 @@
+"""Rigid maps from anywhere: the best shift for every rotation, by correlations in Fourier space."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.alignment.level import Level
+from itk_nephi.alignment.rotations import axis_rotations
+from itk_nephi.spatial.domain import Array
+
+LATTICE = {2: 96, 3: 36}
+"""Points along each axis of the periodic lattice on which images are shifted."""
+PACKING = 0.85
+"""Size of both images together, in any rotation, over that of the lattice: corners may overlap."""
+
+Spectra = list[npt.NDArray[np.complexfloating]]
+
+
+def search(
+    fixed: Level, moving: Level, turns: Array, *, masked: bool, peaks: int = 1
+) -> tuple[Array, Array]:
+    """Find the best shifts between two images for given linear maps.
+
+    Three pictures of the images are correlated: intensities, whose sign does not matter; lengths of
+    gradients; and the masks. The maps in which the images' axes are exchanged cost little more.
+
+    Parameters
+    ----------
+    fixed, moving : Level
+        The images.
+    turns : array, shape (N, D, D)
+        Linear maps from fixed to moving points, each of which is taken after each rotation of the
+        axes; or, if there is one only, as it is.
+    masked : bool
+        Correlate the masks, too.
+    peaks : int
+        How many shifts to return for each map.
+
+    Returns
+    -------
+    matrices : array, shape (M, D + 1, D + 1)
+        From fixed to moving points, normalized coordinates; the best first.
+    scores : array, shape (M,)
+        How well they fit, at most 1.
+    """
+    dimension = len(fixed.spacing)
+    n = LATTICE[dimension]
+    shape = (n,) * dimension
+    edges = [level.spacing * np.array(level.weights.shape[::-1]) for level in (fixed, moving)]
+    step = PACKING * float((edges[0] + np.linalg.norm(edges[1])).max()) / n
+    offsets = np.fft.fftfreq(n, 1 / n) * step
+    # the axes of these arrays are x first
+    lattice = np.stack(np.meshgrid(*[offsets] * dimension, indexing="ij")).reshape(dimension, -1)
+    centers = [level.center for level in (fixed, moving)]
+    rotations = axis_rotations(dimension) if len(turns) > 1 else np.eye(dimension)[None]
+    half = (..., slice(n // 2 + 1))
+    still = _spectra(fixed, lattice + centers[0][:, None], shape, masked)
+    permuted = [[_permuted(s, axes)[half].conj() for s in still] for axes in rotations]
+    channels = len(fixed.values)
+    matrices, scores = [], []
+    for turn in turns:
+        place = np.einsum("ij,jn->in", turn, lattice) + centers[1][:, None]
+        turned = [s[half] for s in _spectra(moving, place, shape, masked)]
+        for axes, spectra in zip(rotations, permuted, strict=True):
+            products = [one * other for one, other in zip(spectra, turned, strict=True)]
+            signed, unsigned = (
+                np.fft.irfftn(sum(part), shape, axes=tuple(range(dimension)))
+                for part in (products[:channels], products[channels:])
+            )
+            score = np.abs(signed) + unsigned
+            for peak in _highest(score, peaks):
+                shift = offsets[list(np.unravel_index(peak, shape))]
+                matrix = np.eye(dimension + 1)
+                matrix[:-1, :-1] = turn @ axes
+                # a point of the fixed image meets that of the turned one which lies a shift away
+                matrix[:-1, -1] = centers[1] + turn @ shift - turn @ axes @ centers[0]
+                matrices.append(matrix)
+                scores.append(float(score.flat[peak]) / len(products))
+    order = np.argsort(-np.array(scores), kind="stable")
+    return np.array(matrices)[order], np.array(scores)[order]
+
+
+def _spectra(level: Level, points: Array, shape: tuple[int, ...], masked: bool) -> Spectra:
+    """Transform the pictures of a level: intensities, lengths of gradients, and the mask."""
+    samples = level.sample(points)
+    intensities = [_centered(value.real, value.imag) for value, _ in samples]
+    # at a rim, gradients are those of the weights
+    edges = [
+        _centered(np.sqrt((slope.real**2).sum(axis=0)), np.where(value.imag > 0.999, 1.0, 0.0))
+        for value, slope in samples
+    ]
+    pictures = [*intensities, *edges, *([samples[0][0].imag] if masked else [])]
+    return [np.fft.fftn(_unit(picture).astype(np.float32).reshape(shape)) for picture in pictures]
+
+
+def _centered(values: Array, weights: Array) -> Array:
+    mean = (values * weights).sum() / max(weights.sum(), 1e-9)
+    centered: Array = (values - mean) * weights
+    return centered
+
+
+def _unit(values: Array) -> Array:
+    unit: Array = values / max(np.sqrt((values**2).sum()), 1e-12)
+    return unit
+
+
+def _permuted(
+    array: npt.NDArray[np.complexfloating], axes: Array
+) -> npt.NDArray[np.complexfloating]:
+    """Return ``array[axes.T @ index]`` of a periodic array; axes is a rotation of the axes."""
+    order = np.abs(axes.T).argmax(axis=1)
+    signs = axes.T[np.arange(len(axes)), order]
+    for axis, sign in enumerate(signs):
+        if sign < 0:
+            array = np.roll(np.flip(array, axis), 1, axis)
+    return np.ascontiguousarray(np.transpose(array, np.argsort(order)))
+
+
+def _highest(score: Array, peaks: int) -> list[int]:
+    """Return the numbers of the highest values, none a neighbor of a higher one."""
+    found = []
+    for _ in range(peaks):
+        best = int(score.argmax())
+        found.append(best)
+        if peaks > 1:
+            place = np.unravel_index(best, score.shape)
+            for offset in product((-2, -1, 0, 1, 2), repeat=score.ndim):
+                score[tuple((np.array(place) + offset) % score.shape)] = -np.inf
+    return found

@@ -1,0 +1,429 @@
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import itk
+import numpy as np
+import pytest
+
+from itk_nephi.alignment.alignment import DEGREES_OF_FREEDOM, Alignment, align
+from itk_nephi.phantoms.pairs import lung
+from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.transforms import matrix_and_offset, transform_points
+
+SIZE = {2: (60, 44), 3: (30, 24, 22)}
+SPACING = {2: (1.1, 1.6), 3: (1.1, 1.4, 1.7)}
+
+
+def rotation(dimension: int, degrees: float) -> Array:
+    """A rotation; in 3D about an oblique axis."""
+    if dimension == 2:
+        angle = np.radians(degrees)
+        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = itk.VersorTransform[itk.D].New()
+    turn.SetRotation([1.0, 2.0, -1.5], np.radians(degrees))
+    return np.array(itk.array_from_matrix(turn.GetMatrix()))
+
+
+def blobs(dimension: int, seed: int = 0) -> Callable[[Array], Array]:
+    """A smooth function of points, shape (..., D), without symmetry; zero far from the origin."""
+    rng = np.random.default_rng(seed)
+    reach = np.array(SIZE[dimension]) * SPACING[dimension] * 0.3
+    centers = rng.uniform(-1, 1, (14, dimension)) * reach
+    heights, widths = rng.uniform(0.3, 1, 14), rng.uniform(2.5, 5, 14)
+
+    def value(points: Array) -> Array:
+        squares = ((points[..., None, :] - centers) ** 2).sum(axis=-1)
+        return np.asarray((heights * np.exp(-squares / 2 / widths**2)).sum(axis=-1))
+
+    return value
+
+
+def grid(
+    dimension: int, turned: float = 0.0, center: Any = 0.0, share: float = 1.0, unit: float = 1.0
+) -> ImageDomain:
+    """A turned grid with anisotropic voxels around a point."""
+    size = tuple(round(n * share) for n in SIZE[dimension])
+    spacing = tuple(s * unit for s in SPACING[dimension])
+    direction = rotation(dimension, turned)
+    half = (np.array(size) - 1) * np.array(spacing) / 2
+    origin = np.broadcast_to(center, dimension) * unit - direction @ half
+    return ImageDomain(
+        size=size,
+        spacing=spacing,
+        origin=tuple(origin.tolist()),
+        direction=tuple(tuple(row) for row in direction.tolist()),
+    )
+
+
+def drawn(function: Callable[[Array], Array], domain: ImageDomain, unit: float = 1.0) -> Any:
+    return image_from_array(function(domain.grid_points() / unit).astype(np.float32), domain)
+
+
+def pair(
+    matrix: Array, offset: Array, *, contrast: Any = None, unit: float = 1.0
+) -> tuple[Any, Any]:
+    """Blobs and the same through a known map, each on a turned grid of its own."""
+    dimension = len(offset)
+    value = blobs(dimension)
+    fixed = drawn(value, grid(dimension, 10, unit=unit), unit)
+    inverse = np.linalg.inv(matrix)
+
+    def moved(points: Array) -> Array:
+        values = value((points - offset) @ inverse.T)
+        return values if contrast is None else np.asarray(contrast(values))
+
+    return fixed, drawn(moved, grid(dimension, -20, offset + 3, 1.15, unit), unit)
+
+
+def voxels_off(alignment: Alignment, fixed: Any, matrix: Array, offset: Array) -> float:
+    """The largest error in the inner half of the fixed image, voxels."""
+    domain = ImageDomain.of(fixed)
+    points = domain.grid_points().reshape(-1, domain.dimension)[::7]
+    points = points[(np.abs(domain.coords_from_points(points)) < 0.5).all(axis=1)]
+    errors = transform_points(alignment.transform, points) - points @ matrix.T - offset
+    return float(np.linalg.norm(errors, axis=1).max() / domain.voxel_size)
+
+
+def moved(one: Any, other: Any, fixed: Any) -> float:
+    """The largest distance between two maps at the corners of the fixed image, voxels."""
+    domain = ImageDomain.of(fixed)
+    corners = np.stack(np.meshgrid(*[[-1, 1]] * domain.dimension), -1).reshape(-1, domain.dimension)
+    points = domain.points_from_coords(corners * np.array(domain.bounds))
+    difference = transform_points(one, points) - transform_points(other, points)
+    return float(np.linalg.norm(difference, axis=1).max() / domain.voxel_size)
+
+
+OFFSET = np.array([70.0, -45.0, 30.0])
+
+
+@pytest.mark.parametrize("degrees", [37, 180])
+def test_images_are_brought_home_from_anywhere(dimension: int, degrees: float) -> None:
+    matrix, offset = rotation(dimension, degrees), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset)
+    found = align(fixed, moving, degrees_of_freedom="rigid")
+    assert voxels_off(found, fixed, matrix, offset) < 0.1
+    assert not found.ambiguous
+
+
+@pytest.mark.parametrize("degrees_of_freedom", DEGREES_OF_FREEDOM)
+def test_only_the_degrees_of_freedom_asked_for_are_used(
+    dimension: int, degrees_of_freedom: str
+) -> None:
+    identity, turn = np.eye(dimension), rotation(dimension, 130)
+    stretch = np.diag([1.12, 0.92, 1.06][:dimension])
+    matrix = {
+        "translation": identity,
+        "rigid": turn,
+        "similarity": 1.1 * turn,
+        "affine": turn @ stretch,
+    }[degrees_of_freedom]
+    fixed, moving = pair(matrix, OFFSET[:dimension])
+    found = align(fixed, moving, degrees_of_freedom=degrees_of_freedom)
+    assert voxels_off(found, fixed, matrix, OFFSET[:dimension]) < 0.1
+    assert found.volume_change == pytest.approx(np.linalg.det(matrix), rel=0.02)
+    linear, _ = matrix_and_offset(found.transform)
+    if degrees_of_freedom == "translation":
+        np.testing.assert_allclose(linear, identity, atol=1e-8)
+    elif degrees_of_freedom == "rigid":
+        np.testing.assert_allclose(linear @ linear.T, identity, atol=1e-9)
+    elif degrees_of_freedom == "similarity":
+        square = linear @ linear.T
+        np.testing.assert_allclose(square, square[0, 0] * identity, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [lambda x: 1000 - 300 * x, lambda x: np.sin(3 * x), lambda x: (x > 0.5) * 1.0],
+    ids=["reversed", "not monotonic", "two-valued"],
+)
+def test_modalities_may_differ(dimension: int, contrast: Any) -> None:
+    matrix, offset = rotation(dimension, 140), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset, contrast=contrast)
+    found = align(fixed, moving, degrees_of_freedom="rigid")
+    assert voxels_off(found, fixed, matrix, offset) < 0.5
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_units_do_not_matter(dimension: int, unit: float) -> None:
+    matrix, offset = 1.05 * rotation(dimension, 60), OFFSET[:dimension]
+    parameters = []
+    for scale in (1.0, unit):
+        found = align(*pair(matrix, offset, unit=scale), degrees_of_freedom="similarity")
+        linear, shift = matrix_and_offset(found.transform)
+        parameters.append(np.append(linear.ravel(), shift / scale))
+    # the intensities at the voxels differ by the rounding of points
+    np.testing.assert_allclose(parameters[1], parameters[0], atol=1e-4)
+
+
+def test_exchanged_images_give_the_inverse(dimension: int) -> None:
+    matrix = rotation(dimension, 75) @ np.diag([1.1, 0.95, 1.0][:dimension])
+    fixed, moving = pair(matrix, OFFSET[:dimension])
+    there, back = align(fixed, moving), align(moving, fixed)
+    assert moved(there.transform, back.transform.GetInverseTransform(), fixed) < 0.1
+    assert there.similarity == pytest.approx(back.similarity, abs=1e-4)
+
+
+def test_a_turn_of_space_turns_the_result(dimension: int) -> None:
+    matrix, offset = rotation(dimension, 75), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset)
+    turn = rotation(dimension, 20)
+    turned = [
+        image_from_array(np.asarray(image), ImageDomain.of(image).turned(turn))
+        for image in (fixed, moving)
+    ]
+    plain, found = align(fixed, moving), align(*turned)
+    expected = turn @ matrix_and_offset(plain.transform)[0] @ turn.T
+    np.testing.assert_allclose(matrix_and_offset(found.transform)[0], expected, atol=1e-12)
+    assert found.similarity == plain.similarity
+
+
+def test_a_mirrored_grid_does_not_mirror_the_result(dimension: int) -> None:
+    matrix, offset = rotation(dimension, 110), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset)
+    domain = ImageDomain.of(moving)
+    last = [domain.size[0] - 1] + [0] * (dimension - 1)
+    stored = replace(
+        domain,
+        origin=tuple(domain.points_from_index(last).tolist()),
+        direction=tuple((-row[0], *row[1:]) for row in domain.direction),
+    )
+    flipped = image_from_array(np.asarray(moving)[..., ::-1], stored)
+    found = align(fixed, flipped, degrees_of_freedom="rigid")
+    assert voxels_off(found, fixed, matrix, offset) < 0.1
+    assert found.volume_change == pytest.approx(1)
+
+
+@pytest.mark.parametrize("picture", ["noise", "blob", "chest"])
+def test_an_image_stays_on_itself(dimension: int, picture: str) -> None:
+    domain = grid(dimension, 30, OFFSET[:dimension])
+    points = domain.grid_points()
+    noise = np.random.default_rng(0).random(points.shape[:-1])
+    squares = ((points - domain.center) ** 2).sum(axis=-1)
+    image = {
+        "noise": image_from_array(noise.astype(np.float32), domain),
+        "blob": image_from_array((np.exp(-squares / 18) + 0.02 * noise).astype(np.float32), domain),
+        "chest": lung(dimension, size={2: (48, 40), 3: (32, 28, 24)}[dimension]).pair.fixed_image,
+    }[picture]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if picture != "blob" else "ignore")
+        found = align(image, image)
+    identity = itk.TranslationTransform[itk.D, dimension].New()
+    assert moved(found.transform, identity, image) < 1e-6
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=["2D", "3D"])
+def chest(request: pytest.FixtureRequest) -> ImagePair:
+    return lung(request.param, size={2: (96, 64), 3: (48, 40, 36)}[request.param], motion=20).pair
+
+
+def test_masks_follow_organs(chest: ImagePair) -> None:
+    found = align(
+        chest.fixed_image,
+        chest.moving_image,
+        fixed_mask=chest.fixed_mask,
+        moving_mask=chest.moving_mask,
+    )
+    fixed_landmarks, moving_landmarks = chest.evaluation_landmarks
+    landmarks = np.c_[fixed_landmarks, np.ones(len(fixed_landmarks))]
+    best = np.linalg.lstsq(landmarks, moving_landmarks, rcond=None)[0]
+    least = np.linalg.norm(landmarks @ best - moving_landmarks, axis=1).mean()
+    errors = transform_points(found.transform, fixed_landmarks) - moving_landmarks
+    before = np.linalg.norm(fixed_landmarks - moving_landmarks, axis=1).mean()
+    assert before > 2 * least
+    # a fifth of a voxel from the best affine map there is
+    assert np.linalg.norm(errors, axis=1).mean() < least + 1
+
+
+def test_voxels_outside_masks_change_nothing(chest: ImagePair) -> None:
+    found = []
+    for value in (-2000.0, 1e20, np.nan):
+        images = [
+            image_from_array(
+                np.where(np.asarray(mask) > 0, np.asarray(image), np.float32(value)),
+                ImageDomain.of(image),
+            )
+            for image, mask in (
+                (chest.fixed_image, chest.fixed_mask),
+                (chest.moving_image, chest.moving_mask),
+            )
+        ]
+        found.append(align(*images, fixed_mask=chest.fixed_mask, moving_mask=chest.moving_mask))
+    parameters = [list(alignment.transform.GetParameters()) for alignment in found]
+    assert parameters[1] == parameters[0]
+    assert parameters[2] == parameters[0]
+
+
+def test_a_soft_mask_of_zeros_and_ones_is_a_mask(chest: ImagePair) -> None:
+    masks = [
+        image_from_array(np.asarray(mask) * np.float32(scale), ImageDomain.of(mask))
+        for mask in (chest.fixed_mask,)
+        for scale in (1, 255)
+    ]
+    found = [
+        align(chest.fixed_image, chest.moving_image, fixed_mask=mask).transform for mask in masks
+    ]
+    assert list(found[0].GetParameters()) == list(found[1].GetParameters())
+
+
+@pytest.mark.parametrize("dimension", [2])
+def test_weights_of_a_soft_mask_count(dimension: int) -> None:
+    fixed, moving = pair(np.eye(dimension), OFFSET[:dimension])
+    domain = ImageDomain.of(fixed)
+    weights = np.linspace(0, 1, domain.size[0], dtype=np.float32) * np.ones(domain.size[::-1])
+    mask = image_from_array(weights.astype(np.float32), domain)
+    found = align(fixed, moving, fixed_mask=mask)
+    assert voxels_off(found, fixed, np.eye(dimension), OFFSET[:dimension]) < 0.1
+    assert found.similarity != align(fixed, moving).similarity
+
+
+@pytest.mark.parametrize("dimension", [2])
+def test_channels_are_compared_with_their_counterparts(dimension: int) -> None:
+    matrix, offset = rotation(dimension, 100), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset)
+    noise = [
+        image_from_array(
+            np.random.default_rng(seed).random(np.asarray(image).shape).astype(np.float32),
+            ImageDomain.of(image),
+        )
+        for seed, image in enumerate((fixed, moving))
+    ]
+    found = align([noise[0], fixed], [noise[1], moving], degrees_of_freedom="rigid")
+    assert voxels_off(found, fixed, matrix, offset) < 0.3
+
+
+def test_a_good_start_is_taken_where_the_search_cannot_reach(dimension: int) -> None:
+    matrix, offset = 2.2 * rotation(dimension, 30), OFFSET[:dimension]
+    value = blobs(dimension)
+    fixed = drawn(value, grid(dimension))
+    inverse = np.linalg.inv(matrix)
+    moving = drawn(lambda points: value((points - offset) @ inverse.T), grid(dimension, 0, offset))
+    start = itk.AffineTransform[itk.D, dimension].New()
+    start.SetMatrix(itk.matrix_from_array(matrix))
+    start.SetOffset(offset.tolist())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = align(fixed, moving, start=start)
+    assert found.start == "given"
+    assert voxels_off(found, fixed, matrix, offset) < 0.2
+
+
+@pytest.mark.parametrize("dimension", [2])
+def test_the_start_is_returned_where_nothing_better_is_found(dimension: int) -> None:
+    matrix, offset = np.diag([1.5, 0.7, 1.0][:dimension]), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset)
+    start = itk.AffineTransform[itk.D, dimension].New()
+    start.SetMatrix(itk.matrix_from_array(matrix))
+    start.SetOffset(offset.tolist())
+    with pytest.warns(RuntimeWarning, match="no alignment was found that is better"):
+        found = align(fixed, moving, degrees_of_freedom="rigid", start=start)
+    assert voxels_off(found, fixed, matrix, offset) < 1e-3
+
+
+@pytest.mark.parametrize("dimension", [2])
+def test_a_translation_keeps_the_linear_part_of_the_start(dimension: int) -> None:
+    matrix, offset = 1.1 * rotation(dimension, 50), OFFSET[:dimension]
+    fixed, moving = pair(matrix, offset)
+    start = itk.AffineTransform[itk.D, dimension].New()
+    start.SetMatrix(itk.matrix_from_array(matrix))
+    found = align(fixed, moving, degrees_of_freedom="translation", start=start)
+    np.testing.assert_allclose(matrix_and_offset(found.transform)[0], matrix, atol=1e-8)
+    assert voxels_off(found, fixed, matrix, offset) < 0.1
+
+
+def test_a_ball_is_ambiguous(dimension: int) -> None:
+    domain = grid(dimension)
+    squares = (domain.grid_points() ** 2).sum(axis=-1)
+    noise = np.random.default_rng(0).normal(size=(2, *squares.shape))
+    images = [
+        image_from_array((np.exp(-squares / 50) + 0.01 * part).astype(np.float32), domain)
+        for part in noise
+    ]
+    with pytest.warns(RuntimeWarning, match="ambiguous"):
+        assert align(*images, degrees_of_freedom="rigid").ambiguous
+
+
+def test_a_mirrored_image_is_not_mirrored_back(dimension: int) -> None:
+    """Two halves that differ a little, as those of a head do."""
+    domain = grid(dimension)
+    place = domain.grid_points()
+    half = blobs(dimension, 3)
+    mirror = np.array([-1.0, *[1.0] * (dimension - 1)])
+    values = half(place) + half(place * mirror) + 0.3 * blobs(dimension, 5)(place)
+    fixed = image_from_array(values.astype(np.float32), domain)
+    moving = image_from_array(values[..., ::-1].astype(np.float32), domain)
+    with pytest.warns(RuntimeWarning, match="mirror image"):
+        found = align(fixed, moving)
+    assert found.ambiguous
+    assert found.volume_change > 0
+
+
+def test_threads_do_not_change_the_bits() -> None:
+    program = """
+import warnings
+warnings.simplefilter("ignore")
+from itk_nephi.alignment.alignment import align
+from itk_nephi.phantoms import lung
+chest = lung(3, size=(40, 36, 32), motion=10).pair
+transform = align(chest.fixed_image, chest.moving_image).transform
+print([x.hex() for x in transform.GetParameters()])
+"""
+    outputs = set()
+    for threads in ("1", "3"):
+        environment = {
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads,
+            "PYTHONPATH": ":".join(sys.path),
+        }
+        run = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, check=True
+        )
+        outputs.add(run.stdout)
+    assert len(outputs) == 1
+
+
+def mirrored_start(dimension: int) -> Any:
+    start = itk.AffineTransform[itk.D, dimension].New()
+    start.Scale(-1.0)
+    if dimension == 2:
+        start.SetMatrix(itk.matrix_from_array(np.diag([-1.0, 1.0])))
+    return start
+
+
+def test_what_does_not_fit_together_is_refused(image: Any, domain: ImageDomain) -> None:
+    values = np.asarray(image)
+    dimension = domain.dimension
+    with pytest.raises(ValueError, match="degrees_of_freedom to be one of"):
+        align(image, image, degrees_of_freedom="9")
+    with pytest.raises(ValueError, match="as many fixed as moving channels"):
+        align([image, image], image)
+    other = drawn(blobs(5 - dimension), grid(5 - dimension))
+    with pytest.raises(ValueError, match="of the same dimension"):
+        align(image, other)
+    elsewhere = replace(domain, origin=tuple(x + 1 for x in domain.origin))
+    with pytest.raises(ValueError, match="on one grid"):
+        align([image, image_from_array(values, elsewhere)], [image, image])
+    with pytest.raises(ValueError, match="on one grid"):
+        align(image, image, fixed_mask=image_from_array(values, elsewhere))
+    with pytest.raises(ValueError, match="to be finite"):
+        align(image_from_array(np.where(values > 1, np.nan, values), domain), image)
+    with pytest.raises(ValueError, match="to have contrast"):
+        align(image, image_from_array(np.ones_like(values), domain))
+    mask = np.ones_like(values)
+    with pytest.raises(ValueError, match="empty mask"):
+        align(image, image, moving_mask=image_from_array(0 * mask, domain))
+    mask[0] = np.nan
+    with pytest.raises(ValueError, match="mask of the moving image to be finite"):
+        align(image, image, moving_mask=image_from_array(mask, domain))
+    mask[0], mask[1] = 0.5, 1.1
+    with pytest.raises(ValueError, match="from 0 to 1 where it is soft"):
+        align(image, image, moving_mask=image_from_array(mask, domain))
+    with pytest.raises(ValueError, match="start to mirror nothing"):
+        align(image, image, start=mirrored_start(dimension))
+    with pytest.raises(ValueError, match="start to be a linear transform"):
+        align(image, image, start=mirrored_start(5 - dimension))
