@@ -31,7 +31,7 @@ namespace itk
  * MultiResolutionIterationEvent. AbortGenerateDataOn() ends the optimization after the current step and invokes an
  * AbortEvent; the outputs are then what was reached.
  *
- * \test test_method.py
+ * \test test/registration/test_itk_filter.py
  * \ingroup NePhi
  */
 template <typename TFixedImage, typename TMovingImage>

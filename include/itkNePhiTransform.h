@@ -50,7 +50,7 @@ namespace itk
  * TransformPoint() and ComputeJacobianWithRespectToPosition() are thread-safe; SetParameters() and SetFixedParameters()
  * are not. Those check what they are given, and change nothing when they throw.
  *
- * \test test_itk_nephi_transform.py
+ * \test test/test_itk_transform.py
  * \ingroup NePhi
  */
 template <typename TParametersValueType, unsigned int VDimension>

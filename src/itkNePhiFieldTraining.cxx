@@ -14,7 +14,7 @@
  *
  *=========================================================================*/
 
-// What the Python package calls, by ctypes, to train a field: see itk_nephi/fused.py.
+// What the Python package calls, by ctypes, to train a field: see itk_nephi/fields/compiled.py.
 
 #include "itkMultiThreaderBase.h"
 #include "itkNePhiFieldTraining.h"

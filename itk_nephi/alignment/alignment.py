@@ -54,16 +54,16 @@ class Alignment:
         How far the second-best distinct alignment was behind, share of the best one's similarity.
     ambiguous : bool
         Whether that, or a mirror image, was so close that the alignment may be the wrong one.
-    start : {"search", "stored", "centers", "given"}
+    reached_from : {"search", "stored", "centers", "initial_transform"}
         Where the best one started: from the search, from where the images lie in space, with
-        their centers together, or from the given start.
+        their centers together, or from the initial transform.
     """
 
     transform: Any
     similarity: float
     margin: float
     ambiguous: bool
-    start: str
+    reached_from: str
 
     @property
     def volume_change(self) -> float:
@@ -87,7 +87,7 @@ def align(
     degrees_of_freedom: str = "affine",
     fixed_mask: Any = None,
     moving_mask: Any = None,
-    start: Any = None,
+    initial_transform: Any = None,
 ) -> Alignment:
     """Align two images, wherever they lie and however they are turned.
 
@@ -97,21 +97,23 @@ def align(
         Scalar images in 2 or 3 dimensions, or as many channels of each, each channel to be
         compared with its counterpart.
     degrees_of_freedom : {"affine", "similarity", "rigid", "translation"}
-        What may change. A translation keeps the linear part of the start.
+        What may change. A translation keeps the linear part of the
+        initial transform.
     fixed_mask, moving_mask : itk.Image, optional
         Where to look: non-zero inside, or soft, from 0 to 1. What lies outside changes nothing.
-    start : itk.Transform, optional
+    initial_transform : itk.Transform, optional
         A linear transform from fixed to moving points to try besides.
 
     Returns
     -------
     Alignment
-        Never less similar than the start, as it is, or than the images as they lie in space.
+        Never less similar than the initial transform, as it is, or than the images as they lie in
+        space.
 
     Raises
     ------
     ValueError
-        If images, masks or the start do not fit together.
+        If images, masks or the initial transform do not fit together.
 
     Warns
     -----
@@ -143,7 +145,7 @@ def align(
             f"{pyramids[0].domain.dimension} and {pyramids[1].domain.dimension}"
         )
     pair = _Pair(pyramids, DEGREES_OF_FREEDOM.index(degrees_of_freedom))
-    starts = pair.starts(start)
+    starts = pair.starts(initial_transform)
     candidates = pair.searched(starts)
     best, margin = pair.refined(candidates, starts)
     mirrored = pair.fits_mirrored(best)
@@ -173,7 +175,7 @@ def align(
         similarity=final.similarity,
         margin=margin,
         ambiguous=mirrored or margin < AMBIGUOUS,
-        start=final.start,
+        reached_from=final.start,
     )
 
 
@@ -201,7 +203,7 @@ class _Pair:
         ]
         self.corners = np.vstack([self.levels[0][0].corners, np.ones(2**self.dimension)])
 
-    def starts(self, given: Any) -> dict[str, Array]:
+    def starts(self, initial_transform: Any) -> dict[str, Array]:
         """Return the maps to begin with, as they are."""
         fixed, moving = (pyramid.domain.center for pyramid in self.pyramids)
         stored = np.eye(self.dimension)
@@ -209,11 +211,11 @@ class _Pair:
             "stored": self._normalized(stored, fixed),
             "centers": self._normalized(stored, moving),
         }
-        if given is not None:
-            matrix, offset = _checked_start(given, self.dimension)
-            starts["given"] = self._normalized(matrix, matrix @ fixed + offset)
+        if initial_transform is not None:
+            matrix, offset = _checked(initial_transform, self.dimension)
+            starts["initial_transform"] = self._normalized(matrix, matrix @ fixed + offset)
             if self.asked == 0:
-                return {"given": starts["given"]}
+                return {"initial_transform": starts["initial_transform"]}
         return starts
 
     def _normalized(self, matrix: Array, image_of_center: Array) -> Array:
@@ -272,9 +274,9 @@ class _Pair:
         candidates = self._best(
             [self._climbed(c, 1, rigid, 12) for c in candidates], DISTINCT_DISTANCE, KEPT[3]
         )
-        if self.asked > 1 and "given" in starts:
-            matrix = project(starts["given"], self.asked)
-            candidates = [*candidates, _Candidate(matrix, 0.0, "given")]
+        if self.asked > 1 and "initial_transform" in starts:
+            matrix = project(starts["initial_transform"], self.asked)
+            candidates = [*candidates, _Candidate(matrix, 0.0, "initial_transform")]
         # on either level more degrees of freedom may lead to another maximum
         coarse = candidates if self.asked > 1 else []
         for degrees in range(2, self.asked + 1):
@@ -287,7 +289,7 @@ class _Pair:
         return best, 1 - max(others[0].similarity, 0.0) / best.similarity
 
     def fits_mirrored(self, best: _Candidate) -> bool:
-        """Say whether a mirror image would fit as well as the best candidate or better."""
+        """Return whether a mirror image would fit as well as the best candidate or better."""
         if self.asked == 0:
             return False
         center = self.levels[1][0].center
@@ -329,30 +331,33 @@ class _Pair:
 
     def _apart(self, matrices: Array, distance: float, count: int) -> list[int]:
         """Return the numbers of the first maps that send the corners some distance apart."""
-        places = (matrices @ self.corners)[:, :-1]
-        radius = np.sqrt(np.mean((places - places.mean(axis=2, keepdims=True)) ** 2, axis=(1, 2)))
-        left = np.ones(len(places), bool)
+        positions = (matrices @ self.corners)[:, :-1]
+        radius = np.sqrt(
+            np.mean((positions - positions.mean(axis=2, keepdims=True)) ** 2, axis=(1, 2))
+        )
+        left = np.ones(len(positions), bool)
         chosen: list[int] = []
         while left.any() and len(chosen) < count:
             first = int(left.argmax())
             chosen.append(first)
-            apart = np.sqrt(np.mean((places - places[first]) ** 2, axis=(1, 2)))
+            apart = np.sqrt(np.mean((positions - positions[first]) ** 2, axis=(1, 2)))
             left &= apart > distance * radius[first]
             left[first] = False
         return chosen
 
 
-def _checked_start(start: Any, dimension: int) -> tuple[Array, Array]:
-    if not start.IsLinear() or start.GetInputSpaceDimension() != dimension:
+def _checked(initial_transform: Any, dimension: int) -> tuple[Array, Array]:
+    if not initial_transform.IsLinear() or initial_transform.GetInputSpaceDimension() != dimension:
         raise ValueError(
-            f"expected start to be a linear transform in {dimension}D, got "
-            f"{start.GetNameOfClass()} in {start.GetInputSpaceDimension()}D"
+            f"expected initial_transform to be a linear transform in {dimension}D, got "
+            f"{initial_transform.GetNameOfClass()} in {initial_transform.GetInputSpaceDimension()}D"
         )
-    matrix, offset = matrix_and_offset(start)
+    matrix, offset = matrix_and_offset(initial_transform)
     determinant = np.linalg.det(matrix)
     if not determinant > 0:
         raise ValueError(
-            f"expected start to mirror nothing, with a positive determinant, got {determinant:g}"
+            "expected initial_transform to mirror nothing, with a positive determinant, got "
+            f"{determinant:g}"
         )
     return matrix, offset
 

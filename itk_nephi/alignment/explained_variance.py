@@ -66,11 +66,11 @@ def explain(level: Level, other: Level, matrix: Array, *, backwards: bool = Fals
     """
     dimension = len(matrix) - 1
     weights = level.point_weights
-    place = np.einsum("ij,jn->in", matrix[:-1, :-1], level.points) + matrix[:-1, -1:]
-    acted = level.points if backwards else place
+    position = np.einsum("ij,jn->in", matrix[:-1, :-1], level.points) + matrix[:-1, -1:]
+    acted = level.points if backwards else position
     size = dimension * (dimension + 1)
     explained, coverage, hessian, gradient = 0.0, 0.0, np.zeros((size, size)), np.zeros(size)
-    for target, (sample, slope) in zip(level.residuals, other.sample(place), strict=True):
+    for target, (sample, slope) in zip(level.residuals, other.sample(position), strict=True):
         found = sample.imag * weights
         total = float(found.sum())
         coverage += total / len(found)
@@ -97,9 +97,9 @@ def explain(level: Level, other: Level, matrix: Array, *, backwards: bool = Fals
 
 def _predicted(target: Array, weights: Array, value: Array) -> tuple[Array, Array]:
     """Fit a function of the value to the target; return it and its derivative."""
-    place = np.clip(value * (KNOTS - 1), 0, KNOTS - 1)
-    knot = np.minimum(place.astype(np.intp), KNOTS - 2)
-    upper = place - knot
+    position = np.clip(value * (KNOTS - 1), 0, KNOTS - 1)
+    knot = np.minimum(position.astype(np.intp), KNOTS - 2)
+    upper = position - knot
     shares = (1 - upper, upper)
     matrix = np.zeros((KNOTS, KNOTS))
     right = np.zeros(KNOTS)

@@ -22,7 +22,7 @@ class Level:
     values : array, shape (C, k, j, i)
         Channels, from 0 to 1.
     weights : array, shape (k, j, i)
-        How much each voxel counts, from 0 to 1.
+        The weight of each voxel, from 0 to 1.
     spacing, origin : array, shape (D,)
         Distance and first of the voxel centers along the image's own axes, normalized coordinates.
     most_points : int
@@ -102,9 +102,9 @@ class Level:
             the intensity and, as imaginary part, the weight; both 0 outside the image.
         """
         shape = np.array(self.weights.shape[::-1]) + 2
-        place = (points - self.origin[:, None]) / self.spacing[:, None] + 1
-        cell = np.clip(np.floor(place), 0, shape[:, None] - 2)
-        fraction = place - cell
+        position = (points - self.origin[:, None]) / self.spacing[:, None] + 1
+        cell = np.clip(np.floor(position), 0, shape[:, None] - 2)
+        fraction = position - cell
         inside = ((fraction >= 0) & (fraction <= 1)).all(axis=0)
         fraction = np.where(inside, fraction, 0.0)
         strides = np.concatenate([[1], np.cumprod(shape[:-1])])

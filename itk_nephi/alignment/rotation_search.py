@@ -62,8 +62,8 @@ def search(
     channels = len(fixed.values)
     matrices, scores = [], []
     for turn in turns:
-        place = np.einsum("ij,jn->in", turn, lattice) + centers[1][:, None]
-        turned = [s[half] for s in _spectra(moving, place, shape, masked)]
+        position = np.einsum("ij,jn->in", turn, lattice) + centers[1][:, None]
+        turned = [s[half] for s in _spectra(moving, position, shape, masked)]
         for axes, spectra in zip(rotations, permuted, strict=True):
             products = [one * other for one, other in zip(spectra, turned, strict=True)]
             signed, unsigned = (
@@ -126,7 +126,7 @@ def _highest(score: Array, peaks: int) -> list[int]:
         best = int(score.argmax())
         found.append(best)
         if peaks > 1:
-            place = np.unravel_index(best, score.shape)
+            position = np.unravel_index(best, score.shape)
             for offset in product((-2, -1, 0, 1, 2), repeat=score.ndim):
-                score[tuple((np.array(place) + offset) % score.shape)] = -np.inf
+                score[tuple((np.array(position) + offset) % score.shape)] = -np.inf
     return found

@@ -41,8 +41,8 @@ def align(
     degrees_of_freedom: Annotated[
         DegreesOfFreedom, typer.Option(help="What may change; affine is everything linear.")
     ] = DegreesOfFreedom.affine,
-    start: Annotated[
-        Path | None, typer.Option(help="File of a linear transform to start from besides.")
+    initial_transform: Annotated[
+        Path | None, typer.Option(help="File with a linear transform, tried besides the search.")
     ] = None,
 ) -> None:
     """Align two images linearly, wherever they lie and however they are turned.
@@ -58,7 +58,9 @@ def align(
             degrees_of_freedom=degrees_of_freedom.value,
             fixed_mask=None if fixed_mask is None else read_image(fixed_mask, "--fixed-mask"),
             moving_mask=None if moving_mask is None else read_image(moving_mask, "--moving-mask"),
-            start=None if start is None else read_transform(start, "--start", dimension),
+            initial_transform=None
+            if initial_transform is None
+            else read_transform(initial_transform, "--initial-transform", dimension),
         )
         write_transform(found.transform, stage / output.name)
     typer.echo(

@@ -307,8 +307,8 @@ def test_a_good_start_is_taken_where_the_search_cannot_reach(dimension: int) -> 
     start.SetOffset(offset.tolist())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = align(fixed, moving, start=start)
-    assert found.start == "given"
+        found = align(fixed, moving, initial_transform=start)
+    assert found.reached_from == "initial_transform"
     assert voxels_off(found, fixed, matrix, offset) < 0.2
 
 
@@ -320,7 +320,7 @@ def test_the_start_is_returned_where_nothing_better_is_found(dimension: int) -> 
     start.SetMatrix(itk.matrix_from_array(matrix))
     start.SetOffset(offset.tolist())
     with pytest.warns(RuntimeWarning, match="no alignment was found that is better"):
-        found = align(fixed, moving, degrees_of_freedom="rigid", start=start)
+        found = align(fixed, moving, degrees_of_freedom="rigid", initial_transform=start)
     assert voxels_off(found, fixed, matrix, offset) < 1e-3
 
 
@@ -330,7 +330,7 @@ def test_a_translation_keeps_the_linear_part_of_the_start(dimension: int) -> Non
     fixed, moving = pair(matrix, offset)
     start = itk.AffineTransform[itk.D, dimension].New()
     start.SetMatrix(itk.matrix_from_array(matrix))
-    found = align(fixed, moving, degrees_of_freedom="translation", start=start)
+    found = align(fixed, moving, degrees_of_freedom="translation", initial_transform=start)
     np.testing.assert_allclose(matrix_and_offset(found.transform)[0], matrix, atol=1e-8)
     assert voxels_off(found, fixed, matrix, offset) < 0.1
 
@@ -424,6 +424,6 @@ def test_what_does_not_fit_together_is_refused(image: Any, domain: ImageDomain) 
     with pytest.raises(ValueError, match="from 0 to 1 where it is soft"):
         align(image, image, moving_mask=image_from_array(mask, domain))
     with pytest.raises(ValueError, match="start to mirror nothing"):
-        align(image, image, start=mirrored_start(dimension))
+        align(image, image, initial_transform=mirrored_start(dimension))
     with pytest.raises(ValueError, match="start to be a linear transform"):
-        align(image, image, start=mirrored_start(5 - dimension))
+        align(image, image, initial_transform=mirrored_start(5 - dimension))

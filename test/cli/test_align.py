@@ -51,5 +51,8 @@ def test_masks_of_other_grids_are_refused_and_nothing_is_written(folder: Path) -
     output = folder / "other" / "start.h5"
     mask = folder / "moving.nrrd"
     images = folder / "fixed.nrrd", folder / "moving.nrrd"
-    assert_fails(run("align", *images, "-o", output, "--fixed-mask", mask), "mask of the fixed image on one grid")
+    assert_fails(
+        run("align", *images, "-o", output, "--fixed-mask", mask),
+        "mask of the fixed image on one grid",
+    )
     assert not output.parent.exists()
