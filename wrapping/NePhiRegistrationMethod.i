@@ -328,8 +328,9 @@ public:
     def New(*args, **kwargs) -> "Name":
         """Create a filter from the fixed and the moving image; keywords call the Set methods."""
         from itk.support import template_class
+        accessors = _accessors()
         method = Name.__New_orig__()
-        template_class.New(method, *args, **with_settings(kwargs))
+        template_class.New(method, *args, **accessors.with_settings(kwargs))
         return method
     %}
   }
@@ -354,10 +355,31 @@ NEPHI_REGISTRATION_METHODS(F, float)
 NEPHI_REGISTRATION_METHODS(D, double)
 
 %pythoncode %{
-from itk_nephi.registration.filter_accessors import add_accessors, nephi_registration_method, with_settings
+def _accessors():
+    """Return what gives the filters their Set and Get methods, once it has: ITK loads this file for every transform."""
+    from itk_nephi.registration import filter_accessors
+    for base in (itkNePhiRegistrationMethodBase2, itkNePhiRegistrationMethodBase3):
+        if not hasattr(base, "SetSettings"):
+            filter_accessors.add_accessors(base)
+    return filter_accessors
 
-for _base in (itkNePhiRegistrationMethodBase2, itkNePhiRegistrationMethodBase3):
-    add_accessors(_base)
+
+class _NePhiRegistrationFunction:
+    """A function whose signature and docstring are made when asked for."""
+
+    def __call__(self, fixed_image, moving_image, **options):
+        return _accessors().nephi_registration_method(fixed_image, moving_image, **options)
+
+    @property
+    def __signature__(self):
+        return _accessors().nephi_registration_method.__signature__
+
+    @property
+    def __doc__(self):
+        return _accessors().nephi_registration_method.__doc__
+
+
+nephi_registration_method = _NePhiRegistrationFunction()
 
 
 def nephi_registration_method_init_docstring():

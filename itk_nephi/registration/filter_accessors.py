@@ -1,6 +1,6 @@
 """The Set and Get methods of ``itk.NePhiRegistrationMethod``, and its function, made of settings.
 
-ITK loads this with the filter: neither torch nor itk is imported.
+Loaded with the first filter: neither torch nor itk is imported.
 """
 
 from __future__ import annotations

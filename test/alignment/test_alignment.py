@@ -423,7 +423,7 @@ def test_what_does_not_fit_together_is_refused(image: Any, domain: ImageDomain) 
     mask[0], mask[1] = 0.5, 1.1
     with pytest.raises(ValueError, match="from 0 to 1 where it is soft"):
         align(image, image, moving_mask=image_from_array(mask, domain))
-    with pytest.raises(ValueError, match="start to mirror nothing"):
+    with pytest.raises(ValueError, match="initial_transform to mirror nothing"):
         align(image, image, initial_transform=mirrored_start(dimension))
-    with pytest.raises(ValueError, match="start to be a linear transform"):
+    with pytest.raises(ValueError, match="initial_transform to be a linear transform"):
         align(image, image, initial_transform=mirrored_start(5 - dimension))

@@ -290,5 +290,6 @@ def test_a_field_without_global_code_or_hidden_layers_works(domain: ImageDomain)
 )
 def test_a_size_that_is_too_small_is_named(name: str, least: int) -> None:
     FieldSettings(**{name: least})
-    with pytest.raises(ValueError, match=f"expected {name} of at least {least}, got {least - 1}"):
+    limit = f"at least {least}" if least else "0 or more"
+    with pytest.raises(ValueError, match=f"expected {name} of {limit}, got {least - 1}"):
         FieldSettings(**{name: least - 1})

@@ -55,7 +55,7 @@ def test_methods_that_failed_are_not_drawn() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["notebook", "overview", "pages", "palette", "plane", "plots", "report", "slices"],
+    ["notebook", "overview", "pages", "palette", "planes", "plots", "report", "slices"],
 )
 def test_pictures_and_pages_need_no_torch(module: str) -> None:
     code = f"import sys, itk_nephi.visualization.{module}; assert 'torch' not in sys.modules"
