@@ -192,15 +192,15 @@ class _Pair:
         self.asked = asked
         edge = float(np.prod([pyramid.edges for pyramid in pyramids]) ** (0.5 / self.dimension))
         self.unit = edge / 2
-        self.levels = [
-            (
-                pyramids[0].level(edge / n, self.unit, points),
-                pyramids[1].level(edge / n, self.unit, points),
-            )
-            for n, points in zip(
-                RESOLUTIONS[self.dimension], MOST_POINTS[self.dimension], strict=True
-            )
-        ]
+        resolutions, most_points = RESOLUTIONS[self.dimension], MOST_POINTS[self.dimension]
+        fixed, moving = (
+            [
+                pyramid.level(edge / n, self.unit, points, smooth=n < resolutions[-1])
+                for n, points in zip(resolutions, most_points, strict=True)
+            ]
+            for pyramid in pyramids
+        )
+        self.levels = list(zip(fixed, moving, strict=True))
         self.corners = np.vstack([self.levels[0][0].corners, np.ones(2**self.dimension)])
 
     def starts(self, initial_transform: Any) -> dict[str, Array]:

@@ -70,7 +70,7 @@ class Pyramid:
         edges: Array = size * np.array(self.domain.spacing)
         return edges
 
-    def level(self, length: float, unit: float, points: int) -> Level:
+    def level(self, length: float, unit: float, points: int, *, smooth: bool) -> Level:
         """Average over blocks of voxels.
 
         Parameters
@@ -81,12 +81,14 @@ class Pyramid:
             The physical length of one unit of normalized coordinates.
         points : int
             How many blocks are compared with the other image, at most.
+        smooth : bool
+            Average each block with its neighbors, so that texture does not slow the search.
         """
         spacing = np.array(self.domain.spacing)
         size = np.array([part.stop - part.start for part in self._box[::-1]])
         block = np.clip(np.round(length / spacing), 1, np.maximum(size // 2, 1)).astype(int)
         first = np.array([part.start for part in self._box[::-1]]) + (block - 1) / 2
-        weights, values = self._averaged(tuple(block[::-1].tolist()))
+        weights, values = self._averaged(tuple(block[::-1].tolist()), smooth)
         return Level(
             values=values,
             weights=weights,
@@ -95,7 +97,7 @@ class Pyramid:
             most_points=points,
         )
 
-    def _averaged(self, block: tuple[int, ...]) -> tuple[Array, Array]:
+    def _averaged(self, block: tuple[int, ...], smooth: bool) -> tuple[Array, Array]:
         """Average by planes of blocks; what does not fill a block at the end is left out."""
         size = [(part.stop - part.start) // b for part, b in zip(self._box, block, strict=True)]
         weights = np.ones(size)
@@ -121,8 +123,9 @@ class Pyramid:
                 else:
                     part = np.clip(np.where(inside > 0, part, low), low, high) * inside
                     values[channel, plane] = _block_means(part, block)
-        if self._weights is not None:
-            values /= np.maximum(weights, 1e-6)
+        if smooth:
+            values = np.array([_smoothed(channel) for channel in values])
+        values /= np.maximum(_smoothed(weights) if smooth else weights, 1e-6)
         for channel in values:
             low, high = channel[weights > 0].min(), channel[weights > 0].max()
             channel[...] = np.clip((channel - low) / max(high - low, 1e-30), 0, 1)
@@ -182,6 +185,17 @@ def _bounding_box(weights: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> t
         inside = np.flatnonzero(weights.max(axis=others) > 0)
         box.append(slice(int(inside[0]), int(inside[-1]) + 1))
     return tuple(box)
+
+
+def _smoothed(values: Array) -> Array:
+    """Average with the neighbors by 1, 2, 1 along each axis; beyond the ends are zeros."""
+    for axis in range(values.ndim):
+        lines = np.moveaxis(values, axis, 0)
+        smooth = lines / 2
+        smooth[1:] += lines[:-1] / 4
+        smooth[:-1] += lines[1:] / 4
+        values = np.moveaxis(smooth, 0, axis)
+    return np.ascontiguousarray(values)
 
 
 def _block_means(slab: npt.NDArray[Any], block: tuple[int, ...]) -> npt.NDArray[Any]:
