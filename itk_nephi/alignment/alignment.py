@@ -305,7 +305,7 @@ class _Pair:
     def finished(self, best: _Candidate) -> _Candidate:
         """Refine on the fine levels."""
         for level in range(2, len(self.levels)):
-            best = self._climbed(best, level, self.asked, 20)
+            best = self._climbed(best, level, self.asked, 30)
         return best
 
     def _climbed(
