@@ -48,7 +48,7 @@ def table(figures: Figures) -> str:
         for method in methods
     ]
     for name, found in figures["rounding"].items():
-        mean, *others = (f"{value:.3f}" for value in found.values())
+        mean, *others = (f"{found[value]:.3f}" for value in ("mean", "median", "p95"))
         numbers = [mean, "-", *others]
         rows.append([f"a perfect map, {name} landmarks rounded", *numbers, *"----"])
     return tabulate(["method", *HEADER], rows)
