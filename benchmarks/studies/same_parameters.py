@@ -20,6 +20,8 @@ from itk_nephi import RegistrationSettings, register
 warnings.simplefilter("ignore")
 lung, shapes, steps = json.loads(sys.argv[1])
 root = pathlib.Path(itk_nephi.__file__).parent
+if not root.is_relative_to(pathlib.Path.cwd()):
+    raise ImportError(f"expected the package of {pathlib.Path.cwd()}, got {root}")
 (model,) = root.rglob("triangles-circles.safetensors")
 def digest(found):
     both = {}
