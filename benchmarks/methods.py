@@ -197,7 +197,7 @@ def memory_beyond(trial: Figures) -> float:
 def _measure_changed(folder: Path, *, method: Method, task: dict[str, Any]) -> Figures:
     """Measure NePhi with changed settings as the package measures its methods."""
     METHODS[method.name] = (lambda given: _prepare(given, method), None)
-    return method_process._measured(folder, task)
+    return method_process.run_task(folder, task)
 
 
 def _prepare(given: MethodInput, method: Method) -> Callable[[], tuple[Any, Any]]:

@@ -15,7 +15,7 @@
  *=========================================================================*/
 
 // Includes ITK_NEPHI_KERNELS, the file that this macro names, once for each instruction set, and undefines it. That
-// file finds the compiler's target set, ITK_NEPHI_TARGET naming it, and ITK_NEPHI_VECTOR_BYTES telling the size of its
+// file sees the compiler's target set, ITK_NEPHI_TARGET naming it, and ITK_NEPHI_VECTOR_BYTES telling the size of its
 // registers. Hence no include guard here, nor there.
 
 #define ITK_NEPHI_TARGET Portable

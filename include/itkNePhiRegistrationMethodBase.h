@@ -31,7 +31,7 @@ namespace itk
  *
  * The optimization itself is given as a function, the generator, because it needs torch. GenerateData() calls it on the
  * thread that called Update(). The generator reads the inputs, calls InvokeEvent() and UpdateProgress(), stops when
- * GetAbortGenerateData() says so, and ends with SetTransforms(). What it throws passes through Update().
+ * GetAbortGenerateData() asks for it, and ends with SetTransforms(). What it throws passes through Update().
  *
  * \ingroup NePhi
  */
@@ -120,7 +120,7 @@ public:
   GetInverseTransform();
   /** @ITKEndGrouping */
 
-  /** The function that finds the transforms, and what it keeps between updates. */
+  /** The function that computes the transforms, and what it keeps between updates. */
   /** @ITKStartGrouping */
   void
   SetGenerator(GeneratorType generator, std::shared_ptr<void> state);

@@ -153,7 +153,7 @@ private:
   using CoordsType = typename FieldType::CoordsType;
   using MatrixType = std::array<std::array<double, VDimension>, VDimension>;
 
-  /** What the fixed parameters say, the frequencies excepted. */
+  /** The values of the fixed parameters, except the frequencies. */
   struct LayoutType
   {
     ShapeType  Shape{};
@@ -223,7 +223,7 @@ private:
   LayoutType m_Layout{};
   FieldType  m_Field{};
 
-  /** Tells this field from all others, those of the past included; 0 after Clear(). */
+  /** Distinguishes this field from all others, those of the past included; 0 after Clear(). */
   std::uint64_t m_FieldNumber{ 0 };
 
   std::string                     m_Device{ "cpu" };

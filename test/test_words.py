@@ -38,8 +38,6 @@ REPLACED = {
 LEGITIMATE = (
     r"in[ _-]place",
     r":focus-visible|\.focus\(\)",  # of a browser
-    r"GetAbortGenerateData\(\) says so|What the fixed parameters say|Tells this field from",  # C++
-    r"The function that finds the transforms|file finds the compiler's target",
 )
 
 

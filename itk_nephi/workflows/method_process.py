@@ -152,7 +152,7 @@ def _ending(status: int) -> str:
     return f"its process ended with status {status}"
 
 
-def _measured(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
+def run_task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
     """Register in this process; write the transforms and return the measurements."""
     method, package = METHODS[task["name"]]
     if not is_installed(package):
@@ -196,7 +196,7 @@ def main() -> None:
     """Run the task of the command line: a folder, and the task as JSON."""
     folder, task = Path(sys.argv[1]), json.loads(sys.argv[2])
     try:
-        result = _measured(folder, task)
+        result = run_task(folder, task)
     except Exception as error:
         import traceback
 
