@@ -15,7 +15,7 @@ from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image_header
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform
 from itk_nephi.spatial.domain import Array
-from itk_nephi.spatial.transforms import flatten
+from itk_nephi.spatial.transforms import flatten, is_neural
 
 
 def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="Transform or image.")]) -> None:
@@ -79,7 +79,7 @@ def _described_transform(path: Path, transform: Any) -> str:
             f"{number}. {part.GetNameOfClass()}, "
             f"{part.GetNumberOfParameters():,} parameters{linear}"
         )
-        if part.GetNameOfClass() == "NePhiTransform":
+        if is_neural(part):
             lines += [f"   {line}" for line in _described_field(part)]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from itk_nephi.spatial.transforms import (
     POINTS_AT_ONCE,
     compose,
     flatten,
+    is_neural,
     jacobians,
     matrix_and_offset,
     transform_points,
@@ -82,10 +83,7 @@ def jacobian_determinants(
     fine = domain.subdivided(refinement)
     compute = (
         _exact_determinants
-        if all(
-            part.IsLinear() or part.GetNameOfClass() == "NePhiTransform"
-            for part in flatten(transform)
-        )
+        if all(part.IsLinear() or is_neural(part) for part in flatten(transform))
         else _differenced_determinants
     )
     shape = fine.size[::-1]

@@ -8,6 +8,7 @@ __all__ = [
     "image_from_array",
     "image_like",
     "invert_points",
+    "is_neural",
     "jacobians",
     "resample",
     "to_bspline_transform",
@@ -22,4 +23,4 @@ from .image_pair import ImagePair
 from .initialization import compute_initial_transform
 from .inversion import InvertedPoints, invert_points
 from .resampling import resample
-from .transforms import compose, flatten, jacobians, transform_points
+from .transforms import compose, flatten, is_neural, jacobians, transform_points

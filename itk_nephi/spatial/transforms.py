@@ -30,6 +30,11 @@ def compose(first_to_last: Iterable[Any]) -> Any:
     return chain
 
 
+def is_neural(transform: Any) -> bool:
+    """Return whether a transform is an ``itk.NePhiTransform``, a neural deformation field."""
+    return bool(transform.GetNameOfClass() == "NePhiTransform")
+
+
 def flatten(transform: Any) -> list[Any]:
     """Return the parts of a transform, however nested, in the order in which they move a point.
 
@@ -64,7 +69,7 @@ def transform_points(transform: Any, points: npt.ArrayLike) -> Array:
     """
     moved = _checked_points(transform, points)
     for part in flatten(transform):
-        if part.GetNameOfClass() == "NePhiTransform":
+        if is_neural(part):
             moved = part.TransformPoints(moved)
         elif part.IsLinear():
             matrix, offset = matrix_and_offset(part)
@@ -103,7 +108,7 @@ def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
     product = np.broadcast_to(np.eye(dimension), (len(position), dimension, dimension))
     parts = flatten(transform)
     for number, part in enumerate(parts):
-        if part.GetNameOfClass() == "NePhiTransform":
+        if is_neural(part):
             product = part.JacobiansWithRespectToPosition(position) @ product
         elif part.IsLinear():
             product = matrix_and_offset(part)[0] @ product

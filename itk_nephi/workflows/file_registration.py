@@ -14,7 +14,7 @@ from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.result import Progress
 from itk_nephi.spatial.domain import Transform
-from itk_nephi.spatial.transforms import flatten
+from itk_nephi.spatial.transforms import flatten, is_neural
 from itk_nephi.workflows import outputs
 
 ProgressCallback = Callable[[Progress], None] | None
@@ -107,7 +107,7 @@ def read_warm_start(path: Path, argument: str, dimension: int) -> Transform:
         If the file does not begin with one; ``argument`` is what the message calls it.
     """
     transform = flatten(read_transform(path, argument, dimension))[0]
-    if transform.GetNameOfClass() != "NePhiTransform":
+    if not is_neural(transform):
         raise ValueError(
             f"expected {argument} to be fixed_to_moving.h5 of an earlier registration, got "
             f"{path}, which begins with {transform.GetNameOfClass()}"

@@ -8,7 +8,7 @@ import pytest
 
 from itk_nephi.fields.deformation import Deformation, transform_from_deformation
 from itk_nephi.spatial.domain import Array, ImageDomain
-from itk_nephi.spatial.transforms import compose, flatten, jacobians, transform_points
+from itk_nephi.spatial.transforms import compose, flatten, is_neural, jacobians, transform_points
 
 
 def b_spline(domain: ImageDomain) -> Any:
@@ -104,3 +104,10 @@ def test_the_jacobian_of_an_affine_transform_is_its_matrix(affine: Any, points: 
     found = jacobians(affine, points)
     expected = np.broadcast_to(itk.array_from_matrix(affine.GetMatrix()), found.shape)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_only_a_neural_field_is_neural(affine: Any, deformation: Deformation) -> None:
+    field = transform_from_deformation(deformation)
+    assert is_neural(field)
+    assert not is_neural(affine)
+    assert [is_neural(part) for part in flatten(compose([affine, field]))] == [False, True]
