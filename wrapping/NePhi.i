@@ -1,4 +1,4 @@
-%module(package="itk") NePhiPython
+%module(package="itk") itkNePhiPython
 
 %pythonbegin %{
 from itk.Configuration.NePhiConfig import require_supported_itk

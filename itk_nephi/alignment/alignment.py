@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 
 from itk_nephi.alignment.explained_variance import refine, similarity
 from itk_nephi.alignment.pyramid import Pyramid
 from itk_nephi.alignment.rotation_search import search
 from itk_nephi.alignment.rotations import nearest_rotation, small_rotations
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import matrix_and_offset
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.alignment.level import Level
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, described
 
 TAIL = 0.001

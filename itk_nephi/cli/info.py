@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 import typer
@@ -14,6 +13,7 @@ import typer
 from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image_header
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import flatten, is_neural
 
@@ -51,7 +51,7 @@ def _described_image(path: Path) -> str:
     values = None
     if header.components == 1:
         with plain_errors(f"expected FILE to be an image that ITK can read, got {path}"):
-            values = np.asarray(itk.imread(str(path)))
+            values = itk.asarray(itk.imread(str(path)))
     lines = [
         f"image            {path}, {_bytes(path)}",
         f"size             {' x '.join(map(str, header.size))} voxels",

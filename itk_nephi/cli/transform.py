@@ -15,6 +15,7 @@ from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
 from itk_nephi.io.staging import staged
 from itk_nephi.io.tables import Table
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial import transforms
 from itk_nephi.spatial.conversion import (
     displacement_field_transform,
@@ -186,7 +187,7 @@ def convert(
             raise ValueError(f"expected --to b-spline with --spacing or --tolerance, got {to}")
         mapping, grid = _transform_and_grid(transform, reference)
         target = stage / output.name
-        note = f"sampled at {np.asarray(grid).size:,} voxels"
+        note = f"sampled at {itk.array_view_from_image(grid).size:,} voxels"
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
                 tolerance = TOLERANCE
@@ -259,7 +260,7 @@ def jacobian(
         mapping, grid = _transform_and_grid(transform, reference)
         determinants = metrics.jacobian_determinant_image(mapping, grid)
         write_image(determinants, stage / output.name)
-    values = np.asarray(determinants)
+    values = itk.array_view_from_image(determinants)
     folding = metrics.folding_fraction(values)
     typer.echo(
         f"Jacobian determinant from {values.min():.3g} to {values.max():.3g}, folding "

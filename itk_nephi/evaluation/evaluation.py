@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.statistics import Statistics
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import check_grid

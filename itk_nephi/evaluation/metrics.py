@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import (
@@ -125,17 +125,17 @@ def _slice_jacobians(transform: Any, domain: ImageDomain, slices: range) -> Arra
     ITK maps whole grids many times faster than points that come from Python one by one.
     """
     dimension = domain.dimension
-    vectors = itk.Image[itk.Vector[itk.F, dimension], dimension]
     first = domain.points_from_index([0] * (dimension - 1) + [slices.start])
 
     def displacements(step: Array) -> Array:
-        sampler = itk.TransformToDisplacementFieldFilter[vectors, itk.D].New(transform=transform)
-        sampler.SetSize([*domain.size[:-1], len(slices)])
-        sampler.SetOutputOrigin((first + step).tolist())
-        sampler.SetOutputSpacing(domain.spacing)
-        sampler.SetOutputDirection(itk.matrix_from_array(np.array(domain.direction)))
-        sampler.Update()
-        return np.asarray(itk.array_view_from_image(sampler.GetOutput())).astype(float)
+        field = itk.displacement_field(
+            transform,
+            size=[*domain.size[:-1], len(slices)],
+            output_origin=(first + step).tolist(),
+            output_spacing=domain.spacing,
+            output_direction=itk.matrix_from_array(np.array(domain.direction)),
+        )
+        return itk.array_view_from_image(field).astype(float)
 
     columns = [
         (displacements(step) - displacements(-step)) / (2 * DIFFERENCE)
@@ -262,8 +262,8 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
     warped_labels = resample(
         moving_labels, [fixed_to_moving], fixed_labels, interpolation="nearest"
     )
-    fixed, warped = np.asarray(fixed_labels), np.asarray(warped_labels)
-    labels = np.union1d(np.unique(fixed), np.unique(np.asarray(moving_labels)))
+    fixed, warped, moving = map(itk.asarray, (fixed_labels, warped_labels, moving_labels))
+    labels = np.union1d(np.unique(fixed), np.unique(moving))
     return {
         int(label): float(2 * np.sum((fixed == label) & (warped == label)) / max(count, 1))
         for label in labels[labels != 0]
@@ -307,8 +307,8 @@ def masked_parts(
     name: str, values: npt.ArrayLike, mask: npt.ArrayLike | None
 ) -> Iterator[npt.NDArray[Any]]:
     """Yield the values where a mask is non-zero, of ``POINTS_AT_ONCE`` voxels at a time."""
-    array = np.asarray(values)
-    chosen = np.ones(array.shape, bool) if mask is None else np.asarray(mask) != 0
+    array = itk.asarray(values)
+    chosen = np.ones(array.shape, bool) if mask is None else itk.asarray(mask) != 0
     if chosen.shape != array.shape:
         raise ValueError(
             f"expected a mask on the grid of {name}, {array.shape}, got {chosen.shape}"

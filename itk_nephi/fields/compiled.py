@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import itk
 import torch
 from torch import Tensor
+
+from itk_nephi.spatial import light_itk as itk
 
 
 @cache
 def compiled_module() -> ctypes.CDLL | None:
     """Return the compiled module, or None where it is missing or older than this file."""
-    # naming a class of the module loads it
-    if not hasattr(itk, "NePhiTransform"):
-        return None
+    itk.NePhiTransform[itk.D, 3]  # which loads the module
     module = ctypes.CDLL(sys.modules["itk._NePhiPython"].__file__)
     return module if hasattr(module, "itkNePhiFieldForward3") else None
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from itk_nephi.fields.latent_code import InterpolatedCode, LatentCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.fields.threads import torch_threads
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
 
 FILE_FORMAT_VERSION = 1

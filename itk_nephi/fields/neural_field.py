@@ -69,7 +69,7 @@ class DeformationField(nn.Module):
         self.register_buffer("bounds", torch.tensor(bounds), persistent=False)
 
         def layer(inputs: int, outputs: int, limit: float) -> nn.Linear:
-            made = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+            made = _Linear(inputs, outputs)
             nn.init.uniform_(made.weight, -limit, limit, generator=generator)
             nn.init.uniform_(made.bias, -(inputs**-0.5), inputs**-0.5, generator=generator)
             return made
@@ -176,6 +176,13 @@ class DeformationField(nn.Module):
             return Jet(sample_grid(local_code.movedim(-1, 0)[None], position))
         value, slopes = sample_grid_with_derivatives(local_code, position)
         return Jet(value, slopes / self.bounds[:, None, None])
+
+
+class _Linear(nn.Linear):
+    """A linear layer whose weights somebody else draws."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights and the bias as they are allocated."""
 
 
 def _sine_layer(layer: nn.Linear, features: Jet) -> Jet:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 from torch import Tensor
 
 from itk_nephi.fields.interpolation import sample_grid
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
 
 

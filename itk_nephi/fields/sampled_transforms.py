@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import (
     displacement_field_transform,
     to_displacement_field,

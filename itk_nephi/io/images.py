@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import itk
-
 from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import itk
-
 from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.transforms import transform_points
 
 logger = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from itk_nephi.io.images import read_image, read_scalar_header
 from itk_nephi.io.pair_files import LANDMARKS, PairPaths, landmark_columns
 from itk_nephi.io.tables import Table, read_csv
 from itk_nephi.io.transforms import read_initial_transform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain, described
 from itk_nephi.spatial.initialization import KINDS
 
@@ -224,7 +225,7 @@ def _domain(path: Path, column: str) -> ImageDomain:
 
 
 def _label_values(path: Path, column: str) -> frozenset[float]:
-    return frozenset(np.unique(np.asarray(read_image(path, column))).tolist()) - {0}
+    return frozenset(np.unique(itk.array_view_from_image(read_image(path, column))).tolist()) - {0}
 
 
 def _listed(values: frozenset[float]) -> str:

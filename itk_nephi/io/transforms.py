@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import itk
-
 from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Transform
 from itk_nephi.spatial.initialization import KINDS
 

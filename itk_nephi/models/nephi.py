@@ -9,7 +9,6 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from itk_nephi.fields.settings import (
     setting,
 )
 from itk_nephi.models.encoder import Encoder, EncoderSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 
 

@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import flatten
 

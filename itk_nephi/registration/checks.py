@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 
 from itk_nephi.losses.objective import LandmarkPairs
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import compute_initial_transform

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 
 from itk_nephi.io.images import read_image
 from itk_nephi.registration.result import Registration
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform, image_like
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import checked_domain

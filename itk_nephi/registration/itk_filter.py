@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 from itk.support.helpers import accept_array_like_xarray_torch
@@ -13,6 +12,7 @@ from itk_nephi.registration.filter_arguments import argument_values
 from itk_nephi.registration.inputs import array_from_tensor, image_from, mask_from
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import image_like
 from itk_nephi.spatial.resampling import resample
 

@@ -19,6 +19,7 @@ from itk_nephi.fields.sampled_image import SampledTransform
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.image_pair import ImagePair
 
@@ -184,7 +185,7 @@ def _like(mask: Any, domain: ImageDomain) -> Any:
     """Return a mask on the miniature's grid of about the same share of the voxels, if any."""
     if mask is None:
         return None
-    share = np.count_nonzero(np.asarray(mask)) / np.asarray(mask).size
+    share = np.mean(itk.array_view_from_image(mask) != 0)
     values = np.zeros(domain.size[::-1], np.float32)
     values.reshape(-1)[: math.ceil(share * values.size)] = 1
     return image_from_array(values, domain)

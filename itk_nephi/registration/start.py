@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 
@@ -18,6 +17,7 @@ from itk_nephi.models.serialization import load_model
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Registration
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import flatten
 

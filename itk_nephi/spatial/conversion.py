@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import itk
 import numpy as np
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
 from itk_nephi.spatial.inversion import InvertedPoints, invert_points
 
@@ -44,12 +44,7 @@ def to_displacement_field(transform: Any, reference: Any) -> Any:
             f"expected reference in {transform.GetInputSpaceDimension()} dimensions like the "
             f"transform, got {dimension}"
         )
-    is_float = isinstance(transform, itk.Transform[itk.F, dimension, dimension])
-    sampler = itk.TransformToDisplacementFieldFilter[
-        itk.Image[itk.Vector[itk.F, dimension], dimension], itk.F if is_float else itk.D
-    ].New(transform=transform, reference_image=reference, use_reference_image=True)
-    sampler.Update()
-    return sampler.GetOutput()
+    return itk.displacement_field(transform, reference_image=reference, use_reference_image=True)
 
 
 def to_displacement_field_transform(transform: Any, reference: Any) -> Any:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, TypeAlias
 
-import itk
 import numpy as np
 import numpy.typing as npt
+
+from itk_nephi.spatial import light_itk as itk
 
 Array = npt.NDArray[np.float64]
 
@@ -226,7 +227,7 @@ def image_from_array(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
     image = itk.image_from_array(np.ascontiguousarray(values))
     image.SetSpacing(domain.spacing)
     image.SetOrigin(domain.origin)
-    image.SetDirection(np.array(domain.direction))
+    image.SetDirection(itk.matrix_from_array(np.array(domain.direction)))
     return image
 
 

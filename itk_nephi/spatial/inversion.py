@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import POINTS_AT_ONCE, flatten, jacobians, transform_points
 

@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import (
     Image,
     ImageDomain,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Image, ImageDomain, image_like
 from itk_nephi.spatial.transforms import compose
 
@@ -47,7 +47,7 @@ def resample(
     ValueError
         If ``outside`` is not a value of this type.
     """
-    values = np.asarray(moving)
+    values = itk.array_view_from_image(moving)
     if values.dtype.kind in "iu":
         limits = np.iinfo(values.dtype)
         if not (limits.min <= outside <= limits.max and outside == int(outside)):
@@ -56,7 +56,7 @@ def resample(
                 f"{values.dtype}, got {outside:g}"
             )
     kind = type(moving)
-    if (kind, kind) not in itk.ResampleImageFilter.keys():  # noqa: SIM118, ITK's `in` never ends
+    if not itk.can_resample(moving):
         moving = image_like(moving, values.astype(np.float64))
     interpolator = {
         "linear": itk.LinearInterpolateImageFunction,
@@ -67,13 +67,13 @@ def resample(
         moving,
         transform=compose(transforms),
         interpolator=interpolator.New(moving),
-        use_reference_image=True,
         reference_image=reference,
-        default_pixel_value=np.asarray(moving).dtype.type(outside).item(),
+        use_reference_image=True,
+        default_pixel_value=itk.array_view_from_image(moving).dtype.type(outside).item(),
     )
     if type(moving) is kind:
         return resampled
-    return image_like(resampled, np.rint(np.asarray(resampled)).astype(values.dtype))
+    return image_like(resampled, np.rint(itk.array_view_from_image(resampled)).astype(values.dtype))
 
 
 def sample_image(image: Image, points: npt.ArrayLike) -> Array:

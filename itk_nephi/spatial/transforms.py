@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 
 DIFFERENCE = 1e-2

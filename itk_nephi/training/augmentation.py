@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import itk
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from itk_nephi.fields.sampled_transforms import sample_transform
 from itk_nephi.fields.settings import check_settings, documented, setting
 from itk_nephi.models.nephi import ModelSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, flatten

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
 
-import itk
 import numpy as np
 from pydantic import AfterValidator, ValidationInfo
 
@@ -20,6 +19,7 @@ from itk_nephi.io.pair_files import PairPaths, read_landmarks
 from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.phantoms import pairs
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import KINDS, compute_initial_transform
 from itk_nephi.spatial.preparation import checked_image, checked_mask

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -15,6 +14,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, image_like
 from itk_nephi.spatial.transforms import jacobians
 from itk_nephi.visualization import slices
@@ -115,7 +115,7 @@ def _resampled(image: Any, transform: Any, plane: Plane, index: int) -> Array:
     if plane.across is not None:
         size[plane.across], corner[plane.across] = 1, index
     slab = itk.resample_image_filter(
-        image_like(image, np.asarray(image, dtype=np.float32)),
+        image_like(image, itk.array_view_from_image(image).astype(np.float32)),
         transform=transform,
         size=size,
         output_spacing=domain.spacing,
@@ -123,7 +123,7 @@ def _resampled(image: Any, transform: Any, plane: Plane, index: int) -> Array:
         output_direction=itk.matrix_from_array(np.array(domain.direction)),
         default_pixel_value=float("nan"),
     )
-    return plane.cut(np.asarray(slab, dtype=float), 0)
+    return plane.cut(itk.array_view_from_image(slab).astype(float), 0)
 
 
 def _picture(plane: Plane, values: Array, window: slices.Window) -> slices.Bytes:

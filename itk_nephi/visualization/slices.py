@@ -15,6 +15,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, canonical_order
 from itk_nephi.spatial.transforms import jacobians, transform_points
 from itk_nephi.visualization.palette import BLACK, DISTANCE, VOLUME, YELLOW
@@ -47,7 +48,7 @@ Window = Callable[[Array], Array]
 
 def ordered(image: Any) -> npt.NDArray[Any]:
     """Return a view of an image's values in canonical order."""
-    return canonical_order(np.asarray(image), ImageDomain.of(image))
+    return canonical_order(itk.array_view_from_image(image), ImageDomain.of(image))
 
 
 def window(values: npt.NDArray[Any]) -> Window:

@@ -13,13 +13,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import itk
-
 from itk_nephi.fields.threads import torch_threads
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import locked, temporary_folder
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.workflows.file_registration import register_files
 from itk_nephi.workflows.parallel import run_parallel
 

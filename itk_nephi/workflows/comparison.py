@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import itk
-
 from itk_nephi.evaluation.evaluation import Evaluation, evaluate
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.images import read_image, write_image
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.transforms import read_transform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.workflows.comparison_table import (

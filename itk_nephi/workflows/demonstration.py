@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import itk
-import numpy as np
 from matplotlib.figure import Figure
 
 from itk_nephi.evaluation.metrics import dice
@@ -16,6 +14,7 @@ from itk_nephi.models.serialization import load_model
 from itk_nephi.phantoms.pairs import triangles_and_circles
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 
 MODEL = Path(str(files("itk_nephi.models").joinpath("pretrained", "triangles-circles.safetensors")))
 """The model of triangles and circles; made by `itk-nephi train configs/triangles-circles.toml`."""
@@ -68,7 +67,7 @@ def show_prediction(path: Path, seed: int) -> str:
         notes[-1] += f" {name} ({seconds:.2f} s)"
     figure = Figure(figsize=(12, 3.4), layout="constrained")
     for axis, (title, image) in zip(figure.subplots(1, 4), shown.items(), strict=True):
-        axis.imshow(np.asarray(image), cmap="gray")
+        axis.imshow(itk.array_view_from_image(image), cmap="gray")
         axis.set_title(title)
         axis.set_axis_off()
     figure.savefig(path, dpi=100)

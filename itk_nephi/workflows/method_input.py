@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import itk
 import numpy as np
 
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, Transform, image_like
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import checked_image, checked_mask
@@ -48,7 +48,7 @@ class MethodInput:
     def images(self) -> tuple[Image, Image]:
         """The fixed and the moving image as ``itk.Image`` of float."""
         fixed, moving = (
-            image_like(image, np.asarray(image).astype(np.float32))
+            image_like(image, itk.array_view_from_image(image).astype(np.float32))
             for image in (self.pair.fixed_image, self.pair.moving_image)
         )
         return fixed, moving
@@ -57,7 +57,9 @@ class MethodInput:
     def masks(self) -> tuple[Image | None, Image | None]:
         """The masks as ``itk.Image`` of unsigned char, 1 where they are non-zero."""
         fixed, moving = (
-            None if mask is None else image_like(mask, (np.asarray(mask) != 0).astype(np.uint8))
+            None
+            if mask is None
+            else image_like(mask, (itk.array_view_from_image(mask) != 0).astype(np.uint8))
             for mask in (self.pair.fixed_mask, self.pair.moving_mask)
         )
         return fixed, moving

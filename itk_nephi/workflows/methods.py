@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
 
 from itk_nephi.io.images import write_image
 from itk_nephi.io.transforms import write_transform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import displacement_field_transform
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import compose, matrix_and_offset
@@ -87,7 +87,7 @@ def demons(task: MethodInput) -> Callable[[], Found]:
 
     def solve() -> Found:
         affine = task.initial_affine()
-        outside = float(np.asarray(moving).min())
+        outside = float(itk.array_view_from_image(moving).min())
         brought = itk.resample_image_filter(
             moving,
             transform=affine,
@@ -120,7 +120,7 @@ def ants(task: MethodInput) -> Callable[[], Found]:
 
     def converted(image: Any) -> Any:
         return ants_module.from_numpy(
-            np.asarray(image).T.astype(np.float32),
+            itk.array_view_from_image(image).T.astype(np.float32),
             origin=tuple(image.GetOrigin()),
             spacing=tuple(image.GetSpacing()),
             direction=itk.array_from_matrix(image.GetDirection()),

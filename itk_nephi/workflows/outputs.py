@@ -14,11 +14,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import itk
-
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.io.images import write_image
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.workflows.provenance import describe_inputs

@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from support.processes import fail, kill, look_around
+from support.processes import count_memory, fail, kill, look_around
 
-from benchmarks.process import begin_peak, call_in_process, peak_memory
+from benchmarks.process import call_in_process
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +32,9 @@ def test_a_killed_process_is_told(tmp_path: Path) -> None:
         call_in_process(kill, tmp_path)
 
 
-def test_memory_beyond_a_baseline_is_that_of_what_was_made() -> None:
-    np.ones(40 * 2**17)  # freed before the baseline
-    baseline = begin_peak()
-    np.ones(100 * 2**17)
-    found = peak_memory(baseline)
-    assert found["counted_from"] == "baseline"
-    assert 95 < found["mib"] < 130
-    whole = peak_memory()
-    assert whole["counted_from"] == "start of the process"
-    assert whole["mib"] > baseline + 95
+def test_memory_beyond_a_baseline_is_that_of_what_was_made(tmp_path: Path) -> None:
+    found = call_in_process(count_memory, tmp_path)
+    assert found["beyond"]["counted_from"] == "baseline"
+    assert 95 < found["beyond"]["mib"] < 130
+    assert found["whole"]["counted_from"] == "start of the process"
+    assert found["whole"]["mib"] > found["baseline"] + 95
