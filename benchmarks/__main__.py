@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.cache import ROOT, log
-from benchmarks.performance import build, memory, transform
+from benchmarks.performance import build, memory, start_up, transform
 from benchmarks.publish import list_studies, publish
 from benchmarks.studies import (
     ablation,
@@ -49,6 +49,7 @@ MODULES = (
     same_parameters,
     claims,
     transform,
+    start_up,
     build,
 )
 
