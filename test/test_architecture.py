@@ -34,6 +34,7 @@ TESTED_ELSEWHERE = {
     "alignment/rotation_search": "alignment/test_alignment.py",
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
+    "io/voxel_bytes": "io/test_images.py",
     "registration/filter_accessors": "registration/test_itk_filter.py",
     "registration/filter_arguments": "registration/test_itk_filter.py",
     "registration/joint": "registration/test_series.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,15 @@ import numpy as np
 import typer
 
 from itk_nephi.evaluation import metrics
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.images import (
+    image_from_voxels,
+    read_grid,
+    read_voxels,
+    require_image_suffix,
+    write_image,
+)
 from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
-from itk_nephi.io.staging import staged
+from itk_nephi.io.staging import staged_file
 from itk_nephi.io.tables import Table
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
 from itk_nephi.spatial import light_itk as itk
@@ -23,8 +30,10 @@ from itk_nephi.spatial.conversion import (
     to_bspline_transform,
     to_displacement_field,
 )
+from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.inversion import InvertedPoints, inverse_parts, invert_points
-from itk_nephi.spatial.resampling import resample
+from itk_nephi.spatial.resampling import resample_frames
+from itk_nephi.spatial.transforms import compose
 
 SPACES = {
     "fixed_to_moving": ("fixed space", "moving space"),
@@ -34,6 +43,12 @@ SPACES = {
 
 TOLERANCE = 0.5
 """Largest error of a B-spline where the user names none, mm."""
+
+
+Series = Annotated[
+    list[str] | None,
+    typer.Option(help="Which DICOM series to take of a folder with several; repeat for more."),
+]
 
 
 class Interpolation(StrEnum):
@@ -59,24 +74,35 @@ def transform_image(
         Interpolation, typer.Option(help="nearest for labels.")
     ] = Interpolation.linear,
     outside: Annotated[float, typer.Option(help="Value outside the moving image.")] = 0.0,
+    series: Series = None,
 ) -> None:
     """Resample an image onto the grid of another, through one or more transforms.
 
     For the results of `register` that is fixed_to_moving.h5, with the fixed
-    image as reference. The pixel type stays that of the moving image.
+    image as reference. The pixel type stays that of the moving image; colors
+    and vectors are resampled component by component, a series in 4
+    dimensions frame by frame.
     """
-    with staged(output.parent, "--output") as stage:
-        image = read_image(moving, "MOVING")
-        grid = read_image(reference, "--reference")
-        dimension = image.GetImageDimension()
+    require_image_suffix(output)
+    with staged_file(output, "--output", [moving, reference, *transforms]) as target:
+        header, voxels = read_voxels(moving, "MOVING", series or ())
+        grid = read_grid(reference, "--reference", series or ())
+        dimension = header.domain.dimension
         chain = [read_transform(path, "TRANSFORM", dimension) for path in transforms]
         if grid.GetImageDimension() != dimension:
             raise ValueError(
                 f"expected --reference in {dimension} dimensions like MOVING, "
                 f"got {grid.GetImageDimension()}"
             )
-        resampled = resample(image, chain, grid, interpolation=interpolation, outside=outside)
-        write_image(resampled, stage / output.name)
+        resampled = resample_frames(
+            voxels,
+            header.domain,
+            compose(chain),
+            grid,
+            interpolation=interpolation,
+            outside=outside,
+        )
+        write_image(image_from_voxels(resampled, header, ImageDomain.of(grid)), target)
     typer.echo(f"wrote {output}", err=True)
 
 
@@ -109,7 +135,7 @@ def transform_points(
     moving images maps fixed points to moving points; to map points the
     other way take moving_to_fixed.h5, or --exact-inverse.
     """
-    with staged(output.parent, "--output") as stage:
+    with staged_file(output, "--output", [table, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
         dimension = mapping.GetInputSpaceDimension()
         points = Table.read(table, "CSV")
@@ -125,7 +151,7 @@ def transform_points(
             typer.echo(_exactness(inverted), err=True)
         else:
             moved = transforms.transform_points(mapping, given)
-        points.write(stage / output.name, columns, moved)
+        points.write(target, columns, moved)
     spaces = _spaces(transform, inverse=exact_inverse)
     typer.echo(f"mapped {len(moved)} points from {spaces}: {output}", err=True)
 
@@ -142,11 +168,11 @@ def transform_mesh(
     transform that resamples moving images maps fixed points to moving
     points; to map a mesh the other way take moving_to_fixed.h5.
     """
-    with staged(output.parent, "--output") as stage:
+    with staged_file(output, "--output", [mesh, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
         moved = read_mesh(mesh, "MESH")
         move_mesh(moved, mapping)
-        write_mesh(moved, stage / output.name)
+        write_mesh(moved, target)
     count = moved.GetNumberOfPoints()
     typer.echo(f"mapped {count} points from {_spaces(transform)}: {output}", err=True)
 
@@ -179,15 +205,14 @@ def convert(
     transform or, with --to b-spline, a B-spline transform. Neither moves
     points outside the reference image.
     """
-    with staged(output.parent, "--output") as stage:
+    with staged_file(output, "--output", [transform, reference]) as target:
+        is_transform = output.name.lower().endswith(TRANSFORM_SUFFIXES)
         if to is None:
-            is_transform = output.name.lower().endswith(TRANSFORM_SUFFIXES)
             to = Kind.displacement_field_transform if is_transform else Kind.displacement_field
         if to != Kind.b_spline and (spacing, tolerance) != (None, None):
             raise ValueError(f"expected --to b-spline with --spacing or --tolerance, got {to}")
         mapping, grid = _transform_and_grid(transform, reference)
-        target = stage / output.name
-        note = f"sampled at {itk.array_view_from_image(grid).size:,} voxels"
+        note = f"sampled at {math.prod(ImageDomain.of(grid).size):,} voxels"
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
                 tolerance = TOLERANCE
@@ -227,20 +252,21 @@ def invert(
     (transform, or image if OUTPUT has the suffix of one) on the grid of the
     reference; it moves no points outside.
     """
-    with staged(output.parent, "--output") as stage:
+    inputs = [transform] if reference is None else [transform, reference]
+    with staged_file(output, "--output", inputs) as target:
         if exact != (reference is not None):
             raise ValueError("expected --exact and --reference together, got one of them")
         if reference is None:
             inverse = _inverse_of_parts(transform)
-            write_transform(inverse, stage / output.name)
+            write_transform(inverse, target)
             note = "inverted each part"
         else:
             mapping, grid = _transform_and_grid(transform, reference)
             field, inverted = inverse_displacement_field(mapping, grid, tolerance=tolerance)
             if output.name.lower().endswith(TRANSFORM_SUFFIXES):
-                write_transform(displacement_field_transform(field), stage / output.name)
+                write_transform(displacement_field_transform(field), target)
             else:
-                write_image(field, stage / output.name)
+                write_image(field, target)
             note = _exactness(inverted)
     typer.echo(f"{note}; maps from {_spaces(transform, inverse=True)}: {output}", err=True)
 
@@ -256,10 +282,11 @@ def jacobian(
 
     1 keeps the volume, below 1 compresses, 0 and below is folding.
     """
-    with staged(output.parent, "--output") as stage:
+    require_image_suffix(output)
+    with staged_file(output, "--output", [transform, reference]) as target:
         mapping, grid = _transform_and_grid(transform, reference)
         determinants = metrics.jacobian_determinant_image(mapping, grid)
-        write_image(determinants, stage / output.name)
+        write_image(determinants, target)
     values = itk.array_view_from_image(determinants)
     folding = metrics.folding_fraction(values)
     typer.echo(
@@ -270,7 +297,7 @@ def jacobian(
 
 
 def _transform_and_grid(transform: Path, reference: Path) -> tuple[Any, Any]:
-    grid = read_image(reference, "--reference")
+    grid = read_grid(reference, "--reference")
     return read_transform(transform, "TRANSFORM", grid.GetImageDimension()), grid
 
 
@@ -283,7 +310,7 @@ def _inverse_of_parts(transform: Path) -> Any:
                 "expected TRANSFORM with parts that all have an inverse, or --exact, "
                 f"got {transform} with a {part.GetNameOfClass()}"
             )
-    return inverses[0] if len(inverses) == 1 else transforms.compose(inverses)
+    return inverses[0] if len(inverses) == 1 else compose(inverses)
 
 
 def _exactness(inverted: InvertedPoints) -> str:
