@@ -36,6 +36,10 @@ ON_GRID_OF = {
 IMAGES = (*REQUIRED, *ON_GRID_OF)
 
 
+LONGEST_NAME = 200
+"""How many bytes the name of a pair may have, which becomes that of a folder."""
+
+
 class TableError(ValueError):
     """Everything that is wrong with a table, a line each."""
 
@@ -140,6 +144,16 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
             problems.append(
                 f"row {pair.row}: expected name to be fit for a folder, without / \\ : and not "
                 f"starting with a dot or summary., got {pair.name!r}"
+            )
+        if len(pair.name.encode()) > LONGEST_NAME or not pair.name.isprintable():
+            problems.append(
+                f"row {pair.row}: expected name of at most {LONGEST_NAME} bytes of printable "
+                f"characters, got {pair.name[:40]!r} of {len(pair.name.encode())}"
+            )
+        if pair.name[0] in "=+-@":
+            problems.append(
+                f"row {pair.row}: expected name not to start with = + - @, which spreadsheets "
+                f"compute, got {pair.name[:40]!r}"
             )
         # Some file systems do not distinguish upper and lower case.
         other = first.setdefault(pair.name.casefold(), pair)

@@ -62,13 +62,13 @@ def staged(
             files = sorted(stage.iterdir())
             for file in files:
                 _check_target(folder / file.name, argument, inputs)
-                _sync(file)
+                sync(file)
             if made and not any(folder.iterdir()):
                 stage.rename(folder)
             else:
                 for file in files:
                     file.replace(folder / file.name)
-            _sync(folder)
+            sync(folder)
     finally:
         beside.__exit__(None, None, None)
         _remove_empty(made)
@@ -171,7 +171,7 @@ def _final_names(stage: Path, folder: Path) -> Iterator[None]:
         raise type(error)(str(error).replace(str(stage), str(folder))) from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file or folder is on the disk; raises what had gone wrong in writing it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.io.images import write_image
+from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
@@ -24,6 +25,17 @@ from itk_nephi.workflows.provenance import describe_inputs
 
 if TYPE_CHECKING:
     from itk_nephi.registration.result import Registration
+
+FILES = (
+    "fixed_to_moving.h5",
+    "moving_to_fixed.h5",
+    "warped.nii.gz",
+    "jacobian_determinant.nii.gz",
+    "metrics.json",
+    "overview.png",
+    "report.html",
+)
+"""What :func:`write` writes."""
 
 
 def write(
@@ -63,8 +75,8 @@ def write(
         seconds[stage] = time.perf_counter() - start
 
     fixed_to_moving = registration.fixed_to_moving
-    itk.transformwrite(fixed_to_moving, str(folder / "fixed_to_moving.h5"))
-    itk.transformwrite(registration.moving_to_fixed, str(folder / "moving_to_fixed.h5"))
+    write_transform(fixed_to_moving, folder / "fixed_to_moving.h5")
+    write_transform(registration.moving_to_fixed, folder / "moving_to_fixed.h5")
     with timed("warp"):
         initially_warped = resample(
             pair.moving_image, [registration.initial_transform], pair.fixed_image
