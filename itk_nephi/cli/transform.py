@@ -157,23 +157,25 @@ def transform_points(
 
 
 def transform_mesh(
-    mesh: Annotated[Path, typer.Argument(metavar="MESH", help="VTK, OBJ, OFF, GIFTI, ... file.")],
+    mesh: Annotated[
+        Path, typer.Argument(metavar="MESH", help="VTK, OBJ, OFF, PLY, STL, GIFTI or BYU file.")
+    ],
     transform: Transform,
     output: File,
 ) -> None:
-    """Map the points of a mesh through a transform; cells and scalar values are kept.
+    """Map the points of a mesh through a transform; all else in the file is kept.
 
     Points are physical, in mm, as in ITK (LPS): x to the patient's left, y to
-    the back, z to the head. Normals and other vectors are left out. A
-    transform that resamples moving images maps fixed points to moving
+    the back, z to the head; a file that says SPACE=RAS, as 3D Slicer writes
+    it, is read and written as that. Normals and other vectors are left out.
+    A transform that resamples moving images maps fixed points to moving
     points; to map a mesh the other way take moving_to_fixed.h5.
     """
     with staged_file(output, "--output", [mesh, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
-        moved = read_mesh(mesh, "MESH")
-        move_mesh(moved, mapping)
+        moved = move_mesh(read_mesh(mesh, "MESH"), mapping)
         write_mesh(moved, target)
-    count = moved.GetNumberOfPoints()
+    count = len(moved.points)
     typer.echo(f"mapped {count} points from {_spaces(transform)}: {output}", err=True)
 
 

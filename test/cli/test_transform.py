@@ -493,7 +493,7 @@ def test_a_mesh_keeps_its_cells_and_scalars(
     if suffix == "vtk":
         lines = (source.read_text().split("POLYGONS")[1], output.read_text().split("POLYGONS")[1])
         assert lines[0] == lines[1]
-        assert "LOOKUP_TABLE default\n1\n2\n3\n4\n" in lines[1]
+        assert "LOOKUP_TABLE default\n1\n2\n3\n4" in lines[1]
     if suffix in ("obj", "off"):
         faces = [
             [line.split() for line in path.read_text().splitlines()][-2:]
@@ -516,14 +516,16 @@ def test_transform_mesh_refuses_what_does_not_fit(folder: Path, tmp_path: Path) 
     (tmp_path / "none.vtk").write_text("once upon a time")
     (tmp_path / "empty.off").write_text("OFF\n0 0 0\n")
     (tmp_path / "mesh.stl").write_text("solid x\nendsolid x\n")
+    (tmp_path / "mesh.fsa").write_text("#!ascii\n")
     itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(folder / "flat.tfm"))
     itk.transformwrite(itk.AffineTransform[itk.D, 3].New(), str(folder / "solid.tfm"))
     output = tmp_path / "new" / "moved.vtk"
     for mesh, transform, target, fragment in (
         ("mesh.vtk", "flat.tfm", output, "a mesh in 2 dimensions like the transform, got 3"),
-        ("none.vtk", "solid.tfm", output, "expected MESH to be a mesh that ITK can read"),
+        ("none.vtk", "solid.tfm", output, "expected MESH to be a mesh that can be read"),
         ("empty.off", "solid.tfm", output, "empty.off: no points"),
-        ("mesh.stl", "solid.tfm", output, "expected MESH to be a mesh that ITK can read"),
+        ("mesh.stl", "solid.tfm", output, "mesh.stl: no points"),
+        ("mesh.fsa", "solid.tfm", output, "a mesh of one of the formats .vtk, .obj"),
         ("absent.vtk", "solid.tfm", output, "which does not exist"),
         ("mesh.vtk", "solid.tfm", output.with_suffix(".xyz"), "expected to write a mesh to"),
     ):
