@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from itk_nephi.io.images import (
     require_image_suffix,
     write_image,
 )
+from itk_nephi.io.markups import Markups
 from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
+from itk_nephi.io.pair_files import landmark_columns
 from itk_nephi.io.staging import staged_file
 from itk_nephi.io.tables import Table
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
@@ -49,6 +52,13 @@ Series = Annotated[
     list[str] | None,
     typer.Option(help="Which DICOM series to take of a folder with several; repeat for more."),
 ]
+
+
+class Columns(StrEnum):
+    """Which columns of a file of landmarks."""
+
+    fixed = "fixed"
+    moving = "moving"
 
 
 class Interpolation(StrEnum):
@@ -120,38 +130,54 @@ File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 
 
 def transform_points(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x, y (and z), in mm.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CSV",
+            help="Columns x, y (and z), in mm; landmarks, fixed_x, ...; or 3D Slicer's .fcsv or "
+            ".mrk.json.",
+        ),
+    ],
     transform: Transform,
     output: File,
     exact_inverse: Annotated[
         bool,
         typer.Option("--exact-inverse", help="Compute the points that TRANSFORM maps to these."),
     ] = False,
+    columns: Annotated[
+        Columns | None,
+        typer.Option(help="Which columns of landmarks to map (default: what TRANSFORM is named)."),
+    ] = None,
 ) -> None:
     """Map the points of a CSV file through a transform.
 
     Points are physical, in mm, as in ITK: x to the patient's left, y to the
-    back, z to the head. Other columns are kept. A transform that resamples
-    moving images maps fixed points to moving points; to map points the
-    other way take moving_to_fixed.h5, or --exact-inverse.
+    back, z to the head; files of 3D Slicer are read and written in the
+    coordinate system that they name. All else is kept. A transform that
+    resamples moving images maps fixed points to moving points; to map
+    points the other way take moving_to_fixed.h5, or --exact-inverse.
     """
     with staged_file(output, "--output", [table, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
         dimension = mapping.GetInputSpaceDimension()
-        points = Table.read(table, "CSV")
-        columns = ["x", "y", "z"][:dimension]
-        if dimension == 2 and "z" in points.header:
+        if table.suffix.lower() == ".json":
+            markups = Markups.read(table, "CSV")
+            given, write = markups.points, markups.write
+        else:
+            points = Table.read(table, "CSV")
+            names = _point_columns(points, dimension, columns, transform, inverse=exact_inverse)
+            given, write = points.points(names), partial(points.write, columns=names)
+        if output.suffix.lower() != table.suffix.lower():
             raise ValueError(
-                f"expected CSV in 2 dimensions like TRANSFORM, got {table} with a column z"
+                f"expected --output in the format of CSV, {table.suffix}, got {output}"
             )
-        given = points.points(columns)
         if exact_inverse:
             inverted = invert_points(mapping, given)
             moved = inverted.points
             typer.echo(_exactness(inverted), err=True)
         else:
             moved = transforms.transform_points(mapping, given)
-        points.write(target, columns, moved)
+        write(target, points=moved)
     spaces = _spaces(transform, inverse=exact_inverse)
     typer.echo(f"mapped {len(moved)} points from {spaces}: {output}", err=True)
 
@@ -296,6 +322,31 @@ def jacobian(
         f"{f'{folding:.4%} of the voxels' if folding else 'none'}: {output}",
         err=True,
     )
+
+
+def _point_columns(
+    table: Table, dimension: int, chosen: Columns | None, transform: Path, *, inverse: bool
+) -> list[str]:
+    """Return the columns of the points to map."""
+    axes = "xyz"[:dimension]
+    landmarks = landmark_columns(dimension)
+    is_landmarks = set(landmarks) <= set(table.header) and not set(axes) <= set(table.header)
+    if dimension == 2 and {"z", "fixed_z"} & set(table.header):
+        raise ValueError(
+            f"expected CSV in 2 dimensions like TRANSFORM, got {table.path} with a column z"
+        )
+    if not is_landmarks:
+        return list(axes)
+    spaces = list(Columns) if SPACES.get(transform.stem) else []
+    if spaces and (transform.stem == "moving_to_fixed") != inverse:
+        spaces.reverse()
+    if chosen is None and not spaces:
+        raise ValueError(
+            f"expected --columns fixed or moving, got {table.path} with both, and a TRANSFORM "
+            "whose name does not tell which of them it maps"
+        )
+    space = chosen or spaces[0]
+    return [f"{space}_{axis}" for axis in axes]
 
 
 def _transform_and_grid(transform: Path, reference: Path) -> tuple[Any, Any]:

@@ -182,9 +182,8 @@ def test_a_named_space_is_honored_and_kept(
 def test_a_space_that_gifti_names_is_that_of_nifti(tmp_path: Path) -> None:
     content = gifti(tmp_path)
     path = tmp_path / "a.gii"
-    path.write_bytes(
-        content.replace(b"<DataSpace><![CDATA[", b"<DataSpace><![CDATA[NIFTI_XFORM_SCANNER_ANAT")
-    )
+    empty = b"<DataSpace><![CDATA["
+    path.write_bytes(content.replace(empty, empty + b"NIFTI_XFORM_SCANNER_ANAT"))
     np.testing.assert_array_equal(read_mesh(path, "MESH").points, POINTS * [-1, -1, 1])
 
 
