@@ -45,7 +45,7 @@ SPACES = {
 """The spaces that our own files map between, by their names."""
 
 TOLERANCE = 0.5
-"""Largest error of a B-spline where the user names none, mm."""
+"""Largest error of a B-spline where the user names none, in smallest distances of voxels."""
 
 
 Series = Annotated[
@@ -221,7 +221,7 @@ def convert(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help=f"Refine the B-spline to this largest error, mm (default {TOLERANCE:g}).",
+            help=f"Refine the B-spline to this largest error, mm (default {TOLERANCE:g} voxels).",
             show_default=False,
         ),
     ] = None,
@@ -243,7 +243,7 @@ def convert(
         note = f"sampled at {math.prod(ImageDomain.of(grid).size):,} voxels"
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
-                tolerance = TOLERANCE
+                tolerance = TOLERANCE * min(grid.GetSpacing())
             fitted, error = to_bspline_transform(
                 mapping, grid, spacing=spacing, tolerance=tolerance
             )
@@ -271,7 +271,13 @@ def invert(
         Path | None,
         typer.Option(help="Image whose grid to sample, in the space TRANSFORM maps to."),
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="Largest residual of --exact, mm.")] = 1e-3,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest residual of --exact, mm (default a thousandth of a voxel).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the inverse of a transform.
 

@@ -18,7 +18,7 @@ from itk_nephi.io.pair_files import LANDMARKS, PairPaths, landmark_columns
 from itk_nephi.io.tables import Table, read_csv
 from itk_nephi.io.transforms import read_initial_transform
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import ImageDomain, described
+from itk_nephi.spatial.domain import ImageDomain, difference
 from itk_nephi.spatial.initialization import KINDS
 
 REQUIRED = ("fixed", "moving")
@@ -196,8 +196,8 @@ def _faults(
             grids = [domains[column], domains[image]]
             if grids[0].dimension != grids[1].dimension or not grids[0].matches(grids[1]):
                 faults.append(
-                    f"expected {column} on the grid of {image}, {described(grids[1])}; "
-                    f"got {pair.files[column]}, {described(grids[0])}"
+                    f"expected {column} on the grid of {image}, got {pair.files[column]} on "
+                    f"another: {difference(*grids)}"
                 )
     labels = [column for column in LABELS if column in pair.files]
     if len(labels) == 1:

@@ -164,10 +164,11 @@ def format_summary(result: dict[str, Any], folder: Path) -> str:
     if "landmark_error_mm" in after:
         start, earlier, now = (stage["landmark_error_mm"] for stage in (as_stored, before, after))
         lines += [
-            f"landmark error   mean {start['mean']:.2f} mm as stored, "
-            f"{earlier['mean']:.2f} mm after the initial transform, {now['mean']:.2f} mm now",
-            f"                 now: median {now['median']:.2f}, 95th percentile {now['p95']:.2f}, "
-            f"largest {now['max']:.2f} mm, of {now['count']}",
+            f"landmark error   mean {_length(start['mean'])} mm as stored, "
+            f"{_length(earlier['mean'])} mm after the initial transform, "
+            f"{_length(now['mean'])} mm now",
+            f"                 now: median {_length(now['median'])}, 95th percentile "
+            f"{_length(now['p95'])}, largest {_length(now['max'])} mm, of {now['count']}",
         ]
     if after.get("dice"):
         means = [fmean(stage["dice"].values()) for stage in (before, after)]
@@ -179,8 +180,8 @@ def format_summary(result: dict[str, Any], folder: Path) -> str:
     lines += [
         f"NCC              {correlations[0]} before, {correlations[1]} now (1 is best)",
         f"folding          {f'{folding:.4%}' if folding else 'none'} in the {after['region']}",
-        f"consistency      inverse consistency error {consistency['mean']:.2f} mm on average, "
-        f"{consistency['p95']:.2f} mm at the 95th percentile",
+        f"consistency      inverse consistency error {_length(consistency['mean'])} mm on average, "
+        f"{_length(consistency['p95'])} mm at the 95th percentile",
         f"time             {result['seconds']['total']:.0f} s, "
         f"memory {result['peak_memory_mib'] / 1024:.1f} GiB",
         "",
@@ -192,3 +193,8 @@ def format_summary(result: dict[str, Any], folder: Path) -> str:
         f"  {folder / 'report.html'}",
     ]
     return "\n".join(lines)
+
+
+def _length(millimeters: float) -> str:
+    """Return a length with two decimals, or two digits where these would be zeros."""
+    return f"{millimeters:.2f}" if millimeters >= 0.1 else f"{millimeters:.2g}"
