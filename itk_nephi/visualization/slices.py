@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -233,13 +233,21 @@ class Grid:
 
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
-        shades = [""] * SHADES
-        for line, distances in zip(*self.lines(number), strict=True):
-            bins = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1)
-            edges = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(bins)]
-            for start, end in pairwise(edges):
-                shades[bins[start]] += path(line[start : end + 1])
-        return shades
+        pixels, distances = self.lines(number)
+        bins = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1)
+        tenths = np.rint(pixels * 10).astype(int)
+        pieces: list[list[str]] = [[] for _ in range(SHADES)]
+        for starts, steps, shades in zip(
+            tenths.tolist(), np.diff(tenths, axis=1).tolist(), bins.tolist(), strict=True
+        ):
+            words = [f"{x} {y}" for x, y in steps]
+            begin = 0
+            for shade, same in groupby(shades):
+                end = begin + len(list(same))
+                x, y = starts[begin]
+                pieces[shade].append(f"M{x} {y}l{' '.join(words[begin:end])}")
+                begin = end
+        return ["".join(paths) for paths in pieces]
 
 
 def marks(fixed: Array, back: Array) -> str:
