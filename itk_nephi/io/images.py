@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from itk_nephi.io.compression import compress
 from itk_nephi.io.errors import plain_errors, require_file
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
@@ -131,9 +132,20 @@ def read_image(path: Path, argument: str) -> Any:
 
 
 def write_image(image: Any, path: Path) -> None:
-    """Write an image in the format that the suffix names, compressed where the format can."""
+    """Write an image in the format that the suffix names, compressed where the format can.
+
+    Of NIfTI quickly and on all cores, see :func:`itk_nephi.io.compression.compress`.
+    """
     with plain_errors(f"expected to write an image to {path}"):
-        itk.imwrite(image, str(path), compression=True)
+        if not path.name.lower().endswith(".nii.gz"):
+            itk.imwrite(image, str(path), compression=True)
+            return
+        plain = path.with_name(f".{path.name[: -len('.gz')]}")
+        try:
+            itk.imwrite(image, str(plain))
+            compress(plain, path)
+        finally:
+            plain.unlink(missing_ok=True)
 
 
 def _bytes_found(path: Path) -> int | None:
