@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.progress import Pulse
 from itk_nephi.cli.register import register_paths
 from itk_nephi.io.pair_files import write_pair
 from itk_nephi.io.staging import staged
@@ -30,7 +31,7 @@ def demo(
 
     Before that, predict a pair of shapes with the model that comes with this package.
     """
-    with staged(output, "--output") as stage:
+    with staged(output, "--output") as stage, Pulse("predicting a pair of shapes"):
         from itk_nephi.phantoms.pairs import lung
         from itk_nephi.workflows.demonstration import show_prediction
 

@@ -20,6 +20,7 @@ from itk_nephi.io.staging import locked, temporary_folder
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.workflows.file_registration import register_files
+from itk_nephi.workflows.outputs import RESULTS, checked_results
 from itk_nephi.workflows.parallel import run_parallel
 
 RECORD = "batch.json"
@@ -41,21 +42,25 @@ class BatchSettings:
     threads : int
         Threads that compute a pair. Their number changes the last bits of a result, so it is part
         of the settings, whatever the number of pairs at a time.
+    results : tuple of str
+        What is written, see :func:`itk_nephi.workflows.register_files`.
 
     Raises
     ------
     ValueError
-        If there is not at least one thread.
+        If there is not at least one thread, or a name of ``results`` is unknown.
     """
 
     registration: RegistrationSettings
     device: str = "cpu"
     seed: int = 0
     threads: int = 1
+    results: tuple[str, ...] = tuple(RESULTS)
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"expected at least one thread, got {self.threads}")
+        checked_results(self.results, "results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +169,7 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
                         settings=settings.registration,
                         device=settings.device,
                         seed=settings.seed,
+                        results=settings.results,
                         interrupted=_stop,
                     )
                 record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
