@@ -34,6 +34,10 @@ EDGES = {
 """Where in a picture, from 0 to 1, the letter of an edge is, and how it is aligned."""
 
 
+COLUMNS, ROWS, PANEL = (0.01, 0.235, 0.46, 0.735), (0.53, 0.04), (0.215, 0.4)
+"""Where panels begin, and their size, as shares of the figure: quicker than a layout that fits."""
+
+
 def draw_overview(
     fixed: Any,
     moving: Any,
@@ -83,8 +87,8 @@ def draw_overview(
 
     width, height = plane.size
     figure_height = float(np.clip(8 * height / width + 1.6, 7, 13))
-    figure = Figure(figsize=(18, figure_height), dpi=110, layout="constrained")
-    panels = figure.subplots(2, 4)
+    figure = Figure(figsize=(18, figure_height), dpi=110)
+    panels = [[figure.add_axes((x, y, *PANEL)) for x in COLUMNS] for y in ROWS]
     for axes, picture, title in zip(
         panels[0],
         (fixed_picture, *moving_pictures),
@@ -97,12 +101,12 @@ def draw_overview(
         board = _checkerboard(fixed_picture, picture)
         _show(axes, plane, board, f"checkerboard of fixed and moving: {when}")
     grid = slices.Grid(plane, fixed_to_moving, initial_transform, [index])
-    _show(panels[1, 2], plane, DIMMED * fixed_picture, "grid deformed by the field")
-    _draw_grid(panels[1, 2], grid)
+    _show(panels[1][2], plane, DIMMED * fixed_picture, "grid deformed by the field")
+    _draw_grid(panels[1][2], grid)
     determinants = np.linalg.det(jacobians(fixed_to_moving, points)).reshape(target.shape)
-    _draw_log_jacobian(panels[1, 3], plane, determinants)
-    _draw_outline(panels[1, 3], outline)
-    draw_losses(panels[0, 3], history)
+    _draw_log_jacobian(panels[1][3], plane, determinants)
+    _draw_outline(panels[1][3], outline)
+    draw_losses(panels[0][3], history)
 
     notes = [f"{plane.name}, {plane.position(index)}"] if plane.position(index) else []
     notes += ["blue line: fixed mask"] if outline else []
@@ -180,6 +184,6 @@ def _draw_log_jacobian(axes: Axes, plane: Plane, determinants: Array) -> None:
 def _color_bar(axes: Axes, mappable: Any, label: str) -> None:
     figure = axes.get_figure()
     if figure is not None:
-        bar = figure.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02)
+        bar = figure.colorbar(mappable, cax=axes.inset_axes((1.02, 0.05, 0.03, 0.9)))
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)

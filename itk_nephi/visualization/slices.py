@@ -26,7 +26,7 @@ BUDGET = 8_000_000
 
 QUALITIES = (85, 60, 35, 10)
 
-POINTS = 200_000
+POINTS = 60_000
 """At how many points of all slices together transforms are evaluated, about."""
 
 LINES = 24
@@ -196,7 +196,7 @@ class Grid:
         width, height = plane.size
         gap = max(width, height) / LINES
         across, down = ((np.arange(length // gap) + 0.5) * gap for length in (width, height))
-        along, side = (np.linspace(0, length, 2 * LINES + 1) for length in (width, height))
+        along, side = (np.linspace(0, length, LINES + 1) for length in (width, height))
         lines = [np.stack([along, np.full_like(along, y)], axis=-1) for y in down]
         lines += [np.stack([np.full_like(side, x), side], axis=-1) for x in across]
         pixels = np.concatenate(lines)
@@ -281,5 +281,5 @@ def _stripes(shape: Sequence[int], width: int) -> npt.NDArray[np.int_]:
 
 def _webp(pixels: Bytes, quality: int, *, lossless: bool = False) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=2, lossless=lossless)
+    Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=0, lossless=lossless)
     return content.getvalue()
