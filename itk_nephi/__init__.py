@@ -26,16 +26,6 @@ from typing import Any
 
 import lazy_loader
 
-try:
-    from itk.Configuration.NePhiConfig import require_supported_itk
-except ModuleNotFoundError as error:
-    raise ImportError(
-        "itk-nephi: expected its compiled module beside the itk package, found none: "
-        "install itk-nephi with `pip install .`"
-    ) from error
-
-require_supported_itk()
-
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

@@ -50,7 +50,6 @@ TESTED_ELSEWHERE = {
 LONG_FUNCTIONS = {
     "registration/elastix_parameters.py: translate_parameters",
     "visualization/report.py: _viewer",
-    "workflows/outputs.py: write",
 }
 """Functions of more than 60 lines that would not be clearer in parts."""
 

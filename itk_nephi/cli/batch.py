@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itk_nephi.cli import options
-from itk_nephi.cli.progress import pair_progress
+from itk_nephi.cli.progress import Pulse, pair_progress
 from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.initialization import KINDS
@@ -44,6 +44,7 @@ def batch(
         str, typer.Option(help="identity, geometry, moments or affine, where TABLE names none.")
     ] = "affine",
     *,
+    results: options.Results = "all",
     preset: options.PresetOption = None,
     settings: options.SettingsFile = None,
     elastix_parameters: options.ElastixParameters = None,
@@ -64,6 +65,7 @@ def batch(
             f"expected --initial-transform to be one of {', '.join(KINDS)}, got "
             f"{initial_transform!r}"
         )
+    written = options.chosen_results(results)
     pairs = read_pair_table(table, initial_transform=initial_transform)
     from itk_nephi.workflows.batch import BatchSettings, run_batch
     from itk_nephi.workflows.batch_summary import write_summary
@@ -73,22 +75,25 @@ def batch(
         device=device,
         seed=seed,
         threads=threads,
+        results=written,
     )
     cores = len(os.sched_getaffinity(0))
     if dask is None and jobs * threads < min(len(pairs), cores):
         typer.echo(
             f"--jobs computes several pairs at a time on this machine's {cores} cores", err=True
         )
-    report = pair_progress(len(pairs))
     outcomes: list[PairOutcome] = []
-    try:
-        for outcome in run_batch(pairs, output, common, jobs=jobs, dask=dask):
-            outcomes.append(outcome)
-            report(outcome)
-    except KeyboardInterrupt:
-        typer.echo("itk-nephi: interrupted: the same command resumes from here", err=True)
-    if outcomes:
-        write_summary(output, outcomes)
+    with Pulse("starting") as pulse:
+        report = pair_progress(len(pairs), pulse)
+        try:
+            for outcome in run_batch(pairs, output, common, jobs=jobs, dask=dask):
+                outcomes.append(outcome)
+                report(outcome)
+        except KeyboardInterrupt:
+            typer.echo("itk-nephi: interrupted: the same command resumes from here", err=True)
+        if outcomes:
+            pulse.change("writing the summary")
+            write_summary(output, outcomes)
     failed = sum(bool(outcome.reason) for outcome in outcomes)
     done = len(outcomes) - failed
     typer.echo(f"{done} of {len(pairs)} pairs done, {failed} failed: {output / 'summary.html'}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from itk_nephi.cli.progress import Pulse
 from itk_nephi.io.errors import require_file
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.pair_table import pair_faults, read_pair_table
@@ -85,11 +86,13 @@ def compare(
     names = default_methods() if methods is None else _checked_methods(methods)
     for path in elastix_parameters or []:
         require_file(path, "--elastix-parameters")
+    pulse = Pulse("starting")
     settings: dict[str, Any] = {
         "elastix_parameters": elastix_parameters or [],
         "seed": seed,
         "threads": threads,
-        "callback": lambda line: typer.echo(line, err=True),
+        "callback": pulse.say,
+        "stage": pulse.change,
     }
     if table is None:
         if fixed is None or moving is None:
@@ -106,7 +109,7 @@ def compare(
         )
         if faults := pair_faults(pair):
             raise ValueError("; ".join(faults))
-        with staged(output, "--output"):
+        with staged(output, "--output"), pulse:
             found = comparison.compare_pair(read_pair(pair), output, names, **settings)
         rows = found["methods"]
     else:
@@ -114,7 +117,7 @@ def compare(
         if any(value is not None for value in single):
             raise ValueError("expected the images of all pairs in --table, got some beside it")
         pairs = read_pair_table(table, "--table", initial_transform)
-        with staged(output, "--output"):
+        with staged(output, "--output"), pulse:
             found = comparison.compare_pairs(pairs, output, names, **settings)
         rows = [row for pair in found["pairs"] for row in pair["methods"]]
     typer.echo((output / "comparison.md").read_text(encoding="utf-8"))

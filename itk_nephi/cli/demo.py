@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.progress import Pulse
 from itk_nephi.cli.register import register_paths
 from itk_nephi.io.pair_files import write_pair
 from itk_nephi.io.staging import staged
@@ -36,7 +37,11 @@ def demo(
             f"expected --output to be new, empty, or what an earlier demo wrote, got {output} with "
             "other files"
         )
-    with staged(output, "--output", outputs.FILES) as stage:
+    files = outputs.files(outputs.RESULTS)
+    with (
+        staged(output, "--output", files) as stage,
+        Pulse("predicting a pair of shapes"),
+    ):
         from itk_nephi.phantoms.pairs import lung
         from itk_nephi.workflows.demonstration import show_prediction
 

@@ -97,6 +97,15 @@ WarmStart = Annotated[
 
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
 
+Results = Annotated[
+    str,
+    typer.Option(
+        help="What to write: all, or some of transforms, images (warped and Jacobian determinant), "
+        "evaluation (in metrics.json, which is always written) and report, separated by commas.",
+        metavar="NAME,...",
+    ),
+]
+
 Device = Annotated[str, typer.Option(help="cpu, or cuda where there is a GPU.")]
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
@@ -226,6 +235,14 @@ def registration_settings(
     else:
         start = RegistrationSettings.preset(preset or Preset.default)
     return start.changed(**changes)
+
+
+def chosen_results(text: str) -> tuple[str, ...]:
+    """Return the names of results that ``--results`` chooses."""
+    from itk_nephi.workflows.outputs import RESULTS, checked_results
+
+    names = [name.strip() for name in text.split(",")]
+    return tuple(RESULTS) if names == ["all"] else checked_results(names, "--results")
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

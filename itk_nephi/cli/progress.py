@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import typer
 
@@ -18,23 +19,94 @@ if TYPE_CHECKING:
     from itk_nephi.workflows.batch import PairOutcome
 
 
+SILENCE = 5.0
+"""For how long a process is silent at least before it says that it works, seconds."""
+
+LONGEST_SILENCE = 30.0
+"""For how long it is silent at most, after an hour for example, seconds."""
+
+
+class Pulse:
+    """A line on stderr on what goes on, whenever there was none for a while.
+
+    Parameters
+    ----------
+    doing : str
+        What goes on first, in words.
+    """
+
+    def __init__(self, doing: str = "") -> None:
+        self._doing = doing
+        self._begin = self._last = time.perf_counter()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def change(self, doing: str) -> None:
+        """Say from now on that something else goes on; nothing where it is empty."""
+        self._doing = doing
+
+    def say(self, line: str) -> None:
+        """Print a line now, in place of the next one."""
+        self._last = time.perf_counter()
+        typer.echo(line, err=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(SILENCE / 10):
+            now = time.perf_counter()
+            silence = min(max(SILENCE, (now - self._begin) / 20), LONGEST_SILENCE)
+            if self._doing and now - self._last >= silence:
+                self.say(f"{self._doing}, {now - self._begin:.0f} s")
+
+
+class _Steps:
+    """How long the steps that are left will take, from those seen so far."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def left(self, done: int, total: int) -> str:
+        """Return a phrase to append; nothing after the first step."""
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = done, now
+        first, start = self._first
+        return (
+            "" if done == first else f", {_left((now - start) / (done - first) * (total - done))}"
+        )
+
+
+def _left(seconds: float) -> str:
+    return f"about {timedelta(seconds=round(seconds))} left"
+
+
 @contextmanager
-def shown_progress() -> Iterator[Callable[[Progress], None]]:
-    """Show a bar with the time left on a terminal, else one line a level."""
-    start = time.perf_counter()
+def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Show a bar with the time left on a terminal, else one line a level and at each pulse."""
+    start, steps = time.perf_counter(), _Steps()
+    pulse = pulse or Pulse()
     if not sys.stderr.isatty():
 
         def report(progress: Progress) -> None:
+            step = (
+                f"level {progress.level} of {progress.levels}: step {progress.done} of "
+                f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}"
+            )
+            pulse.change(f"{step}{steps.left(progress.done, progress.total)}")
             if progress.left == 0:
-                typer.echo(
-                    f"level {progress.level} of {progress.levels}: step {progress.done} of "
-                    f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}, "
-                    f"{time.perf_counter() - start:.0f} s",
-                    err=True,
-                )
+                pulse.say(f"{step}, {time.perf_counter() - start:.0f} s")
 
         yield report
         return
+
+    pulse.change("")  # the bar moves
 
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -56,10 +128,12 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def pair_progress(total: int) -> Callable[[PairOutcome], None]:
+def pair_progress(total: int, pulse: Pulse | None = None) -> Callable[[PairOutcome], None]:
     """Return what reports each pair of a batch that ended, in one line, and the time left."""
     start = time.perf_counter()
     earlier = computed = 0
+    pulse = pulse or Pulse()
+    pulse.change(f"0 of {total} pairs")
 
     def report(outcome: PairOutcome) -> None:
         nonlocal earlier, computed
@@ -72,15 +146,17 @@ def pair_progress(total: int) -> Callable[[PairOutcome], None]:
         else:
             line += f"failed: {outcome.reason}" if outcome.reason else "done"
             left = (time.perf_counter() - start) / computed * (total - ended)
-            line += f", {outcome.seconds:.0f} s; about {timedelta(seconds=round(left))} left"
-        typer.echo(line, err=True)
+            line += f", {outcome.seconds:.0f} s; {_left(left)}"
+        pulse.say(line)
+        pulse.change(f"{ended} of {total} pairs")
 
     return report
 
 
 @contextmanager
-def shown_training() -> Iterator[Callable[[TrainingProgress], None]]:
-    """Report each validation, and on a terminal show a bar with the time left."""
+def shown_training(pulse: Pulse | None = None) -> Iterator[Callable[[TrainingProgress], None]]:
+    """Report each validation; show a bar with the time left on a terminal, else each pulse."""
+    pulse, steps = pulse or Pulse(), _Steps()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -96,16 +172,15 @@ def shown_training() -> Iterator[Callable[[TrainingProgress], None]]:
             bar.update(
                 task, total=progress.total, completed=progress.done, dissimilarity=dissimilarity
             )
+            step = f"step {progress.done} of {progress.total}: dissimilarity {dissimilarity:.4f}"
+            left = steps.left(progress.done, progress.total)
+            pulse.change("" if console.is_terminal else f"{step}{left}")
             if progress.validation is not None:
                 scores = ", ".join(
                     f"{name.replace('_', ' ')} {value:.4g}"
                     for name, value in asdict(progress.validation).items()
                     if value is not None
                 )
-                bar.console.print(
-                    f"step {progress.done} of {progress.total}: dissimilarity "
-                    f"{dissimilarity:.4f}; validation: {scores}",
-                    soft_wrap=True,
-                )
+                bar.console.print(f"{step}; validation: {scores}", soft_wrap=True)
 
         yield show

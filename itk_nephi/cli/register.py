@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from itk_nephi.cli import options
-from itk_nephi.cli.progress import shown_progress
+from itk_nephi.cli.progress import Pulse, shown_progress
 from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import staged
 from itk_nephi.registration.settings import RegistrationSettings
@@ -81,6 +82,7 @@ def register(
         ),
     ] = None,
     *,
+    results: options.Results = "all",
     preset: options.PresetOption = None,
     settings: options.SettingsFile = None,
     elastix_parameters: options.ElastixParameters = None,
@@ -106,10 +108,12 @@ def register(
 
     Files: fixed_to_moving.h5, moving_to_fixed.h5, warped.nii.gz (linear,
     0 outside the moving image), jacobian_determinant.nii.gz, metrics.json,
-    overview.png, report.html. Ctrl-C keeps what was reached so far.
+    overview.png, report.html; --results chooses. Ctrl-C keeps what was
+    reached so far.
     """
     if model is not None and "steps" in changes:
         raise ValueError("expected --refine-steps with --model, got --steps")
+    written = options.chosen_results(results)
     chosen = options.registration_settings(preset, settings, elastix_parameters, changes)
     paths = PairPaths(
         fixed=fixed,
@@ -131,6 +135,7 @@ def register(
         paths,
         output,
         settings=chosen,
+        results=written,
         warm_start=warm_start,
         model=model,
         refine_steps=refine_steps,
@@ -156,14 +161,16 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
     """
     given = (how.get("warm_start"), how.get("model"), *paths.files.values())
     files = [path for path in given if path is not None]
-    with staged(output, "--output", outputs.FILES, files) as stage:
+    names = outputs.files(how.get("results", outputs.RESULTS))
+    with staged(output, "--output", names, files) as stage, Pulse("starting") as pulse:
         from itk_nephi.workflows.file_registration import register_files
 
         metrics = register_files(
             paths,
             stage,
             argument=_argument,
-            progress=shown_progress,
+            stage=pulse.change,
+            progress=partial(shown_progress, pulse),
             interrupted=_report_interruption,
             **how,
         )

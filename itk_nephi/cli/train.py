@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
-from itk_nephi.cli.progress import shown_training
+from itk_nephi.cli.progress import Pulse, shown_training
 from itk_nephi.fields.settings import change_settings
 from itk_nephi.training.settings import TrainingSettings
 
@@ -43,22 +43,24 @@ def train(
     `register --model`; checkpoint.pt, to resume from; and what TensorBoard
     shows. Ctrl-C finishes the step and leaves a checkpoint.
     """
-    from itk_nephi.training import training
-    from itk_nephi.training.config import TrainingConfig
+    with Pulse("starting") as pulse:
+        from itk_nephi.training import training
+        from itk_nephi.training.config import TrainingConfig
 
-    wanted = TrainingConfig.read(config, data)
-    with shown_training() as callback:
-        stopped = training.train(
-            wanted.pairs,
-            wanted.validation,
-            wanted.model,
-            change_settings(wanted.training, changes),
-            output,
-            augmentation=wanted.augmentation,
-            resume=resume,
-            device=device,
-            callback=callback,
-        )
+        pulse.change("reading the pairs")
+        wanted = TrainingConfig.read(config, data)
+        with shown_training(pulse) as callback:
+            stopped = training.train(
+                wanted.pairs,
+                wanted.validation,
+                wanted.model,
+                change_settings(wanted.training, changes),
+                output,
+                augmentation=wanted.augmentation,
+                resume=resume,
+                device=device,
+                callback=callback,
+            )
     if stopped:
         typer.echo(f"itk-nephi: interrupted; --resume continues from {output}", err=True)
         raise typer.Exit(130)

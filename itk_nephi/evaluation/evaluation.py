@@ -15,12 +15,32 @@ from itk_nephi.evaluation.statistics import Statistics
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.maps import at_points
 from itk_nephi.spatial.preparation import MASK_TOLERANCE, check_grid, mask_inside
 from itk_nephi.spatial.resampling import sample_image
 from itk_nephi.spatial.transforms import transform_points
 
 MAX_POINTS = 50_000
 """Voxels at which similarity and inverse consistency are measured, where the region has more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeterminantGrid:
+    """Where Jacobian determinants were computed.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Points along each axis, from the first to the last voxel center.
+    spacing_mm : tuple of float
+        Distances between them, mm.
+    points : int
+        How many of them lie in the region.
+    """
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    points: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +70,9 @@ class Evaluation:
         Distances in moving space between mapped fixed and moving evaluation landmarks, mm.
     dice : mapping of int to float, optional
         Overlap of each label, in [0, 1].
+    determinant_grid : DeterminantGrid, optional
+        From where ``folding_fraction`` and ``log_jacobian_sd`` are, if not from every voxel of the
+        region.
     """
 
     region: str
@@ -61,6 +84,7 @@ class Evaluation:
     landmark_error_mm: Statistics | None = None
     landmark_errors_mm: Array | None = None
     dice: Mapping[int, float] | None = None
+    determinant_grid: DeterminantGrid | None = None
 
     @property
     def mean_dice(self) -> float | None:
@@ -77,12 +101,12 @@ class Evaluation:
 
 
 def _to_json(value: Any) -> Any:
-    if isinstance(value, Statistics):
+    if isinstance(value, (Statistics, DeterminantGrid)):
         value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _to_json(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        return [_to_json(entry) for entry in value.tolist()]
+    if isinstance(value, (np.ndarray, tuple)):
+        return [_to_json(entry) for entry in np.asarray(value).tolist()]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -139,8 +163,10 @@ def evaluate(
     """Evaluate a transform of an image pair.
 
     Folding and the SD of the log Jacobian are measured at every voxel of the fixed mask, or of the
-    fixed image if it has no mask; NCC and inverse consistency at no more than ``MAX_POINTS`` of
-    them, spread over it and always the same.
+    fixed image if it has no mask; where these are more than ``MAX_DETERMINANTS`` of
+    :mod:`itk_nephi.evaluation.metrics`, at about so many points of a coarser grid. NCC and inverse
+    consistency are measured at no more than ``MAX_POINTS`` of the voxels, spread over the region
+    and always the same.
 
     Parameters
     ----------
@@ -152,10 +178,12 @@ def evaluate(
         Its approximate inverse, to measure inverse consistency.
     determinants : itk.Image, optional
         :func:`itk_nephi.evaluation.jacobian_determinant_image` of ``fixed_to_moving`` on the grid
-        of the fixed image, where it is known already.
+        of the fixed image, or
+        :func:`itk_nephi.evaluation.metrics.sampled_determinant_image`, where it is known already.
     refinement : int
         Into how many parts each voxel is divided along each axis to measure folding and the SD of
-        the log Jacobian at the center of each; 2 also sees folds between voxel centers.
+        the log Jacobian at the center of each, however many these are; 2 also sees folds between
+        voxel centers.
 
     Raises
     ------
@@ -167,13 +195,17 @@ def evaluate(
         most = "" if determinants is None else ", and 1 with determinants"
         raise ValueError(f"expected refinement of at least 1{most}, got {refinement}")
     domain, inside = ImageDomain.of(pair.fixed_image), _inside(pair)
+    count = math.prod(domain.size) if inside is None else int(inside.sum())
+    grid = domain if refinement > 1 else metrics.determinant_grid(domain, count)
+    if determinants is not None and not ImageDomain.of(determinants).matches(grid):
+        grid = check_grid(determinants, "determinants", pair.fixed_image, "fixed")
+    compared = None if inside is None else at_points(inside, domain, grid)
     if determinants is None:
         parts = metrics.jacobian_determinants(
-            fixed_to_moving, domain, inside, refinement=refinement
+            fixed_to_moving, grid, compared, refinement=refinement
         )
     else:
-        check_grid(determinants, "determinants", pair.fixed_image, "fixed")
-        parts = metrics.masked_parts("determinants", determinants, inside)
+        parts = metrics.masked_parts("determinants", determinants, compared)
     folding_fraction, log_jacobian_sd = metrics.volume_change(parts)
     voxels = _some_voxels(domain, inside)
     points = domain.voxel_points(voxels)
@@ -191,7 +223,7 @@ def evaluate(
         overlaps = metrics.dice(*pair.labels, fixed_to_moving)
     return Evaluation(
         region="fixed image" if inside is None else "fixed mask",
-        voxels=math.prod(domain.size) if inside is None else int(inside.sum()),
+        voxels=count,
         folding_fraction=folding_fraction,
         log_jacobian_sd=log_jacobian_sd,
         ncc=_correlation(fixed_values[seen], sample_image(pair.moving_image, moved)[seen]),
@@ -199,7 +231,13 @@ def evaluate(
         landmark_error_mm=None if errors is None else Statistics.of(errors),
         landmark_errors_mm=errors,
         dice=overlaps,
+        determinant_grid=None if grid.size == domain.size else _described(grid, compared),
     )
+
+
+def _described(grid: ImageDomain, compared: npt.NDArray[np.bool_] | None) -> DeterminantGrid:
+    points = math.prod(grid.size) if compared is None else int(compared.sum())
+    return DeterminantGrid(size=grid.size, spacing_mm=grid.spacing, points=points)
 
 
 def _inside(pair: ImagePair) -> npt.NDArray[np.bool_] | None:
@@ -215,13 +253,25 @@ def _some_voxels(domain: ImageDomain, inside: npt.NDArray[np.bool_] | None) -> n
 
     The one is drawn, by a fixed seed: every n-th voxel could lie in one column of the image.
     """
-    region = None if inside is None else np.flatnonzero(inside)
-    count = math.prod(domain.size) if region is None else len(region)
+    count = math.prod(domain.size) if inside is None else int(inside.sum())
     chosen = np.arange(min(count, MAX_POINTS))
     if count > MAX_POINTS:
         edges = np.arange(MAX_POINTS + 1) * count // MAX_POINTS
         chosen = np.random.default_rng(0).integers(edges[:-1], edges[1:])
-    return chosen if region is None else region[chosen]
+    return chosen if inside is None else _numbers_inside(inside, chosen)
+
+
+def _numbers_inside(
+    inside: npt.NDArray[np.bool_], chosen: npt.NDArray[np.int_]
+) -> npt.NDArray[np.int_]:
+    """Return the numbers of voxels of a region, given which ones of it, rising; by slices."""
+    found, before = [], 0
+    for number, plane in enumerate(inside):
+        region = np.flatnonzero(plane)
+        first, last = np.searchsorted(chosen, [before, before + len(region)])
+        found.append(region[chosen[first:last] - before] + number * plane.size)
+        before += len(region)
+    return np.concatenate(found)
 
 
 def _correlation(fixed: npt.NDArray[Any], warped: Array) -> float:

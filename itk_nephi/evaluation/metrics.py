@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.maps import coarser, sampled_transform
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import (
     DIFFERENCE,
@@ -22,10 +23,12 @@ from itk_nephi.spatial.transforms import (
     compose,
     flatten,
     is_neural,
-    jacobians,
     matrix_and_offset,
     transform_points,
 )
+
+MAX_DETERMINANTS = 2**22
+"""Voxels at which Jacobian determinants are computed for statistics, about, if there are more."""
 
 
 def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
@@ -43,7 +46,43 @@ def jacobian_determinant_image(transform: Any, reference: Any) -> Any:
     itk.Image of float
         Dimensionless: 1 keeps the volume, below 1 compresses, 0 and below is folding.
     """
-    domain = ImageDomain.of(reference)
+    return _determinant_image(transform, ImageDomain.of(reference))
+
+
+def sampled_determinant_image(transform: Any, reference: Any) -> Any:
+    """Return Jacobian determinants on the grid that suffices for statistics of an image.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        Maps from the points of ``reference``.
+    reference : itk.Image
+        Gives the grid, see :func:`determinant_grid`.
+    """
+    return _determinant_image(transform, determinant_grid(ImageDomain.of(reference)))
+
+
+def determinant_grid(domain: ImageDomain, region: int | None = None) -> ImageDomain:
+    """Return where Jacobian determinants are computed for their statistics.
+
+    Parameters
+    ----------
+    domain : ImageDomain
+        The voxels of an image.
+    region : int, optional
+        How many of them matter; all when left out.
+
+    Returns
+    -------
+    ImageDomain
+        The same where no more than ``MAX_DETERMINANTS`` voxels matter, else a coarser grid with
+        about so many points that do.
+    """
+    voxels = math.prod(domain.size)
+    return coarser(domain, MAX_DETERMINANTS * voxels / (voxels if region is None else region))
+
+
+def _determinant_image(transform: Any, domain: ImageDomain) -> Any:
     determinants = np.empty(domain.size[::-1], np.float32)
     flat, done = determinants.reshape(-1), 0
     for part in jacobian_determinants(transform, domain):
@@ -102,9 +141,19 @@ def _exact_determinants(
     transform: Any, domain: ImageDomain, slices: range, chosen: npt.NDArray[np.bool_]
 ) -> Array:
     voxels = np.flatnonzero(chosen) + slices.start * chosen[0].size
-    different = voxels[:1] if transform.IsLinear() else voxels
-    values = np.linalg.det(jacobians(transform, domain.voxel_points(different)))
-    return np.broadcast_to(values, voxels.shape)
+    points = domain.voxel_points(voxels[:1] if transform.IsLinear() else voxels)
+    product = np.ones(len(points))
+    waiting: list[Any] = []
+    for part in flatten(transform):
+        if part.IsLinear():
+            product *= np.linalg.det(matrix_and_offset(part)[0])
+        else:
+            for earlier in waiting:
+                points = transform_points(earlier, points)
+            product *= np.linalg.det(part.JacobiansWithRespectToPosition(points))
+            waiting = []
+        waiting.append(part)
+    return np.broadcast_to(product, voxels.shape)
 
 
 def _differenced_determinants(
@@ -258,17 +307,20 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
     -------
     dict
         Label to Dice in [0, 1], for each label of either image. What maps outside the moving
-        image is background.
+        image is background. In large images the transform is sampled, see
+        :func:`itk_nephi.spatial.maps.sampled_transform`.
     """
-    warped_labels = resample(
-        moving_labels, [fixed_to_moving], fixed_labels, interpolation="nearest"
-    )
+    quick = sampled_transform(fixed_to_moving, fixed_labels)
+    warped_labels = resample(moving_labels, [quick], fixed_labels, interpolation="nearest")
     fixed, warped, moving = map(itk.asarray, (fixed_labels, warped_labels, moving_labels))
-    labels = np.union1d(np.unique(fixed), np.unique(moving))
+    in_fixed, in_moving, in_warped, in_both = (
+        dict(zip(*(found.tolist() for found in np.unique(values, return_counts=True)), strict=True))
+        for values in (fixed, moving, warped, fixed[fixed == warped])
+    )
     return {
-        int(label): float(2 * np.sum((fixed == label) & (warped == label)) / max(count, 1))
-        for label in labels[labels != 0]
-        for count in [np.sum(fixed == label) + np.sum(warped == label)]
+        int(label): 2 * in_both.get(label, 0) / max(count, 1)
+        for label in sorted({*in_fixed, *in_moving} - {0})
+        for count in [in_fixed.get(label, 0) + in_warped.get(label, 0)]
     }
 
 

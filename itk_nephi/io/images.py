@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.io.child_process import read_apart
+from itk_nephi.io.compression import compress
 from itk_nephi.io.errors import plain_errors, plain_words, require_file
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes, image_suffix
 from itk_nephi.spatial import light_itk as itk
@@ -185,19 +186,28 @@ def read_grid(path: Path, argument: str, series: Sequence[str] = ()) -> Image:
 def write_image(image: Any, path: Path) -> None:
     """Write an image in the format that the suffix names, compressed where the format can.
 
+    Of NIfTI quickly and on all cores, see :func:`itk_nephi.io.compression.compress`.
+
     Raises
     ------
     ValueError
         If ITK cannot write it, or not all of it got to the disk.
     """
-    # ITK knows the suffixes in lower case
-    written = path.with_name(_lower_suffix(path))
     require_image_suffix(path)
-    with plain_errors(f"expected to write an image to {path}"):
-        itk.imwrite(image, str(written), compression=True)
-        _read(written, "what was written")
-    if written != path:
-        written.rename(path)
+    name = _lower_suffix(path)  # as ITK knows it
+    is_packed = name.endswith(".nii.gz")
+    written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
+    try:
+        with plain_errors(f"expected to write an image to {path}"):
+            itk.imwrite(image, str(written), compression=not is_packed)
+            _read(written, "what was written")
+        if is_packed:
+            compress(written, path)
+        elif written != path:
+            written.rename(path)
+    finally:
+        if written != path:
+            written.unlink(missing_ok=True)
 
 
 def require_image_suffix(path: Path) -> None:

@@ -14,9 +14,20 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
-import itk
 import numpy as np
 import numpy.typing as npt
+
+try:
+    import itk
+    from itk.Configuration.NePhiConfig import require_supported_itk
+except ModuleNotFoundError as error:
+    missing = "itk" if error.name == "itk" else "its compiled module beside the itk package"
+    remedy = "pip install 'itk>=5.4.2,<5.5'" if error.name == "itk" else "pip install ."
+    raise ImportError(
+        f"itk-nephi: expected {missing}, found none: install it with `{remedy}`"
+    ) from error
+
+require_supported_itk()
 
 _CLASSES = (
     "AffineTransform",

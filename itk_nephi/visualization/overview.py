@@ -14,9 +14,9 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import Array, ImageDomain, image_like
-from itk_nephi.spatial.transforms import jacobians
+from itk_nephi.spatial.domain import Array, ImageDomain
+from itk_nephi.spatial.resampling import sample_image
+from itk_nephi.spatial.transforms import jacobians, transform_points
 from itk_nephi.visualization import slices
 from itk_nephi.visualization.palette import DIMMED, OUTLINE, VOLUME
 from itk_nephi.visualization.planes import Plane
@@ -32,6 +32,10 @@ EDGES = {
     "bottom": (0.5, 0.03, "center", "bottom"),
 }
 """Where in a picture, from 0 to 1, the letter of an edge is, and how it is aligned."""
+
+
+COLUMNS, ROWS, PANEL = (0.01, 0.235, 0.46, 0.735), (0.53, 0.04), (0.215, 0.4)
+"""Where panels begin, and their size, as shares of the figure: quicker than a layout that fits."""
 
 
 def draw_overview(
@@ -72,16 +76,19 @@ def draw_overview(
     index = plane.indices[plane.start(mask)]
     outline = [] if mask is None else slices.outline(plane, plane.cut(mask, index))
     target = plane.cut(slices.ordered(fixed), index)
-    before = _resampled(moving, initial_transform, plane, index)
-    after = _resampled(moving, fixed_to_moving, plane, index)
+    points = plane.even_points(index, target.shape)
+    before, after = (
+        sample_image(moving, transform_points(transform, points)).reshape(target.shape)
+        for transform in (initial_transform, fixed_to_moving)
+    )
     window = slices.window(after)
     fixed_picture = slices.picture(plane, target, slices.window(target))
     moving_pictures = [_picture(plane, values, window) for values in (before, after)]
 
     width, height = plane.size
     figure_height = float(np.clip(8 * height / width + 1.6, 7, 13))
-    figure = Figure(figsize=(18, figure_height), dpi=110, layout="constrained")
-    panels = figure.subplots(2, 4)
+    figure = Figure(figsize=(18, figure_height), dpi=110)
+    panels = [[figure.add_axes((x, y, *PANEL)) for x in COLUMNS] for y in ROWS]
     for axes, picture, title in zip(
         panels[0],
         (fixed_picture, *moving_pictures),
@@ -94,36 +101,17 @@ def draw_overview(
         board = _checkerboard(fixed_picture, picture)
         _show(axes, plane, board, f"checkerboard of fixed and moving: {when}")
     grid = slices.Grid(plane, fixed_to_moving, initial_transform, [index])
-    _show(panels[1, 2], plane, DIMMED * fixed_picture, "grid deformed by the field")
-    _draw_grid(panels[1, 2], grid)
-    points = plane.even_points(index, target.shape)
+    _show(panels[1][2], plane, DIMMED * fixed_picture, "grid deformed by the field")
+    _draw_grid(panels[1][2], grid)
     determinants = np.linalg.det(jacobians(fixed_to_moving, points)).reshape(target.shape)
-    _draw_log_jacobian(panels[1, 3], plane, determinants)
-    _draw_outline(panels[1, 3], outline)
-    draw_losses(panels[0, 3], history)
+    _draw_log_jacobian(panels[1][3], plane, determinants)
+    _draw_outline(panels[1][3], outline)
+    draw_losses(panels[0][3], history)
 
     notes = [f"{plane.name}, {plane.position(index)}"] if plane.position(index) else []
     notes += ["blue line: fixed mask"] if outline else []
     figure.suptitle("  |  ".join([*notes, "striped: outside the moving image"]), fontsize=9)
     return figure
-
-
-def _resampled(image: Any, transform: Any, plane: Plane, index: int) -> Array:
-    """Return an image at the voxels of a slice, moved by a transform; NaN outside the image."""
-    domain = plane.domain
-    size, corner = list(domain.size), np.zeros(domain.dimension)
-    if plane.across is not None:
-        size[plane.across], corner[plane.across] = 1, index
-    slab = itk.resample_image_filter(
-        image_like(image, itk.array_view_from_image(image).astype(np.float32)),
-        transform=transform,
-        size=size,
-        output_spacing=domain.spacing,
-        output_origin=domain.points_from_index(corner).tolist(),
-        output_direction=itk.matrix_from_array(np.array(domain.direction)),
-        default_pixel_value=float("nan"),
-    )
-    return plane.cut(itk.array_view_from_image(slab).astype(float), 0)
 
 
 def _picture(plane: Plane, values: Array, window: slices.Window) -> slices.Bytes:
@@ -196,6 +184,6 @@ def _draw_log_jacobian(axes: Axes, plane: Plane, determinants: Array) -> None:
 def _color_bar(axes: Axes, mappable: Any, label: str) -> None:
     figure = axes.get_figure()
     if figure is not None:
-        bar = figure.colorbar(mappable, ax=axes, shrink=0.85, pad=0.02)
+        bar = figure.colorbar(mappable, cax=axes.inset_axes((1.02, 0.05, 0.03, 0.9)))
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)

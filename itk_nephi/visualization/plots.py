@@ -54,7 +54,7 @@ class Progress(Protocol):
 
 def losses(history: Sequence[Progress]) -> str:
     """Draw the terms of the objective at each step."""
-    figure, axes = _figure(9, 4.2)
+    figure, axes = _figure(9, 4.2, right=0.77)
     draw_losses(axes, history)
     axes.set(title="", ylabel="loss, dimensionless")
     axes.set_xlabel("step", fontsize=10)
@@ -78,6 +78,7 @@ def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
             axes.axvline(number + 0.5, color="0.6", lw=0.8, ls="--")
     if history:
         axes.set_yscale("log")
+        axes.minorticks_off()
         axes.legend(fontsize=8, loc="best")
         axes.grid(alpha=0.3)
 
@@ -92,7 +93,7 @@ def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
     order_by : str
         The stage whose smallest error comes first.
     """
-    figure, axes = _figure(9, 4.2)
+    figure, axes = _figure(9, 4.2, top=0.88)
     order = np.argsort(errors[order_by], kind="stable")
     ranks, size = np.arange(1, len(order) + 1), 6 if len(order) < 200 else 3
     for (name, values), color, marker in zip(
@@ -141,8 +142,11 @@ def draw_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _figure(
+    width: float, height: float, *, right: float = 0.98, top: float = 0.97
+) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(left=0.08, right=right, bottom=0.13, top=top)
     return figure, figure.subplots()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ BUDGET = 8_000_000
 
 QUALITIES = (85, 60, 35, 10)
 
-POINTS = 200_000
+POINTS = 60_000
 """At how many points of all slices together transforms are evaluated, about."""
 
 LINES = 24
@@ -196,7 +196,7 @@ class Grid:
         width, height = plane.size
         gap = max(width, height) / LINES
         across, down = ((np.arange(length // gap) + 0.5) * gap for length in (width, height))
-        along, side = (np.linspace(0, length, 2 * LINES + 1) for length in (width, height))
+        along, side = (np.linspace(0, length, LINES + 1) for length in (width, height))
         lines = [np.stack([along, np.full_like(along, y)], axis=-1) for y in down]
         lines += [np.stack([np.full_like(side, x), side], axis=-1) for x in across]
         pixels = np.concatenate(lines)
@@ -233,13 +233,21 @@ class Grid:
 
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
-        shades = [""] * SHADES
-        for line, distances in zip(*self.lines(number), strict=True):
-            bins = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1)
-            edges = [0, *(np.flatnonzero(np.diff(bins)) + 1).tolist(), len(bins)]
-            for start, end in pairwise(edges):
-                shades[bins[start]] += path(line[start : end + 1])
-        return shades
+        pixels, distances = self.lines(number)
+        bins = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1)
+        tenths = np.rint(pixels * 10).astype(int)
+        pieces: list[list[str]] = [[] for _ in range(SHADES)]
+        for starts, steps, shades in zip(
+            tenths.tolist(), np.diff(tenths, axis=1).tolist(), bins.tolist(), strict=True
+        ):
+            words = [f"{x} {y}" for x, y in steps]
+            begin = 0
+            for shade, same in groupby(shades):
+                end = begin + len(list(same))
+                x, y = starts[begin]
+                pieces[shade].append(f"M{x} {y}l{' '.join(words[begin:end])}")
+                begin = end
+        return ["".join(paths) for paths in pieces]
 
 
 def marks(fixed: Array, back: Array) -> str:
@@ -273,5 +281,5 @@ def _stripes(shape: Sequence[int], width: int) -> npt.NDArray[np.int_]:
 
 def _webp(pixels: Bytes, quality: int, *, lossless: bool = False) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=2, lossless=lossless)
+    Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=0, lossless=lossless)
     return content.getvalue()

@@ -19,8 +19,8 @@ from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import locked, sync, temporary_folder
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.workflows import outputs
 from itk_nephi.workflows.file_registration import register_files
+from itk_nephi.workflows.outputs import RESULTS, checked_results, files
 from itk_nephi.workflows.parallel import run_parallel
 from itk_nephi.workflows.provenance import sha256
 
@@ -43,21 +43,25 @@ class BatchSettings:
     threads : int
         Threads that compute a pair. Their number changes the last bits of a result, so it is part
         of the settings, whatever the number of pairs at a time.
+    results : tuple of str
+        What is written, see :func:`itk_nephi.workflows.register_files`.
 
     Raises
     ------
     ValueError
-        If there is not at least one thread.
+        If there is not at least one thread, or a name of ``results`` is unknown.
     """
 
     registration: RegistrationSettings
     device: str = "cpu"
     seed: int = 0
     threads: int = 1
+    results: tuple[str, ...] = tuple(RESULTS)
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"expected at least one thread, got {self.threads}")
+        checked_results(self.results, "results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ def run_batch(
             + ", ".join(foreign)
         )
     for pair in pairs:
-        results = [output / pair.name / name for name in outputs.FILES]
+        results = [output / pair.name / name for name in files(RESULTS)]
         if replaced := [path for path in pair.files.values() if path.absolute() in results]:
             raise ValueError(
                 f"expected results of {pair.name} to replace no input, got {replaced[0]} as both"
@@ -172,6 +176,7 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
                         settings=settings.registration,
                         device=settings.device,
                         seed=settings.seed,
+                        results=settings.results,
                         interrupted=_stop,
                     )
                 record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}

@@ -44,7 +44,7 @@ def write_summary(output: Path, outcomes: Sequence[PairOutcome]) -> None:
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        (stage / "summary.html").write_text(_page(rows), encoding="utf-8")
+        (stage / "summary.html").write_text(_page(output, rows), encoding="utf-8")
 
 
 def _row(output: Path, outcome: PairOutcome) -> dict[str, Any]:
@@ -72,8 +72,9 @@ def _number(metrics: Any, keys: Sequence[str]) -> float | None:
     return None if metrics is None else float(metrics)
 
 
-def _page(rows: Sequence[Mapping[str, Any]]) -> str:
+def _page(output: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     done = [row for row in rows if row["status"] == "done"]
     values = {name: [row[name] for row in done if name in row] for name in NUMBERS}
     means = {name: fmean(known) for name, known in values.items() if known}
-    return render("batch.html", rows=rows, done=done, means=means)
+    shown = {row["name"] for row in done if (output / row["name"] / "overview.png").exists()}
+    return render("batch.html", rows=rows, done=done, means=means, shown=shown)

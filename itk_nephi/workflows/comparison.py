@@ -60,6 +60,7 @@ def compare_pair(
     methods: Iterable[str],
     *,
     callback: Callable[[str], None] = lambda _: None,
+    stage: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Run methods on a pair, one after the other, each in a folder of its name.
@@ -73,7 +74,9 @@ def compare_pair(
     methods : iterable of str
         Of :data:`itk_nephi.workflows.methods.METHODS`.
     callback : callable
-        Called with a line on each method.
+        Called with a line on each method that has ended.
+    stage : callable
+        Called with what is done next, in words.
     **settings
         Further arguments of :func:`run_method`.
 
@@ -87,6 +90,7 @@ def compare_pair(
     as_stored = evaluate(pair, identity)
     rows, evaluations = [], {}
     for name in methods:
+        stage(f"{pair.name}: {name}")
         row, evaluation = run_method(name, pair, folder / name, **settings)
         callback(describe_row(row))
         rows.append(row)
@@ -103,6 +107,7 @@ def compare_pair(
     }
     write_comparison(folder, result, tabulate(rows), "")
     if evaluations:
+        stage(f"{pair.name}: drawing the report")
         page = _page(pair, folder, result, as_stored, evaluations)
         (folder / "report.html").write_text(page, encoding="utf-8")
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from itk_nephi.registration.result import Progress
 from itk_nephi.spatial.domain import Transform
 from itk_nephi.spatial.transforms import flatten, is_neural
 from itk_nephi.workflows import outputs
+from itk_nephi.workflows.outputs import RESULTS, checked_results
 
 ProgressCallback = Callable[[Progress], None] | None
 
@@ -28,6 +29,8 @@ def register_files(
     warm_start: Path | None = None,
     model: Path | None = None,
     device: str = "cpu",
+    results: Collection[str] = tuple(RESULTS),
+    stage: Callable[[str], None] = lambda _: None,
     progress: Callable[[], AbstractContextManager[ProgressCallback]] = nullcontext,
     interrupted: Callable[[int], None] = lambda _: None,
     **options: Any,
@@ -39,7 +42,7 @@ def register_files(
     paths : PairPaths
         The files of the pair.
     folder : Path
-        An existing folder, which gets what :func:`itk_nephi.workflows.outputs.write` writes.
+        An existing folder, which gets metrics.json and what ``results`` names.
     argument : callable
         What messages call a file, see :func:`itk_nephi.io.read_pair`.
     warm_start, model : Path, optional
@@ -47,6 +50,11 @@ def register_files(
         :func:`itk_nephi.register`.
     device : str
         What torch calls it.
+    results : collection of str
+        What is written: some of ``transforms``, ``images``, ``evaluation`` and ``report``; all
+        when left out.
+    stage : callable
+        Called with what is done next, in words.
     progress : callable
         Returns a context around the registration, which gives its callback.
     interrupted : callable
@@ -64,13 +72,16 @@ def register_files(
     Raises
     ------
     ValueError
-        If a file is not what it should be.
+        If a file or a name of ``results`` is not what it should be.
     """
+    results = checked_results(results, "results")
     start = time.perf_counter()
+    stage("reading the images")
     pair = read_pair(paths, argument)
     if warm_start is not None:
         options["warm_start"] = read_warm_start(warm_start, argument("warm_start"), pair.dimension)
     seconds = {"read": time.perf_counter() - start}
+    stage("starting the registration")
     with progress() as callback:
         registration = pairwise.register(
             pair.fixed,
@@ -97,6 +108,8 @@ def register_files(
         registration,
         seconds=seconds,
         device=device,
+        results=results,
+        stage=stage,
     )
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +57,78 @@ def test_on_a_terminal_a_bar_comes_and_goes(
     assert "level 2 of 3, dissimilarity 0.123" in told
     assert "step 20 of 30" not in told
     assert told.endswith("\x1b[2K")  # the line is erased
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines as soon as a hundredth of a second was silent."""
+    monkeypatch.setattr(progress, "SILENCE", 0.01)
+
+
+def lines(capsys: pytest.CaptureFixture[str], count: int) -> list[str]:
+    """Wait for so many lines on stderr."""
+    give_up, told = time.monotonic() + 60, ""
+    while told.count("\n") < count:
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+        told += capsys.readouterr().err
+    return told.splitlines()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_takes_long_is_told_again_and_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Pulse("reading") as pulse:
+        assert lines(capsys, 2)[:2] == ["reading, 0 s"] * 2
+        pulse.change("writing")
+        assert lines(capsys, 2)[-1] == "writing, 0 s"
+        pulse.change("")
+        time.sleep(0.05)
+        capsys.readouterr()
+        time.sleep(0.05)
+        assert capsys.readouterr().err == ""
+        pulse.change("drawing")
+        lines(capsys, 1)
+    capsys.readouterr()
+    time.sleep(0.05)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_takes_short_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Pulse("reading") as pulse:
+        pulse.change("writing")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_line_puts_off_the_next_pulse(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.Pulse("registering") as pulse:
+        for _ in range(20):
+            pulse.say("a pair")
+            time.sleep(0.002)
+        told = capsys.readouterr().err.splitlines()
+    assert told.count("a pair") == 20
+    assert len(told) < 30
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_pulse_within_a_level_tells_its_step_and_the_time_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress.Pulse("starting") as pulse, progress.shown_progress(pulse) as show:
+        show(step(3, left=17))
+        assert "level 2 of 3: step 3 of 30, dissimilarity 0.123, 0 s" in lines(capsys, 3)
+        show(step(4, left=16))
+        assert re.fullmatch(
+            r"level 2 of 3: step 4 of 30, dissimilarity 0.123, about 0:00:\d\d left, 0 s",
+            lines(capsys, 3)[-1],
+        )
+
+
+def test_the_time_left_is_that_of_the_steps_seen_here(clock: SimpleNamespace) -> None:
+    steps = progress._Steps()
+    assert steps.left(100, 200) == ""
+    clock.now += 10
+    assert steps.left(110, 200) == ", about 0:01:30 left"
 
 
 def test_pairs_are_counted_and_the_time_left_is_that_of_those_computed(

@@ -109,6 +109,27 @@ def test_a_summary_says_which_file_to_use(registered: tuple[Path, Result]) -> No
     assert "level 1 of 2: step 2 of 4" in result.stderr
 
 
+def test_what_is_chosen_is_written_and_nothing_else(inputs: Path, tmp_path: Path) -> None:
+    files = {
+        "transforms": {"fixed_to_moving.h5", "moving_to_fixed.h5"},
+        "images": {"warped.nii.gz", "jacobian_determinant.nii.gz"},
+        "evaluation": set(),
+        "report": {"report.html", "overview.png"},
+    }
+    for chosen in ("transforms", "images, evaluation", "report"):
+        output = tmp_path / chosen
+        result = register(inputs, output, "--results", chosen)
+        assert result.exit_code == 0, result.output
+        names = chosen.split(", ")
+        expected = {"metrics.json"}.union(*(files[name] for name in names))
+        assert {path.name for path in output.iterdir()} == expected
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert metrics["results"] == names
+        assert ("after" in metrics) == (chosen != "transforms")
+        assert ("NCC" in result.stdout) == ("after" in metrics)
+        assert ("fixed_to_moving.h5" in result.stdout) == (chosen == "transforms")
+
+
 def test_only_images_are_enough_and_other_files_of_the_folder_stay(
     inputs: Path, tmp_path: Path
 ) -> None:
@@ -254,6 +275,8 @@ def test_an_interruption_before_the_first_step_writes_nothing(
         (["--channel-weights", "1,2"], "for each image of a subject, 1 in all"),
         (["--channel-weights", "half"], "--channel-weights to be numbers separated by commas"),
         (["--guide-landmarks", "fixed.nrrd"], "expected --guide-landmarks to "),
+        (["--results", "images,movies"], "expected --results to be some of transforms, images, "),
+        (["--results", ""], "report, got ''"),
     ],
 )
 def test_faulty_options_are_named(

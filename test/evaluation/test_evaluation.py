@@ -10,7 +10,7 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.evaluation import evaluation
+from itk_nephi.evaluation import evaluation, metrics
 from itk_nephi.evaluation.evaluation import Evaluation, MeanEvaluation, evaluate
 from itk_nephi.evaluation.metrics import (
     dice,
@@ -211,6 +211,50 @@ def test_some_voxels_of_a_large_region_say_nearly_what_all_say(
     assert some.log_jacobian_sd == every.log_jacobian_sd
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_determinants_on_a_coarser_grid_say_nearly_what_those_of_all_voxels_say(
+    domain: ImageDomain, monkeypatch: pytest.MonkeyPatch, masked: bool
+) -> None:
+    large = replace(
+        domain,
+        size=tuple(6 * n for n in domain.size),
+        spacing=tuple(s / 6 for s in domain.spacing),
+    )
+    points = large.grid_points()
+    wave = np.sin(points[..., :1] / 3) * np.ones(domain.dimension) * 0.4
+    blank = image_from_array(np.zeros(large.size[::-1], np.uint8), large)
+    transform = displacement_field_transform(vector_image(wave, blank, itk.D))
+    mask = image_from_array((points[..., 1] > large.center[1]).astype(np.uint8), large)
+    pair = ImagePair(fixed=(blank,), moving=(blank,), fixed_mask=mask if masked else None)
+    every = evaluate(pair, transform)
+    assert every.determinant_grid is None
+    most = every.voxels // 6
+    monkeypatch.setattr(metrics, "MAX_DETERMINANTS", most)
+    some = evaluate(pair, transform)
+    grid = some.determinant_grid
+    assert grid is not None
+    assert most / 2 < grid.points < 1.5 * most
+    assert some.voxels == every.voxels
+    assert some.log_jacobian_sd == pytest.approx(every.log_jacobian_sd, rel=0.1)
+    assert some.log_jacobian_sd != every.log_jacobian_sd
+    written = json.loads(json.dumps(some.to_json()))["determinant_grid"]
+    assert written == {
+        "size": list(grid.size), "spacing_mm": list(grid.spacing_mm), "points": grid.points
+    }  # fmt: skip
+    if not masked:
+        known = metrics.sampled_determinant_image(transform, blank)
+        assert evaluate(pair, transform, determinants=known).to_json() == some.to_json()
+
+
+def test_few_voxels_of_a_large_image_are_all_looked_at(
+    pair: ImagePair, diffeomorphism: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = evaluate(pair, diffeomorphism).to_json()
+    monkeypatch.setattr(metrics, "MAX_DETERMINANTS", every["voxels"])
+    assert evaluate(pair, diffeomorphism).to_json() == every
+    assert evaluate(replace(pair, fixed_mask=None), diffeomorphism).determinant_grid is not None
+
+
 def test_some_voxels_are_spread_over_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "MAX_POINTS", 500)
     domain = ImageDomain(
@@ -230,7 +274,8 @@ def test_json_has_the_same_words_and_nothing_that_was_not_measured(
 ) -> None:
     found = evaluate(pair, affine, affine.GetInverseTransform())
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert list(written) == [field.name for field in fields(Evaluation)]
+    names = [field.name for field in fields(Evaluation)]
+    assert list(written) == [name for name in names if name != "determinant_grid"]
     assert written["landmark_errors_mm"] == list(found.landmark_errors_mm)
     assert list(written["landmark_error_mm"]) == ["count", "mean", "median", "p95", "max"]
     assert written["dice"] == {str(label): value for label, value in found.dice.items()}

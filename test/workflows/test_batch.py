@@ -161,6 +161,28 @@ def test_what_was_made_otherwise_is_done_anew(
     assert not unfinished(tmp_path)
 
 
+def test_what_is_chosen_is_written_and_another_choice_is_done_anew(
+    table: Path, tmp_path: Path
+) -> None:
+    pairs = pairs_of(table)[:1]
+    for results, files in (
+        (("transforms",), {"fixed_to_moving.h5", "moving_to_fixed.h5"}),
+        (("evaluation",), set()),
+    ):
+        (outcome,) = run_batch(pairs, tmp_path, replace(SETTINGS, results=results))
+        assert not outcome.reason
+        assert not outcome.earlier
+        names = {path.name for path in (tmp_path / "anna").iterdir()}
+        assert names == files | {"metrics.json", RECORD}
+        write_summary(tmp_path, [outcome])
+        (row,) = summary(tmp_path)
+        assert row["status"] == "done"
+        assert "overview.png" not in (tmp_path / "summary.html").read_text()
+        assert bool(row["ncc_after"]) == (results == ("evaluation",))
+    with pytest.raises(ValueError, match=r"expected results to be some of .*, got 'movies'"):
+        replace(SETTINGS, results=("movies",))
+
+
 def test_a_batch_killed_twice_goes_on_where_it_was(
     undisturbed: Path, table: Path, tmp_path: Path, registered: list[int]
 ) -> None:

@@ -34,6 +34,7 @@ def outcome(
         return PairOutcome(pair=pair, reason=remarks[0])
     (folder / name).mkdir()
     (folder / name / "metrics.json").write_text(json.dumps(metrics(values)))
+    (folder / name / "overview.png").touch()
     (folder / name / RECORD).write_text(json.dumps({"digest": "", "warnings": remarks}))
     return PairOutcome(pair=pair)
 

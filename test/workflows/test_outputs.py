@@ -110,6 +110,7 @@ def result(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "after": {"inverse_consistency_error_mm": consistency} | after,
         "seconds": {"total": 12.3},
         "peak_memory_mib": 1536.0,
+        "results": ["transforms", "images", "evaluation", "report"],
     }
 
 
