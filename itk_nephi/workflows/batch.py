@@ -179,6 +179,8 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
                         results=settings.results,
                         interrupted=_stop,
                     )
+                for file in stage.iterdir():
+                    sync(file)
                 record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
                 (stage / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
                 _put(stage, folder, digest)
@@ -197,8 +199,7 @@ def _put(stage: Path, folder: Path, digest: str) -> None:
 
     While its files are replaced, its record is that of an incomplete folder.
     """
-    for file in stage.iterdir():
-        sync(file)
+    sync(stage / RECORD)
     try:
         stage.rename(folder)
     except OSError:
@@ -207,7 +208,10 @@ def _put(stage: Path, folder: Path, digest: str) -> None:
             raise
         if found != digest:  # else a worker that was given up was quicker
             (folder / RECORD).write_text("{}\n", encoding="utf-8")
-            for file in sorted(stage.iterdir(), key=lambda path: path.name == RECORD):
+            made = sorted(stage.iterdir(), key=lambda path: path.name == RECORD)
+            for name in {*files(RESULTS)} - {file.name for file in made}:
+                (folder / name).unlink(missing_ok=True)
+            for file in made:
                 file.replace(folder / file.name)
     sync(folder)
 
