@@ -27,6 +27,9 @@ from itk_nephi.workflows.provenance import sha256
 RECORD = "batch.json"
 """The file that makes a pair's folder complete: what it was made from, and its warnings."""
 
+UNNAMED = "batch.json.partial"
+"""The same before all files are on the disk."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
@@ -179,10 +182,11 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
                         results=settings.results,
                         interrupted=_stop,
                     )
+                record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
+                text = json.dumps(record, indent=2) + "\n"
+                (stage / UNNAMED).write_text(text, encoding="utf-8")
                 for file in stage.iterdir():
                     sync(file)
-                record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
-                (stage / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
                 _put(stage, folder, digest)
     except Exception as error:
         reason = plain_words(error)
@@ -199,7 +203,7 @@ def _put(stage: Path, folder: Path, digest: str) -> None:
 
     While its files are replaced, its record is that of an incomplete folder.
     """
-    sync(stage / RECORD)
+    (stage / UNNAMED).rename(stage / RECORD)
     try:
         stage.rename(folder)
     except OSError:
