@@ -25,15 +25,19 @@ LARGEST_RATIO = 1100
 """How many bytes a byte of a file can stand for; of zlib's streams it is at most 1032."""
 
 
-def read_apart(read: Callable[[Path], Result], path: Path) -> tuple[Result, list[str]]:
-    """Read a file in a child process, whatever that does to it.
+def read_apart(
+    read: Callable[[Path], Result], path: Path, size: int | None = None
+) -> tuple[Result, list[str]]:
+    """Read a file in a child process, or write one, whatever that does to it.
 
     Parameters
     ----------
     read : callable
         From the file to what can be pickled.
     path : Path
-        The file; its size bounds time and memory.
+        The file.
+    size : int, optional
+        Bytes that bound time and memory; those of the file when left out.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def read_apart(read: Callable[[Path], Result], path: Path) -> tuple[Result, list
     ValueError
         If ``read`` raised, or the process died; the message says of what.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if size is None else size
     receiving, sending = os.pipe()
     child = os.fork()
     if not child:
