@@ -49,7 +49,7 @@ def read_apart(
     Raises
     ------
     ValueError
-        If ``read`` raised, or the process died; the message says of what.
+        If ``read`` raised, or the process died; the message names the cause.
     """
     size = path.stat().st_size if size is None else size
     receiving, sending = os.pipe()
@@ -72,7 +72,7 @@ def read_apart(
 def _answer(read: Callable[[Path], Any], path: Path, size: int, sending: int) -> None:
     """Read in the child, send what came of it, and end the child."""
     try:
-        faulthandler.disable()  # a crash is told in a sentence
+        faulthandler.disable()  # a crash becomes a sentence
         printed = os.memfd_create("printed")
         for descriptor in (1, 2):
             os.dup2(printed, descriptor)

@@ -22,7 +22,7 @@ _HELP = {
         "for instance with nibabel.processing.conform or 3D Slicer's module Resample Image"
     ),
 }
-"""What to do about what ITK says in passing."""
+"""What helps where ITK only names the cause."""
 
 
 def plain_words(error: BaseException) -> str:
