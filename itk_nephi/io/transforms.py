@@ -110,10 +110,26 @@ def _check_file(path: Path) -> None:
 
 
 def _read_and_drop(path: Path) -> None:
-    for transform in itk.transformread(str(path)):
+    transforms = itk.transformread(str(path))
+    if path.suffix.lower() in (".tfm", ".txt"):
+        _check_text(path, [part for transform in transforms for part in flatten(transform)])
+    for transform in transforms:
         for part in flatten(transform):
             if not (part.GetParameters().is_finite() and part.GetFixedParameters().is_finite()):
                 raise ValueError(f"numbers of its {part.GetNameOfClass()} are not finite")
+
+
+def _check_text(path: Path, parts: list[Transform]) -> None:
+    """Check that a file of text has all numbers; what it lacks, ITK leaves at its default."""
+    lines = [line.split() for line in path.read_text(encoding="latin-1").splitlines()]
+    for name in ("Parameters", "FixedParameters"):
+        found = [len(words) - 1 for words in lines if words[:1] == [f"{name}:"]]
+        expected = [int(getattr(part, f"Get{name}")().Size()) for part in parts]
+        if list(filter(None, found)) != list(filter(None, expected)):
+            raise ValueError(
+                f"truncated: expected {sum(expected)} {name} of {len(expected)} transforms, got "
+                f"{sum(found)} of {len(found)}"
+            )
 
 
 def _read_field(path: Path, argument: str) -> Any:

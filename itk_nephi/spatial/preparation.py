@@ -146,12 +146,10 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
         to 1, to a thousandth.
     """
     domain = check_grid(mask, name, image, image_name)
-    values = np.asarray(itk.array_view_from_image(mask))
-    inside = values != 0
-    if not inside.any():
-        raise ValueError(f"expected {name} to have non-zero voxels, got an empty mask")
-    if ((values > 0) & (values < 1)).any():
-        if not (values.min() >= 0 and values.max() <= 1):
+    inside, values = mask_inside(mask, name), itk.array_view_from_image(mask)
+    is_float = values.dtype.kind == "f"
+    if is_float and ((values > MASK_TOLERANCE) & (values < 1 - MASK_TOLERANCE)).any():
+        if not (values.min() >= -MASK_TOLERANCE and values.max() <= 1 + MASK_TOLERANCE):
             raise ValueError(
                 f"expected {name} to be from 0 to 1 where it is soft, got {values.min()} to "
                 f"{values.max()}"

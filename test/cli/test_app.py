@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -148,3 +149,17 @@ def test_closed_standard_streams_change_no_file(inputs: Path, tmp_path: Path, cl
     expected = run(*arguments[:-1], tmp_path / "other.nrrd")
     assert expected.exit_code == 0, expected.output
     assert (tmp_path / "out.nrrd").read_bytes() == (tmp_path / "other.nrrd").read_bytes()
+
+
+def test_sigterm_is_ctrl_c(inputs: Path, tmp_path: Path) -> None:
+    files = [inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", tmp_path / "out"]
+    options = ["--initial-transform", "identity", "--steps", 100_000]
+    command = [sys.executable, "-m", "itk_nephi", "register", *files, *options]
+    with subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "level" not in process.stderr.readline() and process.poll() is None:
+            pass
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(120) == 130
+    assert not list(tmp_path.glob(".itk-nephi-*"))

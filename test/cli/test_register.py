@@ -515,3 +515,21 @@ def test_wrong_model_options_fail_in_plain_words(
     ):
         result = register(inputs, tmp_path / "output", "--initial-transform", "geometry", *options)
         assert_fails(result, fragment)
+
+
+@pytest.mark.parametrize("name", ["warped.nii.gz", "fixed_to_moving.h5"])
+def test_results_replace_no_input(inputs: Path, tmp_path: Path, name: str) -> None:
+    source = "fixed.nrrd" if name.startswith("warped") else "affine.tfm"
+    if source.endswith(".nrrd"):
+        itk.imwrite(itk.imread(str(inputs / source)), str(tmp_path / name))
+        files = [tmp_path / name, inputs / "moving.nrrd"]
+    else:
+        itk.transformwrite(read_transform(inputs / source), str(tmp_path / name))
+        files = [inputs / "fixed.nrrd", inputs / "moving.nrrd"]
+        files += ["--initial-transform", tmp_path / name]
+    before = (tmp_path / name).read_bytes()
+    assert_fails(
+        run("register", *files, "-o", tmp_path, *QUICK),
+        f"expected --output to replace no input, got {tmp_path / name} as both",
+    )
+    assert (tmp_path / name).read_bytes() == before

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,13 @@ def test_a_folder_is_its_one_series_or_the_one_that_is_chosen(tmp_path: Path) ->
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="a folder without a DICOM series"):
         read_image(tmp_path / "empty", "FIXED")
+
+
+def test_sheared_axes_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = written(itk.image_from_array(np.ones((4, 5, 6), np.float32)), tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<hh", content, 252, 0, 1)
+    struct.pack_into("<12f", content, 280, 1, 0.3, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"its axes are sheared, .*: resample it onto"):
+        read_image(path, "FIXED")

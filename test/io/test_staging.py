@@ -109,3 +109,73 @@ def test_what_a_killed_process_has_left_is_cleared_and_nothing_else(tmp_path: Pa
         assert not left.exists()
         left.mkdir()
     assert {path.name for path in output.iterdir()} == {"complete", LOCK}
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".tfm", ".h5"])
+def test_a_full_disk_is_an_error_and_the_old_file_stays(tmp_path: Path, suffix: str) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from itk_nephi.io.images import write_image
+from itk_nephi.io.staging import staged_file
+from itk_nephi.io.transforms import write_transform
+from itk_nephi.spatial import light_itk as itk
+path = Path(sys.argv[1])
+values = np.random.default_rng(0).random((20, 20, 20)).astype(np.float32)
+image, transform = itk.image_from_array(values), itk.BSplineTransform[itk.D, 3, 3].New()
+transform.SetTransformDomainMeshSize([9, 9, 9])
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    with staged_file(path, "--output") as target:
+        write = write_transform if path.suffix in (".tfm", ".h5") else write_image
+        write(transform if path.suffix in (".tfm", ".h5") else image, target)
+except (ValueError, OSError) as error:
+    print(error)
+"""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"old")
+    command = [sys.executable, "-W", "ignore", "-c", code, path]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert str(path) in result.stdout
+    assert UNFINISHED not in result.stdout
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_only_what_the_dead_have_left_is_cleared(tmp_path: Path) -> None:
+    left = tmp_path / f"{UNFINISHED}0123456789abcdef"
+    foreign = tmp_path / f"{UNFINISHED}another-command"
+    for folder in (left, foreign):
+        folder.mkdir()
+        (folder / "a.txt").write_text("mine")
+    with temporary_folder(tmp_path) as living, staged(tmp_path, "--output"):
+        assert living.is_dir()
+        assert not left.exists()
+        assert (foreign / "a.txt").read_text() == "mine"
+
+
+def test_targets_are_checked_first(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("mine")
+    (tmp_path / "b.txt").mkdir()
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    for names, inputs, words in (
+        (["b.txt"], [], "to leave .*b.txt to a file, got a folder there"),
+        (["a.txt"], [tmp_path / "a.txt"], "to replace no input, got .*a.txt as both"),
+        (["a.txt"], [tmp_path / "link.txt"], "to replace no input, got .*link.txt as both"),
+    ):
+        with (
+            pytest.raises(ValueError, match=f"expected --output {words}"),
+            staged(tmp_path, "--output", names, inputs),
+        ):
+            pytest.fail("nothing is computed before")
+
+
+def test_a_new_folder_appears_with_all_of_its_files(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "deep"
+    with staged(output, "--output") as stage:
+        for name in ("a.txt", "b.txt"):
+            (stage / name).write_text(name)
+            assert list(output.iterdir()) == []
+    assert contents(output) == {"a.txt": "a.txt", "b.txt": "b.txt"}
+    assert [path.name for path in output.parent.iterdir()] == ["deep"]

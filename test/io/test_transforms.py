@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.spatial.conversion import vector_image
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import compose, flatten, transform_points
 
@@ -67,3 +68,31 @@ def test_large_transforms_are_compressed(tmp_path: Path) -> None:
 def test_a_format_that_itk_has_not_is_named(affine: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected to write a transform to .*a\.xyz: "):
         write_transform(affine, tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("suffix", [".tfm", ".txt", ".h5", ".mat"])
+def test_a_cut_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    spline = itk.BSplineTransform[itk.D, 2, 3].New()
+    spline.SetTransformDomainMeshSize([3, 3])
+    path = tmp_path / f"a{suffix}"
+    write_transform(spline, path)
+    content = path.read_bytes()
+    for kept in (len(content) // 3, len(content) // 2, len(content) * 9 // 10):
+        path.write_bytes(content[:kept])
+        with pytest.raises(ValueError, match=f"a transform that ITK can read, got {path}: "):
+            read_transform(path, "TRANSFORM")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_field_is_read_as_a_transform(image: Any, tmp_path: Path, suffix: str) -> None:
+    shape = (*itk.array_from_image(image).shape, image.GetImageDimension())
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    path = tmp_path / f"1Warp{suffix}"
+    itk.imwrite(vector_image(values, image, itk.F), str(path))
+    transform = read_transform(path, "TRANSFORM", image.GetImageDimension())
+    points = ImageDomain.of(image).grid_points().reshape(-1, shape[-1])
+    moved = transform_points(transform, points)
+    np.testing.assert_allclose(moved - points, values.reshape(-1, shape[-1]), atol=1e-4)
+    itk.imwrite(image, str(path))
+    with pytest.raises(ValueError, match="a transform that ITK can read, or an image of displ"):
+        read_transform(path, "TRANSFORM")

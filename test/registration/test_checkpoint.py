@@ -176,3 +176,15 @@ def test_a_function_is_known_by_its_name(shape: ImagePair, tmp_path: Path) -> No
     settings = replace(SETTINGS, dissimilarity=differences)
     registered(shape, path, settings=settings, callback=interrupt_after(3))
     assert not registered(shape, path, settings=settings).interrupted
+
+
+def test_a_kept_checkpoint_gives_the_result_at_once(shape: ImagePair, tmp_path: Path) -> None:
+    path = tmp_path / "state.checkpoint"
+    expected = registered(shape, path, keep_checkpoint=True)
+    assert path.exists()
+    seen: list[Progress] = []
+    found = registered(shape, path, callback=seen.append)
+    assert seen == []
+    assert found.history == expected.history
+    assert parameters(found) == parameters(expected)
+    assert not path.exists()

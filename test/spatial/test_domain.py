@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from support.domains import corner_indices
 
-from itk_nephi.spatial.domain import Array, ImageDomain, image_like
+from itk_nephi.spatial.domain import Array, ImageDomain, difference, image_like
 from itk_nephi.spatial.preparation import checked_image
 
 
@@ -164,3 +165,24 @@ def test_an_image_like_another_lies_where_its_voxels_lie(image: Any, domain: Ima
     same = image_like(part, itk.array_from_image(part))
     assert ImageDomain.of(same) == ImageDomain.of(part)
     np.testing.assert_array_equal(same, part)
+
+
+def test_what_differs_is_named_with_enough_digits(domain: ImageDomain) -> None:
+    moved = replace(domain, origin=(domain.origin[0] + 4e-6, *domain.origin[1:]))
+    words = difference(moved, domain)
+    assert words.startswith("origin (")
+    ours, others = re.findall(r"\(([^)]*)\)", words)[:2]
+    assert ours != others
+    turned = replace(domain, direction=tuple(tuple(-x for x in row) for row in domain.direction))
+    assert difference(turned, domain).startswith("direction (")
+    finer = replace(domain, spacing=tuple(s / 2 for s in domain.spacing))
+    assert "spacing (" in difference(finer, domain)
+
+
+def test_rounding_of_nifti_is_no_other_grid(domain: ImageDomain) -> None:
+    far = replace(domain, origin=tuple(x + 52123.4567 for x in domain.origin))
+    rounded = replace(far, origin=tuple(float(np.float32(x)) for x in far.origin))
+    assert rounded.origin != far.origin
+    assert rounded.matches(far)
+    shifted = replace(far, origin=tuple(x + 0.05 * min(far.spacing) for x in far.origin))
+    assert not shifted.matches(far)

@@ -167,3 +167,25 @@ def test_a_large_image_and_its_mask_are_averaged_alike(image: Any) -> None:
     assert values.min() >= 0
     assert values.max() <= 1
     assert ((values > 0) & (values < 1)).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_mask_that_is_not_finite_is_refused(image: Any, value: float) -> None:
+    values = np.ones(itk.array_from_image(image).shape, np.float32)
+    values[1] = value
+    mask = image_from_array(values, ImageDomain.of(image))
+    with pytest.raises(ValueError, match=r"expected fixed_mask to be finite, got \d+ NaN or inf"):
+        checked_mask(mask, "fixed_mask", image, "fixed")
+
+
+def test_rounding_of_a_mask_is_no_fault(image: Any) -> None:
+    values = np.zeros(itk.array_from_image(image).shape, np.float32)
+    values[1:3] = 1.0000001
+    hard = checked_mask(image_from_array(values, ImageDomain.of(image)), "m", image, "fixed")
+    assert np.unique(itk.array_from_image(hard)).tolist() == [0, 1]
+    values[0], values[2] = -1e-7, 0.5
+    soft = checked_mask(image_from_array(values, ImageDomain.of(image)), "m", image, "fixed")
+    assert np.unique(itk.array_from_image(soft)).tolist() == [0, 0.5, 1]
+    values[0] = 1.1
+    with pytest.raises(ValueError, match="from 0 to 1 where it is soft"):
+        checked_mask(image_from_array(values, ImageDomain.of(image)), "m", image, "fixed")

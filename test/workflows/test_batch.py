@@ -397,3 +397,30 @@ def test_several_jobs_without_dask_are_an_error(
     monkeypatch.setitem(sys.modules, "distributed", None)
     result = run("batch", table, "-o", tmp_path, "--jobs", "2", *QUICK)
     assert_fails(result, "install itk-nephi[batch]")
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "null", '{"digest": 3}'])
+def test_a_pair_whose_record_is_damaged_is_done_anew(
+    table: Path, tmp_path: Path, record: str
+) -> None:
+    pairs = pairs_of(table)[:1]
+    settings = replace(SETTINGS, results=("transforms",))
+    (outcome,) = run_batch(pairs, tmp_path, settings)
+    assert not outcome.reason
+    (tmp_path / "anna" / RECORD).write_text(record)
+    (outcome,) = run_batch(pairs, tmp_path, settings)
+    assert not outcome.reason
+    assert not outcome.earlier
+    assert json.loads((tmp_path / "anna" / RECORD).read_text())["digest"]
+
+
+def test_what_others_put_into_a_folder_stays(table: Path, tmp_path: Path) -> None:
+    pairs = pairs_of(table)[:1]
+    for seed in (1, 2):
+        settings = replace(SETTINGS, seed=seed, results=("transforms",))
+        (outcome,) = run_batch(pairs, tmp_path, settings)
+        assert not outcome.reason
+        assert not outcome.earlier
+        if seed == 1:
+            (tmp_path / "anna" / "notes.txt").write_text("mine")
+    assert (tmp_path / "anna" / "notes.txt").read_text() == "mine"

@@ -1,0 +1,145 @@
+"""The kinds of fault that other tools and earlier versions had, and the tests that keep them out.
+
+Each row names what used to go wrong in silence, and the tests that try it with several inputs:
+dimensions, formats, commands. A row whose test is renamed or gone fails here.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TEST = Path(__file__).parent
+
+KINDS = {
+    "lengths: the same images in any unit give the same in voxels": [
+        "registration/test_nothing_else_matters.py::test_lengths_in_another_unit_give_the_same_in_voxels",
+        "spatial/test_units.py::test_jacobians_and_inverses_are_the_same_in_any_unit",
+        "spatial/test_units.py::test_a_bspline_is_as_fine_in_any_unit",
+    ],
+    "a start that has no inverse": [
+        "registration/test_checks.py::test_a_singular_initial_transform_is_refused",
+    ],
+    "what lies outside masks": [
+        "registration/test_nothing_else_matters.py::test_what_lies_outside_masks_changes_no_bit",
+        "registration/test_nothing_else_matters.py::test_averaged_images_do_not_see_outside_either",
+        "spatial/test_intensities.py::test_what_lies_outside_does_not_matter",
+        "spatial/test_preparation.py::test_a_mask_that_is_not_finite_is_refused",
+        "spatial/test_preparation.py::test_rounding_of_a_mask_is_no_fault",
+    ],
+    "images that lack their end": [
+        "io/test_images.py::test_a_cut_file_is_refused",
+        "io/test_images.py::test_voxels_that_are_text_are_counted",
+        "io/test_images.py::test_padding_is_no_damage_and_other_bytes_are",
+    ],
+    "images with a flipped bit": [
+        "io/test_images.py::test_one_flipped_bit_of_compressed_voxels_is_refused",
+    ],
+    "images whose header is crafted": [
+        "io/test_images.py::test_crafted_headers_neither_crash_nor_mislead",
+    ],
+    "meshes that are cut, crafted or not finite": [
+        "io/test_meshes.py::test_a_cut_file_is_refused",
+        "io/test_meshes.py::test_what_is_no_mesh_is_named",
+    ],
+    "models and checkpoints that are damaged": [
+        "models/test_serialization.py::test_every_changed_byte_is_noticed",
+        "models/test_serialization.py::test_settings_of_another_model_are_refused",
+        "models/test_archive.py::test_every_damage_is_noticed",
+    ],
+    "a full disk": [
+        "io/test_staging.py::test_a_full_disk_is_an_error_and_the_old_file_stays",
+    ],
+    "inputs and files of others are replaced": [
+        "cli/test_transform.py::test_an_output_that_is_an_input_or_a_folder_is_refused",
+        "cli/test_register.py::test_results_replace_no_input",
+        "io/test_staging.py::test_only_what_the_dead_have_left_is_cleared",
+        "workflows/test_batch.py::test_what_others_put_into_a_folder_stays",
+    ],
+    "a record that is empty after a power failure": [
+        "workflows/test_batch.py::test_a_pair_whose_record_is_damaged_is_done_anew",
+    ],
+    "the checkpoint is gone before the results are there": [
+        "registration/test_checkpoint.py::test_a_kept_checkpoint_gives_the_result_at_once",
+    ],
+    "SIGTERM": ["cli/test_app.py::test_sigterm_is_ctrl_c"],
+    "the space of meshes": [
+        "io/test_meshes.py::test_a_named_space_is_honored_and_kept",
+        "io/test_meshes.py::test_a_space_that_gifti_names_is_that_of_nifti",
+    ],
+    "the space of points": [
+        "io/test_tables.py::test_the_space_that_comments_name_is_honored_and_kept",
+        "io/test_markups.py::test_positions_move_in_the_space_of_the_file_and_all_else_stays",
+    ],
+    "arrays, types and precision of meshes": [
+        "io/test_meshes.py::test_arrays_keep_names_types_and_values",
+        "io/test_meshes.py::test_double_points_keep_their_precision",
+    ],
+    "labels of 8 and 64 bits": [
+        "cli/test_transform.py::test_labels_of_every_type_are_exact",
+        "io/test_images.py::test_labels_of_64_bits_are_exact_or_refused",
+    ],
+    "colors, vectors and series": [
+        "cli/test_transform.py::test_colors_and_vectors_are_resampled_component_by_component",
+        "cli/test_transform.py::test_a_series_is_resampled_frame_by_frame",
+    ],
+    "columns that are there twice": [
+        "io/test_tables.py::test_other_spaces_and_columns_that_are_there_twice_are_refused",
+    ],
+    "a forked process": [
+        "fields/test_threads.py::test_a_fork_of_a_process_that_has_computed_computes_alone",
+    ],
+    "libraries that crash, hang or take all memory": [
+        "io/test_child_process.py::test_whatever_becomes_of_the_child_is_a_sentence",
+    ],
+    "threads that read at once": [
+        "io/test_child_process.py::test_threads_read_at_once_and_leave_the_standard_streams",
+    ],
+    "closed standard streams": [
+        "cli/test_app.py::test_closed_standard_streams_change_no_file",
+    ],
+    "Dask without a scheduler or workers": [
+        "workflows/test_parallel.py::test_no_scheduler_is_a_sentence",
+        "workflows/test_parallel.py::test_a_scheduler_without_workers_is_a_sentence",
+        "workflows/test_parallel.py::test_a_lost_scheduler_and_lost_workers_are_sentences",
+    ],
+    "extreme intensities and hot voxels": [
+        "registration/test_nothing_else_matters.py::test_extreme_intensities_move_as_usual_ones",
+        "registration/test_nothing_else_matters.py::test_one_hot_voxel_does_not_hide_the_image",
+        "spatial/test_intensities.py::test_extreme_intensities_keep_their_contrast",
+    ],
+    "elastix files out of bounds": [
+        "registration/test_elastix_parameters.py::test_numbers_out_of_bounds_are_a_sentence",
+    ],
+    "displacement fields as transforms": [
+        "io/test_transforms.py::test_a_field_is_read_as_a_transform",
+    ],
+    "DICOM folders": [
+        "io/test_images.py::test_a_folder_is_its_one_series_or_the_one_that_is_chosen",
+    ],
+    "suffixes in upper case": [
+        "io/test_images.py::test_suffixes_in_upper_case_are_written_and_read",
+    ],
+    "axes that are sheared": ["io/test_images.py::test_sheared_axes_are_refused_with_a_way_out"],
+    "messages that do not show the difference": [
+        "spatial/test_preparation.py::test_a_mask_on_another_grid_is_refused",
+        "spatial/test_domain.py::test_what_differs_is_named_with_enough_digits",
+    ],
+    "names of pairs that are no names of folders": [
+        "io/test_pair_table.py::test_names_that_are_no_names_of_folders_are_refused",
+    ],
+    "the first contact": [
+        "cli/test_app.py::test_versions_are_shown",
+        "cli/test_app.py::test_the_package_is_run_as_the_command",
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_its_tests(kind: str) -> None:
+    for name in KINDS[kind]:
+        file, _, test = name.partition("::")
+        tree = ast.parse((TEST / file).read_text(encoding="utf-8"))
+        assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
