@@ -25,6 +25,7 @@ rm -rf "$folder/python"
 mkdir -p "$folder/python/itk"
 cp "$itk/itkConfig.py" "$folder/python"
 ln -s "$itk"/itk/* "$folder/python/itk"
+ln -s "$itk"/*.libs "$folder/python"
 (cd "$folder/wheel/itk" && find . -type f) | while read -r file; do
   target=$folder/python/itk/$file
   if [ -L "$(dirname "$target")" ]; then

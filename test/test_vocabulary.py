@@ -35,12 +35,16 @@ REGISTRATION = flat_settings(RegistrationSettings)
 
 KEYWORDS = inspect.signature(itk_nephi.register).parameters
 
-KEYWORDS_WITHOUT_OPTION = {"callback": "the command shows progress itself"}
+KEYWORDS_WITHOUT_OPTION = {
+    "callback": "the command shows progress itself",
+    "keep_checkpoint": "the command deletes it once its results are written",
+}
 
 KEYWORDS_OF_FILTER = {
     "fixed": ["FixedImage", "FixedChannels"],
     "moving": ["MovingImage", "MovingChannels"],
     "callback": [],  # observers
+    "keep_checkpoint": [],  # of callers that write
     "preset": ["Preset"],
 }
 """Keywords of register() whose filter methods do not have exactly their name."""
@@ -52,6 +56,8 @@ OPTIONS_WITHOUT_KEYWORD = {
     "elastix_parameters": "become settings",
     "evaluation_landmarks": "judge the result, which evaluate() does",
     "labels": "likewise",
+    "series": "of DICOM folders, which the command reads",
+    "results": "the files that the command writes",
 }
 
 OTHER_WORDS = {
