@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.cache import ROOT, log
-from benchmarks.performance import build, memory, start_up, transform
+from benchmarks.performance import build, memory, results, start_up, transform
 from benchmarks.publish import list_studies, publish
 from benchmarks.studies import (
     ablation,
@@ -48,6 +48,7 @@ MODULES = (
     reproducibility,
     same_parameters,
     claims,
+    results,
     transform,
     start_up,
     build,
