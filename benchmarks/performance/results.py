@@ -53,16 +53,14 @@ def measure(run: Run) -> Figures:
 
 def table(figures: Figures) -> str:
     """Return seconds of each stage and peak memory, of the large pair and of a pair of a batch."""
-    rows = []
+    voxels = " x ".join(map(str, figures["size"]))
     trials = [
-        (
-            f"{' x '.join(map(str, figures['size']))}, {trial['cores']} core{'s' * (trial['cores'] > 1)}",
-            trial,
-        )
+        (f"{voxels}, {trial['cores']} core{'s' * (trial['cores'] > 1)}", trial)
         for trial in figures["large"]
     ]
     batch = figures["batch"]
     trials.append((f"a pair of a batch of {batch.get('pairs', 0)}, one step a level", batch))
+    rows = []
     for name, trial in trials:
         if "error" in trial:
             rows.append([name, trial["error"]])

@@ -43,7 +43,7 @@ def test_what_is_shown_is_escaped() -> None:
 
 
 def test_means_stand_below_the_values_that_there_are() -> None:
-    rows = [ROW | {"dice_after": 0.91234, "seconds": 8.0}, ROW | {"status": "failed"}]
+    rows = [ROW | {"dice_after": 0.91234, "seconds": 8.0}, ROW | {"name": "b", "status": "failed"}]
     text = render(
         "batch.html", rows=rows, done=rows[:1], means={"seconds": 8.0}, shown={ROW["name"]}
     )
