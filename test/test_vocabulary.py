@@ -47,6 +47,7 @@ KEYWORDS_OF_FILTER = {
 
 OPTIONS_WITHOUT_KEYWORD = {
     "output": "a folder of files, which register() does not write",
+    "results": "which files, likewise",
     "fixed_channel": "repeated, where register() takes a list of images as fixed",
     "moving_channel": "likewise",
     "elastix_parameters": "become settings",
