@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import time
 from pathlib import Path
@@ -66,16 +67,16 @@ def table(figures: Figures) -> str:
             rows.append([name, trial["error"]])
             continue
         seconds = [trial["seconds"].get(stage, 0.0) for stage in STAGES]
-        seconds += [trial["start_up"], trial["whole"]]
+        seconds += [trial["start_up"], trial["whole"], trial["cpu"]]
         rows.append([name, *(f"{s:.2f}" for s in seconds), f"{trial['peak_memory_mib']:.0f}"])
-    return tabulate(["seconds", *STAGES.values(), "start-up", "in all", "MiB"], rows)
+    return tabulate(["seconds", *STAGES.values(), "start-up", "in all", "of CPUs", "MiB"], rows)
 
 
 def register(folder: Path, *, size: tuple[int, int, int], cores: int) -> Figures:
     """Register a chest of as many voxels with the default settings, and write every result."""
     pair = write_chest(size, folder)
     output = folder / "output"
-    whole = run_on(cores, "register", pair["fixed"], pair["moving"], "-o", output)
+    whole, cpu = run_on(cores, "register", pair["fixed"], pair["moving"], "-o", output)
     for path in pair.values():
         path.unlink()
     metrics = read_metrics(output)
@@ -84,6 +85,7 @@ def register(folder: Path, *, size: tuple[int, int, int], cores: int) -> Figures
         "seconds": seconds,
         "start_up": whole - seconds["total"],
         "whole": whole,
+        "cpu": cpu,
         "peak_memory_mib": metrics["peak_memory_mib"],
     }
 
@@ -92,7 +94,8 @@ def register_batch(folder: Path, *, pairs: dict[str, Pair]) -> Figures:
     """Register pairs in one step a level on one core, so that nearly nothing is optimized."""
     path = write_table(pairs, folder / "pairs.csv")
     output = folder / "output"
-    whole = run_on(1, "batch", path, "-o", output, "--steps", 1) / len(pairs)
+    measured = run_on(1, "batch", path, "-o", output, "--steps", 1)
+    whole, cpu = (seconds / len(pairs) for seconds in measured)
     every = [read_metrics(output / name) for name in pairs]
     seconds = {
         stage: float(np.mean([metrics["seconds"].get(stage, 0.0) for metrics in every]))
@@ -103,17 +106,24 @@ def register_batch(folder: Path, *, pairs: dict[str, Pair]) -> Figures:
         "seconds": seconds,
         "start_up": whole - seconds["total"],
         "whole": whole,
+        "cpu": cpu,
         "peak_memory_mib": max(metrics["peak_memory_mib"] for metrics in every),
     }
 
 
-def run_on(cores: int, *arguments: object) -> float:
-    """Run ``itk-nephi`` on some of this machine's cores; return its seconds."""
+def run_on(cores: int, *arguments: object) -> tuple[float, float]:
+    """Run ``itk-nephi`` on some of this machine's cores; return its seconds, and those of CPUs."""
     chosen = sorted(os.sched_getaffinity(0))[:cores]
     command = ["taskset", "-c", ",".join(map(str, chosen)), *command_line(*arguments)]
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), cpu_seconds()
     subprocess.run(command, env=environment(cores), check=True)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, cpu_seconds() - spent
+
+
+def cpu_seconds() -> float:
+    """Return the seconds of CPUs that processes have taken which this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
