@@ -20,9 +20,9 @@ from itk_nephi.alignment.rotation_search import search
 from itk_nephi.alignment.rotations import nearest_rotation, small_rotations
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
+from itk_nephi.spatial.initialization import ALIGNMENTS
 from itk_nephi.spatial.transforms import matrix_and_offset
 
-DEGREES_OF_FREEDOM = ("translation", "rigid", "similarity", "affine")
 RESOLUTIONS = {2: (48, 96, 192, 384), 3: (16, 32, 64)}
 """Blocks along the edge of a square or cube as large as the images, coarse to fine."""
 MOST_POINTS = {2: (2500, 10_000, 20_000, 40_000), 3: (4000, 8000, 30_000)}
@@ -54,6 +54,8 @@ class Alignment:
         How far the second-best distinct alignment was behind, share of the best one's similarity.
     ambiguous : bool
         Whether that, or a mirror image, was so close that the alignment may be the wrong one.
+    finding : str
+        Why to doubt the alignment; empty if there is no reason.
     reached_from : {"search", "stored", "centers", "initial_transform"}
         Where the best one started: from the search, from where the images lie in space, with
         their centers together, or from the initial transform.
@@ -63,6 +65,7 @@ class Alignment:
     similarity: float
     margin: float
     ambiguous: bool
+    finding: str
     reached_from: str
 
     @property
@@ -97,8 +100,7 @@ def align(
         Scalar images in 2 or 3 dimensions, or as many channels of each, each channel to be
         compared with its counterpart.
     degrees_of_freedom : {"affine", "similarity", "rigid", "translation"}
-        What may change. A translation keeps the linear part of the
-        initial transform.
+        What may change. A translation keeps the linear part of the initial transform.
     fixed_mask, moving_mask : itk.Image, optional
         Where to look: non-zero inside, or soft, from 0 to 1. What lies outside changes nothing.
     initial_transform : itk.Transform, optional
@@ -117,7 +119,7 @@ def align(
 
     Warns
     -----
-    RuntimeWarning
+    UserWarning
         If the alignment is ambiguous, or no better than a start.
 
     Notes
@@ -125,11 +127,77 @@ def align(
     The same images give the same bits, on any number of threads; exchanged images give the inverse,
     to a fraction of a voxel.
     """
-    if degrees_of_freedom not in DEGREES_OF_FREEDOM:
+    found = find_alignment(
+        fixed,
+        moving,
+        degrees_of_freedom=degrees_of_freedom,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+        initial_transform=initial_transform,
+    )
+    if found.finding:
+        warnings.warn(found.finding, stacklevel=2)
+    return found
+
+
+def find_alignment(
+    fixed: Any,
+    moving: Any,
+    *,
+    degrees_of_freedom: str,
+    fixed_mask: Any = None,
+    moving_mask: Any = None,
+    initial_transform: Any = None,
+) -> Alignment:
+    """Return what :func:`align` does, without a warning."""
+    pair = _Pair(_pyramids(fixed, moving, fixed_mask, moving_mask), _number_of(degrees_of_freedom))
+    starts = pair.starts(initial_transform)
+    candidates = pair.searched(starts)
+    best, margin = pair.refined(candidates, starts)
+    mirrored = pair.fits_mirrored(best)
+    final = pair.finished(best)
+    first = max(
+        (
+            _Candidate(matrix, similarity(*pair.levels[-1], matrix).explained, name)
+            for name, matrix in starts.items()
+        ),
+        key=lambda candidate: candidate.similarity,
+    )
+    finding = ""
+    if first.similarity > final.similarity + NOTICEABLE:
+        finding = (
+            f"no alignment was found that is better than a start ({first.start}), returned as is"
+        )
+    elif mirrored:
+        finding = "the alignment is ambiguous: a mirror image fits as well or better"
+    elif margin < AMBIGUOUS:
+        finding = (
+            f"the alignment is ambiguous: one far from it is {100 * margin:.1f} % less similar"
+        )
+    if first.similarity > final.similarity:
+        final = first
+    return Alignment(
+        transform=pair.transform(final.matrix),
+        similarity=final.similarity,
+        margin=margin,
+        ambiguous=mirrored or margin < AMBIGUOUS,
+        finding=finding,
+        reached_from=final.start,
+    )
+
+
+def _number_of(degrees_of_freedom: str) -> int:
+    if degrees_of_freedom not in ALIGNMENTS:
         raise ValueError(
-            f"expected degrees_of_freedom to be one of {', '.join(DEGREES_OF_FREEDOM)}, got "
+            f"expected degrees_of_freedom to be one of {', '.join(ALIGNMENTS)}, got "
             f"{degrees_of_freedom!r}"
         )
+    return ALIGNMENTS.index(degrees_of_freedom)
+
+
+def _pyramids(
+    fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any
+) -> tuple[Pyramid, Pyramid]:
     images = [list(image) if isinstance(image, Sequence) else [image] for image in (fixed, moving)]
     if len(images[0]) != len(images[1]):
         raise ValueError(
@@ -144,46 +212,14 @@ def align(
             "expected fixed and moving images of the same dimension, got "
             f"{pyramids[0].domain.dimension} and {pyramids[1].domain.dimension}"
         )
-    pair = _Pair(pyramids, DEGREES_OF_FREEDOM.index(degrees_of_freedom))
-    starts = pair.starts(initial_transform)
-    candidates = pair.searched(starts)
-    best, margin = pair.refined(candidates, starts)
-    mirrored = pair.fits_mirrored(best)
-    final = pair.finished(best)
-    first = max(
-        (
-            _Candidate(matrix, similarity(*pair.levels[-1], matrix).explained, name)
-            for name, matrix in starts.items()
-        ),
-        key=lambda candidate: candidate.similarity,
-    )
-    doubt = ""
-    if first.similarity > final.similarity + NOTICEABLE:
-        doubt = (
-            f"no alignment was found that is better than a start ({first.start}), returned as is"
-        )
-    elif mirrored:
-        doubt = "the alignment is ambiguous: a mirror image fits as well or better"
-    elif margin < AMBIGUOUS:
-        doubt = f"the alignment is ambiguous: one far from it is {100 * margin:.1f} % less similar"
-    if doubt:
-        warnings.warn(doubt, RuntimeWarning, stacklevel=2)
-    if first.similarity > final.similarity:
-        final = first
-    return Alignment(
-        transform=pair.transform(final.matrix),
-        similarity=final.similarity,
-        margin=margin,
-        ambiguous=mirrored or margin < AMBIGUOUS,
-        reached_from=final.start,
-    )
+    return pyramids
 
 
 class _Pair:
     """Two images in normalized coordinates, and the stages of their alignment.
 
     The unit is half the edge of a cube (square) as large as the images. Degrees of freedom are
-    given by their number in ``DEGREES_OF_FREEDOM``.
+    given by their number in ``ALIGNMENTS``.
     """
 
     def __init__(self, pyramids: tuple[Pyramid, Pyramid], asked: int) -> None:
@@ -380,7 +416,7 @@ def generators(dimension: int, degrees: int) -> Array:
     dimension : int
         2 or 3.
     degrees : int
-        Of freedom, a number in ``DEGREES_OF_FREEDOM``.
+        Of freedom, a number in ``ALIGNMENTS``.
     """
     units = np.eye((dimension + 1) ** 2).reshape(dimension + 1, dimension + 1, *[dimension + 1] * 2)
     axes = range(dimension)

@@ -168,8 +168,6 @@ def run_task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
             threads=task["threads"],
         )
     )
-    if initial_transform == "affine":
-        _ = itk.ImageRegistrationMethodv4  # ITK loads at first use, here before the clock starts
     before = _peak_memory_mib()
     start, cpu_start = time.perf_counter(), time.process_time()
     fixed_to_moving, moving_to_fixed = solve()

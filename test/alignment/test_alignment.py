@@ -9,10 +9,11 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.alignment.alignment import DEGREES_OF_FREEDOM, Alignment, align
+from itk_nephi.alignment.alignment import Alignment, align
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.initialization import ALIGNMENTS
 from itk_nephi.spatial.transforms import matrix_and_offset, transform_points
 
 SIZE = {2: (60, 44), 3: (30, 24, 22)}
@@ -110,7 +111,7 @@ def test_images_are_brought_home_from_anywhere(dimension: int, degrees: float) -
     assert not found.ambiguous
 
 
-@pytest.mark.parametrize("degrees_of_freedom", DEGREES_OF_FREEDOM)
+@pytest.mark.parametrize("degrees_of_freedom", ALIGNMENTS)
 def test_only_the_degrees_of_freedom_asked_for_are_used(
     dimension: int, degrees_of_freedom: str
 ) -> None:
@@ -306,7 +307,7 @@ def test_a_good_start_is_taken_where_the_search_cannot_reach(dimension: int) -> 
     start.SetMatrix(itk.matrix_from_array(matrix))
     start.SetOffset(offset.tolist())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
         found = align(fixed, moving, initial_transform=start)
     assert found.reached_from == "initial_transform"
     assert voxels_off(found, fixed, matrix, offset) < 0.2
@@ -319,7 +320,7 @@ def test_the_start_is_returned_where_nothing_better_is_found(dimension: int) -> 
     start = itk.AffineTransform[itk.D, dimension].New()
     start.SetMatrix(itk.matrix_from_array(matrix))
     start.SetOffset(offset.tolist())
-    with pytest.warns(RuntimeWarning, match="no alignment was found that is better"):
+    with pytest.warns(UserWarning, match="no alignment was found that is better"):
         found = align(fixed, moving, degrees_of_freedom="rigid", initial_transform=start)
     assert voxels_off(found, fixed, matrix, offset) < 1e-3
 
@@ -343,7 +344,7 @@ def test_a_ball_is_ambiguous(dimension: int) -> None:
         image_from_array((np.exp(-squares / 50) + 0.01 * part).astype(np.float32), domain)
         for part in noise
     ]
-    with pytest.warns(RuntimeWarning, match="ambiguous"):
+    with pytest.warns(UserWarning, match="ambiguous"):
         assert align(*images, degrees_of_freedom="rigid").ambiguous
 
 
@@ -356,7 +357,7 @@ def test_a_mirrored_image_is_not_mirrored_back(dimension: int) -> None:
     values = half(place) + half(place * mirror) + 0.3 * blobs(dimension, 5)(place)
     fixed = image_from_array(values.astype(np.float32), domain)
     moving = image_from_array(values[..., ::-1].astype(np.float32), domain)
-    with pytest.warns(RuntimeWarning, match="mirror image"):
+    with pytest.warns(UserWarning, match="mirror image"):
         found = align(fixed, moving)
     assert found.ambiguous
     assert found.volume_change > 0
