@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from itk_nephi.alignment.explained_variance import refine, similarity
+from itk_nephi.alignment.level import Level
 from itk_nephi.alignment.pyramid import Pyramid
 from itk_nephi.alignment.rotation_search import search
 from itk_nephi.alignment.rotations import nearest_rotation, small_rotations
@@ -25,19 +26,23 @@ from itk_nephi.spatial.transforms import matrix_and_offset
 
 RESOLUTIONS = {2: (48, 96, 192, 384), 3: (16, 32, 64)}
 """Blocks along the edge of a square or cube as large as the images, coarse to fine."""
-MOST_POINTS = {2: (2500, 10_000, 20_000, 40_000), 3: (4000, 8000, 30_000)}
+MOST_POINTS = {2: (2500, 5000, 10_000, 20_000), 3: (4000, 8000, 30_000)}
 KEPT = (24, 8, 6, 3)
 """Candidates from the search, after a few steps, for the second level, and to the end of it."""
 CANDIDATE_DISTANCE, DISTINCT_DISTANCE = 0.3, 0.15
 """Root mean square distance of where maps send the corners, share of that from their center."""
 PRECISION, FINAL_PRECISION = 0.1, 0.02
 """The length of the last step, share of a block's shortest edge, before and on the finest level."""
+FINAL_STEPS, RIVAL_STEPS = 30, 8
+"""On each fine level: of the best candidate, and of those it is compared with."""
 NOTICEABLE = 1e-3
 """A difference of similarities that is more than rounding and interpolation."""
+CLOSE = 0.15
+"""Similarity, as a share of the best, by which what is behind needs no closer look."""
 AMBIGUOUS = 0.05
 """Similarity, as a share of the best, by which another alignment should be behind."""
 MIRRORED = 0.002
-"""The same for a mirror image, which is not so far away: heads are nearly their own."""
+"""By how much more similar a mirror image is one: heads are nearly their own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,8 +57,8 @@ class Alignment:
         The share of the images' variance that they explain of each other, at most 1.
     margin : float
         How far the second-best distinct alignment was behind, share of the best one's similarity.
-    ambiguous : bool
-        Whether that, or a mirror image, was so close that the alignment may be the wrong one.
+    mirror_margin : float
+        The same of the best mirror image, which is never returned; below 0 if it fits better.
     finding : str
         Why to doubt the alignment; empty if there is no reason.
     reached_from : {"search", "stored", "centers", "initial_transform"}
@@ -64,9 +69,14 @@ class Alignment:
     transform: Any
     similarity: float
     margin: float
-    ambiguous: bool
+    mirror_margin: float
     finding: str
     reached_from: str
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether another alignment fits about as well, or a mirror image better."""
+        return self.margin < AMBIGUOUS or self.mirror_margin < -MIRRORED
 
     @property
     def volume_change(self) -> float:
@@ -124,8 +134,7 @@ def align(
 
     Notes
     -----
-    The same images give the same bits, on any number of threads; exchanged images give the inverse,
-    to a fraction of a voxel.
+    The same images give the same bits, on any number of threads; exchanged images give the inverse.
     """
     found = find_alignment(
         fixed,
@@ -150,12 +159,12 @@ def find_alignment(
     initial_transform: Any = None,
 ) -> Alignment:
     """Return what :func:`align` does, without a warning."""
-    pair = _Pair(_pyramids(fixed, moving, fixed_mask, moving_mask), _number_of(degrees_of_freedom))
+    pyramids = _pyramids(fixed, moving, fixed_mask, moving_mask)
+    pair = _Pair(pyramids, _number_of(degrees_of_freedom))
     starts = pair.starts(initial_transform)
-    candidates = pair.searched(starts)
-    best, margin = pair.refined(candidates, starts)
-    mirrored = pair.fits_mirrored(best)
-    final = pair.finished(best)
+    best, rival = pair.refined(pair.searched(starts), starts)
+    final, margin = pair.decided(best, rival)
+    mirror_margin = pair.mirror_margin(best, final)
     first = max(
         (
             _Candidate(matrix, similarity(*pair.levels[-1], matrix).explained, name)
@@ -168,8 +177,8 @@ def find_alignment(
         finding = (
             f"no alignment was found that is better than a start ({first.start}), returned as is"
         )
-    elif mirrored:
-        finding = "the alignment is ambiguous: a mirror image fits as well or better"
+    elif mirror_margin < -MIRRORED:
+        finding = "the alignment is ambiguous: a mirror image fits better"
     elif margin < AMBIGUOUS:
         finding = (
             f"the alignment is ambiguous: one far from it is {100 * margin:.1f} % less similar"
@@ -180,7 +189,7 @@ def find_alignment(
         transform=pair.transform(final.matrix),
         similarity=final.similarity,
         margin=margin,
-        ambiguous=mirrored or margin < AMBIGUOUS,
+        mirror_margin=mirror_margin,
         finding=finding,
         reached_from=final.start,
     )
@@ -218,8 +227,9 @@ def _pyramids(
 class _Pair:
     """Two images in normalized coordinates, and the stages of their alignment.
 
-    The unit is half the edge of a cube (square) as large as the images. Degrees of freedom are
-    given by their number in ``ALIGNMENTS``.
+    The unit is half the edge of a cube (square) as large as the images. Whichever is given as the
+    fixed image, maps lead from the same one of the two to the other: exchanged images give the
+    inverse. Degrees of freedom are given by their number in ``ALIGNMENTS``.
     """
 
     def __init__(self, pyramids: tuple[Pyramid, Pyramid], asked: int) -> None:
@@ -236,8 +246,10 @@ class _Pair:
             ]
             for pyramid in pyramids
         )
-        self.levels = list(zip(fixed, moving, strict=True))
-        self.corners = np.vstack([self.levels[0][0].corners, np.ones(2**self.dimension)])
+        self.exchanged = _order(moving[0]) < _order(fixed[0])
+        one, other = (moving, fixed) if self.exchanged else (fixed, moving)
+        self.levels = list(zip(one, other, strict=True))
+        self.corners = np.vstack([one[0].corners, np.ones(2**self.dimension)])
 
     def starts(self, initial_transform: Any) -> dict[str, Array]:
         """Return the maps to begin with, as they are."""
@@ -263,11 +275,13 @@ class _Pair:
         result = np.eye(self.dimension + 1)
         result[:-1, :-1] = moving.axes.T @ matrix @ fixed.axes
         result[:-1, -1] = moving.axes.T @ (image_of_center - moving.domain.center) / self.unit
-        return np.round(result, 9)
+        return np.round(np.linalg.inv(result) if self.exchanged else result, 9)
 
     def transform(self, matrix: Array) -> Any:
-        """Return a map as a transform of physical points."""
+        """Return a map as a transform from fixed to moving physical points."""
         fixed, moving = self.pyramids
+        if self.exchanged:
+            matrix = np.array(np.linalg.inv(matrix))
         center = fixed.domain.center
         linear = moving.axes @ matrix[:-1, :-1] @ fixed.axes.T
         image_of_center = moving.axes @ matrix[:-1, -1] * self.unit + moving.domain.center
@@ -304,8 +318,8 @@ class _Pair:
 
     def refined(
         self, candidates: list[_Candidate], starts: dict[str, Array]
-    ) -> tuple[_Candidate, float]:
-        """Refine on the middle level; return the best and how far the second was behind."""
+    ) -> tuple[_Candidate, _Candidate | None]:
+        """Refine on the middle level; return the best and the second, if there is one."""
         rigid = min(self.asked, 1)
         candidates = self._best(
             [self._climbed(c, 1, rigid, 12) for c in candidates], DISTINCT_DISTANCE, KEPT[3]
@@ -320,29 +334,44 @@ class _Pair:
             candidates = [self._climbed(c, 1, degrees, 12) for c in candidates]
         candidates = candidates + [self._climbed(c, 1, self.asked, 20) for c in coarse]
         best, *others = self._best(candidates, DISTINCT_DISTANCE, 2)
-        if not others or best.similarity <= 0:
-            return best, float(not others)
-        return best, 1 - max(others[0].similarity, 0.0) / best.similarity
+        return best, others[0] if others else None
 
-    def fits_mirrored(self, best: _Candidate) -> bool:
-        """Return whether a mirror image would fit as well as the best candidate or better."""
-        if self.asked == 0:
-            return False
+    def decided(self, best: _Candidate, rival: _Candidate | None) -> tuple[_Candidate, float]:
+        """Refine on the fine levels; return the better one and how far the other was behind."""
+        final = self.finished(best)
+        if rival is None or best.similarity <= 0:
+            return final, 1.0
+        margin = 1 - max(rival.similarity, 0.0) / best.similarity
+        if margin < CLOSE:
+            other = self.finished(rival, RIVAL_STEPS)
+            if other.similarity > final.similarity:
+                final, other = self.finished(other), final
+            if len(self._best([final, other], DISTINCT_DISTANCE, 2)) == 2:
+                margin = 1 - other.similarity / final.similarity
+        return final, margin
+
+    def mirror_margin(self, best: _Candidate, final: _Candidate) -> float:
+        """Return how far the most similar mirror image is behind, share of the similarity."""
+        if self.asked == 0 or best.similarity <= 0:
+            return 1.0
         center = self.levels[1][0].center
-        least = (1 - MIRRORED) * best.similarity
+        tried = []
         for axis in range(self.dimension):
             mirror = np.eye(self.dimension + 1)
             mirror[axis, axis], mirror[axis, -1] = -1, 2 * center[axis]
-            tried = _Candidate(best.matrix @ mirror, 0.0, "mirrored")
-            if self._climbed(tried, 1, self.asked, 10).similarity >= least:
-                return True
-        return False
+            candidate = _Candidate(best.matrix @ mirror, 0.0, best.start)
+            tried.append(self._climbed(candidate, 1, self.asked, 10))
+        mirrored = max(tried, key=lambda candidate: candidate.similarity)
+        margin = 1 - mirrored.similarity / best.similarity
+        if margin < CLOSE:
+            return 1 - self.finished(mirrored, RIVAL_STEPS).similarity / final.similarity
+        return margin
 
-    def finished(self, best: _Candidate) -> _Candidate:
+    def finished(self, candidate: _Candidate, steps: int = FINAL_STEPS) -> _Candidate:
         """Refine on the fine levels."""
         for level in range(2, len(self.levels)):
-            best = self._climbed(best, level, self.asked, 30)
-        return best
+            candidate = self._climbed(candidate, level, self.asked, steps)
+        return candidate
 
     def _climbed(
         self, candidate: _Candidate, level: int, degrees: int, iterations: int
@@ -380,6 +409,11 @@ class _Pair:
             left &= apart > distance * radius[first]
             left[first] = False
         return chosen
+
+
+def _order(level: Level) -> tuple[tuple[int, ...], bytes]:
+    """Return what puts two images in an order that does not depend on where they lie."""
+    return level.values.shape, level.values.tobytes()
 
 
 def _checked(initial_transform: Any, dimension: int) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from itk_nephi.alignment.alignment import find_alignment
+from itk_nephi.alignment.alignment import MIRRORED, Alignment, find_alignment
 from itk_nephi.spatial.initialization import ALIGNMENTS, KINDS, compute_translation
 
 
@@ -61,7 +61,7 @@ def find_initial_transform(
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
         )
-        return found.transform, found.finding
+        return found.transform, "" if _is_decided_by_position(found) else found.finding
     if kind not in KINDS:
         raise ValueError(
             f"expected initial_transform to be one of {', '.join(KINDS)}, got {kind!r}"
@@ -70,3 +70,8 @@ def find_initial_transform(
         image[0] if isinstance(image, Sequence) else image for image in (fixed, moving)
     )
     return compute_translation(kind, fixed, moving, fixed_mask, moving_mask), ""
+
+
+def _is_decided_by_position(found: Alignment) -> bool:
+    """Return whether an ambiguous alignment is the one next to where the images lie in space."""
+    return found.ambiguous and found.reached_from == "stored" and found.mirror_margin >= -MIRRORED

@@ -86,7 +86,9 @@ class Pyramid:
         """
         spacing = np.array(self.domain.spacing)
         size = np.array([part.stop - part.start for part in self._box[::-1]])
-        block = np.clip(np.round(length / spacing), 1, np.maximum(size // 2, 1)).astype(int)
+        block = np.clip(
+            np.round(np.round(length / spacing, 6)), 1, np.maximum(size // 2, 1)
+        ).astype(int)
         first = np.array([part.start for part in self._box[::-1]]) + (block - 1) / 2
         weights, values = self._averaged(tuple(block[::-1].tolist()), smooth)
         return Level(

@@ -12,12 +12,6 @@ from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import TRANSLATIONS, compute_translation
 
 
-def translation(offset: Any) -> Any:
-    transform = itk.TranslationTransform[itk.D, len(offset)].New()
-    transform.SetOffset([float(x) for x in offset])
-    return transform
-
-
 def affine(domain: ImageDomain, offset: Any) -> Any:
     """An affine transform about the domain's center."""
     dimension = domain.dimension
@@ -52,11 +46,10 @@ def resampled(image: Any, transform: Any, domain: ImageDomain) -> Any:
     )
 
 
-@pytest.mark.parametrize("truth", ["translation", "affine"])
-def test_images_far_apart_are_brought_home(chest: ImagePair, truth: str) -> None:
+def test_images_far_apart_are_brought_home(chest: ImagePair) -> None:
     offset = np.array([60.0, -45.0, 80.0])[: chest.fixed_image.GetImageDimension()]
     domain = ImageDomain.of(chest.fixed_image)
-    transform = translation(offset) if truth == "translation" else affine(domain, offset)
+    transform = affine(domain, offset)
     elsewhere = ImageDomain.of(chest.moving_image)
     elsewhere = replace(elsewhere, origin=tuple(elsewhere.origin + offset))
     moving = resampled(chest.fixed_image, transform, elsewhere)
@@ -91,13 +84,6 @@ def test_masks_say_where_to_look(chest: ImagePair) -> None:
     assert errors.mean() < 1.5
 
 
-def test_the_same_images_give_the_same_bits(chest: ImagePair) -> None:
-    found = [
-        compute_initial_transform("affine", chest.fixed_image, chest.moving_image) for _ in range(3)
-    ]
-    assert len({tuple(transform.GetParameters()) for transform in found}) == 1
-
-
 def test_a_moving_image_much_smaller_than_the_fixed_one_is_found(chest: ImagePair) -> None:
     domain = ImageDomain.of(chest.fixed_image)
     dimension = domain.dimension
@@ -124,8 +110,12 @@ def test_other_kinds_bring_the_images_together_without_comparing_them(chest: Ima
 def test_doubts_are_warned_of(dimension: int) -> None:
     squares = sum((axis - 10.0) ** 2 for axis in np.indices((21,) * dimension))
     ball = itk.image_from_array(np.exp(-squares / 18).astype(np.float32))
+    elsewhere = itk.image_duplicator(ball)
+    elsewhere.SetOrigin([40.0] * dimension)
     with pytest.warns(UserWarning, match="ambiguous"):
-        compute_initial_transform("rigid", ball, ball)
+        compute_initial_transform("rigid", ball, elsewhere)
+    # where the images lie decides
+    compute_initial_transform("rigid", ball, ball)
 
 
 def test_an_unknown_kind_is_refused(image: Any) -> None:
