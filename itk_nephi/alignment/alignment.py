@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ PRECISION, FINAL_PRECISION = 0.1, 0.02
 """The length of the last step, share of a block's shortest edge, before and on the finest level."""
 FINAL_STEPS, RIVAL_STEPS = 30, 8
 """On each fine level: of the best candidate, and of those it is compared with."""
+PREFERRED = 0.01
+"""By how much of its similarity an alignment is preferred to which the given position leads."""
 NOTICEABLE = 1e-3
 """A difference of similarities that is more than rounding and interpolation."""
 CLOSE = 0.15
@@ -62,8 +64,9 @@ class Alignment:
     finding : str
         Why to doubt the alignment; empty if there is no reason.
     reached_from : {"search", "stored", "centers", "initial_transform"}
-        Where the best one started: from the search, from where the images lie in space, with
-        their centers together, or from the initial transform.
+        What leads to it: the search, where the images lie in space, their centers together, or the
+        initial transform. Of about equally similar alignments, that is taken to which the initial
+        transform leads or, without one, where the images lie.
     """
 
     transform: Any
@@ -162,9 +165,9 @@ def find_alignment(
     pyramids = _pyramids(fixed, moving, fixed_mask, moving_mask)
     pair = _Pair(pyramids, _number_of(degrees_of_freedom))
     starts = pair.starts(initial_transform)
-    best, rival = pair.refined(pair.searched(starts), starts)
-    final, margin = pair.decided(best, rival)
-    mirror_margin = pair.mirror_margin(best, final)
+    candidates = pair.refined(pair.searched(starts), starts)
+    final, margin = pair.decided(candidates)
+    mirror_margin = pair.mirror_margin(candidates[0], final)
     first = max(
         (
             _Candidate(matrix, similarity(*pair.levels[-1], matrix).explained, name)
@@ -236,6 +239,7 @@ class _Pair:
         self.pyramids = pyramids
         self.dimension = pyramids[0].domain.dimension
         self.asked = asked
+        self.home = "stored"
         edge = float(np.prod([pyramid.edges for pyramid in pyramids]) ** (0.5 / self.dimension))
         self.unit = edge / 2
         resolutions, most_points = RESOLUTIONS[self.dimension], MOST_POINTS[self.dimension]
@@ -261,6 +265,7 @@ class _Pair:
         }
         if initial_transform is not None:
             matrix, offset = _checked(initial_transform, self.dimension)
+            self.home = "initial_transform"
             starts["initial_transform"] = self._normalized(matrix, matrix @ fixed + offset)
             if self.asked == 0:
                 return {"initial_transform": starts["initial_transform"]}
@@ -309,21 +314,13 @@ class _Pair:
             for number in self._apart(matrices, CANDIDATE_DISTANCE, KEPT[0])
         ]
         rigid = min(self.asked, 1)
-        chosen = self._best(
-            [self._climbed(c, 0, rigid, 4) for c in chosen], DISTINCT_DISTANCE, KEPT[1]
-        )
-        return self._best(
-            [self._climbed(c, 0, rigid, 12) for c in chosen], DISTINCT_DISTANCE, KEPT[2]
-        )
+        chosen = self._best([self._climbed(c, 0, rigid, 4) for c in chosen], KEPT[1])
+        return self._best([self._climbed(c, 0, rigid, 12) for c in chosen], KEPT[2])
 
-    def refined(
-        self, candidates: list[_Candidate], starts: dict[str, Array]
-    ) -> tuple[_Candidate, _Candidate | None]:
-        """Refine on the middle level; return the best and the second, if there is one."""
+    def refined(self, candidates: list[_Candidate], starts: dict[str, Array]) -> list[_Candidate]:
+        """Refine on the middle level; return distinct candidates, the best first."""
         rigid = min(self.asked, 1)
-        candidates = self._best(
-            [self._climbed(c, 1, rigid, 12) for c in candidates], DISTINCT_DISTANCE, KEPT[3]
-        )
+        candidates = self._best([self._climbed(c, 1, rigid, 12) for c in candidates], KEPT[3])
         if self.asked > 1 and "initial_transform" in starts:
             matrix = project(starts["initial_transform"], self.asked)
             candidates = [*candidates, _Candidate(matrix, 0.0, "initial_transform")]
@@ -333,22 +330,31 @@ class _Pair:
             coarse = [self._climbed(c, 0, degrees, 20) for c in coarse]
             candidates = [self._climbed(c, 1, degrees, 12) for c in candidates]
         candidates = candidates + [self._climbed(c, 1, self.asked, 20) for c in coarse]
-        best, *others = self._best(candidates, DISTINCT_DISTANCE, 2)
-        return best, others[0] if others else None
+        return self._best(candidates, KEPT[3])
 
-    def decided(self, best: _Candidate, rival: _Candidate | None) -> tuple[_Candidate, float]:
-        """Refine on the fine levels; return the better one and how far the other was behind."""
+    def decided(self, candidates: list[_Candidate]) -> tuple[_Candidate, float]:
+        """Refine on the fine levels; return the better one and how far the other was behind.
+
+        The other one is the second-best, or that next to the given position if it is close.
+        """
+        best, *others = candidates
         final = self.finished(best)
-        if rival is None or best.similarity <= 0:
+        if not others or best.similarity <= 0:
             return final, 1.0
+        least = (1 - CLOSE) * best.similarity
+        near = [c for c in others if c.start == self.home and c.similarity >= least]
+        rival = near[0] if near else others[0]
         margin = 1 - max(rival.similarity, 0.0) / best.similarity
         if margin < CLOSE:
             other = self.finished(rival, RIVAL_STEPS)
-            if other.similarity > final.similarity:
+            if self._rank(other) > self._rank(final):
                 final, other = self.finished(other), final
-            if len(self._best([final, other], DISTINCT_DISTANCE, 2)) == 2:
+            if self._are_apart(final, other):
                 margin = 1 - other.similarity / final.similarity
         return final, margin
+
+    def _rank(self, candidate: _Candidate) -> float:
+        return candidate.similarity * (1 + PREFERRED * (candidate.start == self.home))
 
     def mirror_margin(self, best: _Candidate, final: _Candidate) -> float:
         """Return how far the most similar mirror image is behind, share of the similarity."""
@@ -388,11 +394,25 @@ class _Pair:
         )
         return _Candidate(matrix, explained, candidate.start)
 
-    def _best(self, candidates: list[_Candidate], distance: float, count: int) -> list[_Candidate]:
-        """Return the most similar candidates that are some distance apart."""
+    def _best(self, candidates: list[_Candidate], count: int) -> list[_Candidate]:
+        """Return the most similar distinct candidates, and that from the given position.
+
+        Where several lead to about the same map, they count as reached from the position if one of
+        them is.
+        """
         ordered = sorted(candidates, key=lambda candidate: -candidate.similarity)
         matrices = np.array([candidate.matrix for candidate in ordered])
-        return [ordered[number] for number in self._apart(matrices, distance, count)]
+        numbers = self._apart(matrices, DISTINCT_DISTANCE, len(ordered))
+        distinct = [ordered[number] for number in numbers]
+        for home in (candidate for candidate in ordered if candidate.start == self.home):
+            distinct = [
+                c if self._are_apart(c, home) else replace(c, start=self.home) for c in distinct
+            ]
+        return distinct[:count] + [c for c in distinct[count:] if c.start == self.home]
+
+    def _are_apart(self, one: _Candidate, other: _Candidate) -> bool:
+        matrices = np.array([one.matrix, other.matrix])
+        return len(self._apart(matrices, DISTINCT_DISTANCE, 2)) == 2
 
     def _apart(self, matrices: Array, distance: float, count: int) -> list[int]:
         """Return the numbers of the first maps that send the corners some distance apart."""

@@ -94,8 +94,9 @@ class Pyramid:
         return Level(
             values=values,
             weights=weights,
-            spacing=block * spacing / unit,
-            origin=(first - (np.array(self.domain.size) - 1) / 2) * spacing / unit,
+            # rounded, so that units of length leave no trace
+            spacing=np.round(block * spacing / unit, 12),
+            origin=np.round((first - (np.array(self.domain.size) - 1) / 2) * spacing / unit, 12),
             most_points=points,
         )
 
