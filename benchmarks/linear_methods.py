@@ -137,7 +137,7 @@ LINEAR_METHODS: dict[str, LinearMethod] = {
     "NePhi": nephi,
     "ITK": itk_affine,
     "greedy, centers": partial(greedy, options="-ia-image-centers"),
-    "greedy, 500 random starts": partial(greedy, options="-ia-image-centers -search 500 any 20"),
+    "greedy, 200 random starts": partial(greedy, options="-ia-image-centers -search 200 any 20"),
     "ANTs": ants,
 }
 

@@ -40,7 +40,7 @@ EXACT = 0.1
 """Voxels by which units, an exchange of images, or noise may change a result."""
 UNITS = (1.0, 0.025, 0.001, 1000.0)
 """Millimeters for one."""
-FEW = {"NePhi": STARTS, "ITK": STARTS, "greedy, centers": 10, "greedy, 500 random starts": 4}
+FEW = {"NePhi": STARTS, "ITK": STARTS, "greedy, centers": 10, "greedy, 200 random starts": 4}
 """Starts of methods; those not named get ``FEWEST``."""
 FEWEST = 4
 

@@ -34,6 +34,8 @@ LONGEST_STEP = 0.5
 """How far a step moves a corner at most, normalized: a quarter of an edge."""
 LEAST_GAIN = 1e-5
 """Of similarity, by which a step is worth another one."""
+LEAST_CURVATURE = 0.02
+"""Share of the expected one, below which a step says nothing of the Hessian."""
 HALVINGS = 5
 POINTS_AT_ONCE = 256
 """Sums of so many products are small enough for one thread, and so the same on any number."""
@@ -217,9 +219,10 @@ def _secant_update(hessian: Array, step: Array, change: Array) -> Array:
     """
     curvature = float(step @ change)
     along = hessian @ step
-    if curvature <= 0.02 * float(step @ along):
+    expected = float(step @ along)
+    if not curvature > LEAST_CURVATURE * expected > 0:
         return hessian
-    updated: Array = hessian - np.outer(along, along) / (step @ along)
+    updated: Array = hessian - np.outer(along, along) / expected
     updated += np.outer(change, change) / curvature
     return updated
 
