@@ -16,7 +16,6 @@ from typing import Any
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.transforms import write_transform
-from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.methods import METHODS, is_installed
