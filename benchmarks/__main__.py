@@ -11,6 +11,7 @@ from benchmarks.performance import build, memory, results, start_up, transform
 from benchmarks.publish import list_studies, publish
 from benchmarks.studies import (
     ablation,
+    alignment,
     chests,
     claims,
     cohort,
@@ -41,6 +42,7 @@ MODULES = (
     phantoms,
     hippocampus,
     histology,
+    alignment,
     series,
     cohort,
     report,

@@ -30,6 +30,7 @@ WITHOUT_TORCH = ["spatial", "alignment", "io", "evaluation", "phantoms", "visual
 
 TESTED_ELSEWHERE = {
     "alignment/level": "alignment/test_explained_variance.py",
+    "alignment/problem": "alignment/test_alignment.py",
     "alignment/pyramid": "alignment/test_alignment.py",
     "alignment/rotation_search": "alignment/test_alignment.py",
     "cli/batch": "workflows/test_batch.py",

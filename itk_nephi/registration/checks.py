@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from itk_nephi.alignment.initialization import find_initial_transform
 from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.initialization import compute_initial_transform
 from itk_nephi.spatial.preparation import checked_image
 from itk_nephi.spatial.transforms import transform_points
 
@@ -50,16 +50,13 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
     return checked
 
 
-def checked_initial_transform(pair: ImagePair) -> Transform:
-    """Return the initial transform of a pair, computed where it is a kind or None."""
+def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:
+    """Return the initial transform of a pair, found where it is a kind or None, and any finding."""
     transform = pair.initial_transform
     if transform is None or isinstance(transform, str):
-        return compute_initial_transform(
-            transform or "identity",
-            pair.fixed_image,
-            pair.moving_image,
-            pair.fixed_mask,
-            pair.moving_mask,
+        kind = transform or "identity"
+        return find_initial_transform(
+            kind, pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask
         )
     if not isinstance(transform, itk.Transform[itk.D, pair.dimension, pair.dimension]):
         raise TypeError(
@@ -67,7 +64,7 @@ def checked_initial_transform(pair: ImagePair) -> Transform:
             f"{pair.dimension} dimensions, the name of a kind or None, got "
             f"{type(transform).__name__}"
         )
-    return transform
+    return transform, ""
 
 
 def landmark_pairs(

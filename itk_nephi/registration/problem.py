@@ -107,7 +107,7 @@ class RegistrationProblem:
         pairs = _working_pairs(pairs, names, settings.working_voxels)
         first = pairs[0]
         chunk = planned_chunk(pairs, settings, device)
-        initial_transform = checked_initial_transform(first)
+        initial_transform, doubt = checked_initial_transform(first)
         canonical = grid.canonical()
         if inverse_initial is None:
             moving_grid = ImageDomain.of(first.moving_image)
@@ -144,7 +144,7 @@ class RegistrationProblem:
             settings=settings.for_voxels(min(each.compared_voxels for each in samplers)),
             device=device,
             chunk=chunk,
-            findings=() if finding is None else (finding,),
+            findings=tuple(filter(None, (doubt, finding))),
         )
 
     def objectives(self, sigma: float) -> list[PairObjective]:
