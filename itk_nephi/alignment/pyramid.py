@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from itk_nephi.alignment.level import Level
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import Array, ImageDomain, described
+from itk_nephi.spatial.domain import Array, ImageDomain, difference
 
 TAIL = 0.001
 """Share of the voxels at either end of the intensities that may be outliers."""
@@ -49,7 +49,7 @@ class Pyramid:
             if not ImageDomain.of(image).matches(self.domain):
                 raise ValueError(
                     f"expected the channels and the mask of the {name} image on one grid, "
-                    f"{described(self.domain)}; got {described(ImageDomain.of(image))}"
+                    f"got another: {difference(ImageDomain.of(image), self.domain)}"
                 )
         direction = np.array(self.domain.direction)
         mirrored = np.linalg.det(direction) < 0

@@ -7,6 +7,7 @@ and work where torch is not installed.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from itk_nephi.cli import align, batch, compare, demo, info, register, train, transform
-from itk_nephi.cli.messages import libraries_apart, shown_messages
+from itk_nephi.cli.messages import libraries_apart, open_standard_streams, shown_messages
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_table import TableError
 
@@ -82,10 +83,21 @@ for command in (
     app.command()(command)
 
 
+def _as_interrupt(*_: object) -> None:
+    """Treat the signal of schedulers and service managers as Ctrl-C."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, None)
+    else:
+        raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line."""
     # torch's threads would otherwise wait for each other in busy loops, which costs a quiet machine
     # nothing and a busy one, where a thread waits for its turn, most of the time
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    open_standard_streams()
+    signal.signal(signal.SIGTERM, _as_interrupt)
     with nullcontext() if "--debug" in sys.argv else libraries_apart():
         app(prog_name="itk-nephi")

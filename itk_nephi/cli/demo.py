@@ -12,6 +12,7 @@ from itk_nephi.cli.register import register_paths
 from itk_nephi.io.pair_files import write_pair
 from itk_nephi.io.staging import staged
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.workflows import outputs
 
 
 @options.of_settings(RegistrationSettings, only=["steps"])
@@ -31,7 +32,16 @@ def demo(
 
     Before that, predict a pair of shapes with the model that comes with this package.
     """
-    with staged(output, "--output") as stage, Pulse("predicting a pair of shapes"):
+    if not (output / "prediction.png").exists() and output.is_dir() and any(output.iterdir()):
+        raise ValueError(
+            f"expected --output to be new, empty, or what an earlier demo wrote, got {output} with "
+            "other files"
+        )
+    files = outputs.files(outputs.RESULTS)
+    with (
+        staged(output, "--output", files) as stage,
+        Pulse("predicting a pair of shapes"),
+    ):
         from itk_nephi.phantoms.pairs import lung
         from itk_nephi.workflows.demonstration import show_prediction
 

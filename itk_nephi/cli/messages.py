@@ -8,7 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -37,6 +37,20 @@ def shown_messages(*, debug: bool) -> Iterator[None]:
         everyone.removeHandler(handler)
 
 
+def open_standard_streams() -> None:
+    """Open those of the three standard streams that are closed, on nothing.
+
+    Else the next files that are opened would get their descriptors, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            with suppress(OSError):
+                os.close(number)
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 @contextmanager
 def libraries_apart() -> Iterator[None]:
     """Show what C and C++ libraries print to stderr after the messages of a command.
@@ -45,8 +59,6 @@ def libraries_apart() -> Iterator[None]:
     exception that means the same. Of a command that failed they are left out. This is for a process
     of our own: descriptors belong to all threads.
     """
-    if sys.stderr is None:  # closed: the next file that is opened would be descriptor 2
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     terminal, usual, failed = os.dup(2), sys.stderr, False
     with tempfile.TemporaryFile() as printed, os.fdopen(terminal, "w", 1) as sys.stderr:
         os.dup2(printed.fileno(), 2)

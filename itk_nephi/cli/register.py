@@ -160,7 +160,10 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
     **how
         Arguments of :func:`itk_nephi.workflows.register_files`.
     """
-    with staged(output, "--output") as stage, Pulse("starting") as pulse:
+    given = (how.get("warm_start"), how.get("model"), *paths.files.values())
+    files = [path for path in given if path is not None]
+    names = outputs.files(how.get("results", outputs.RESULTS))
+    with staged(output, "--output", names, files) as stage, Pulse("starting") as pulse:
         from itk_nephi.workflows.file_registration import register_files
 
         metrics = register_files(
@@ -172,6 +175,8 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
             interrupted=_report_interruption,
             **how,
         )
+    if how.get("checkpoint") and not metrics["interrupted"]:
+        how["checkpoint"].unlink(missing_ok=True)
     typer.echo(outputs.format_summary(metrics, output))
     if metrics["interrupted"]:
         raise typer.Exit(130)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +12,17 @@ import numpy as np
 import typer
 
 from itk_nephi.evaluation import metrics
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.images import (
+    image_from_voxels,
+    read_grid,
+    read_voxels,
+    require_image_suffix,
+    write_image,
+)
+from itk_nephi.io.markups import Markups
 from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
-from itk_nephi.io.staging import staged
+from itk_nephi.io.pair_files import landmark_columns
+from itk_nephi.io.staging import staged_file
 from itk_nephi.io.tables import Table
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
 from itk_nephi.spatial import light_itk as itk
@@ -23,8 +33,10 @@ from itk_nephi.spatial.conversion import (
     to_bspline_transform,
     to_displacement_field,
 )
+from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.inversion import InvertedPoints, inverse_parts, invert_points
-from itk_nephi.spatial.resampling import resample
+from itk_nephi.spatial.resampling import resample_frames
+from itk_nephi.spatial.transforms import compose
 
 SPACES = {
     "fixed_to_moving": ("fixed space", "moving space"),
@@ -33,7 +45,20 @@ SPACES = {
 """The spaces that our own files map between, by their names."""
 
 TOLERANCE = 0.5
-"""Largest error of a B-spline where the user names none, mm."""
+"""Largest error of a B-spline where the user names none, in smallest distances of voxels."""
+
+
+Series = Annotated[
+    list[str] | None,
+    typer.Option(help="Which DICOM series to take of a folder with several; repeat for more."),
+]
+
+
+class Columns(StrEnum):
+    """Which columns of a file of landmarks."""
+
+    fixed = "fixed"
+    moving = "moving"
 
 
 class Interpolation(StrEnum):
@@ -59,24 +84,35 @@ def transform_image(
         Interpolation, typer.Option(help="nearest for labels.")
     ] = Interpolation.linear,
     outside: Annotated[float, typer.Option(help="Value outside the moving image.")] = 0.0,
+    series: Series = None,
 ) -> None:
     """Resample an image onto the grid of another, through one or more transforms.
 
     For the results of `register` that is fixed_to_moving.h5, with the fixed
-    image as reference. The pixel type stays that of the moving image.
+    image as reference. The pixel type stays that of the moving image; colors
+    and vectors are resampled component by component, a series in 4
+    dimensions frame by frame.
     """
-    with staged(output.parent, "--output") as stage:
-        image = read_image(moving, "MOVING")
-        grid = read_image(reference, "--reference")
-        dimension = image.GetImageDimension()
+    require_image_suffix(output)
+    with staged_file(output, "--output", [moving, reference, *transforms]) as target:
+        header, voxels = read_voxels(moving, "MOVING", series or ())
+        grid = read_grid(reference, "--reference", series or ())
+        dimension = header.domain.dimension
         chain = [read_transform(path, "TRANSFORM", dimension) for path in transforms]
         if grid.GetImageDimension() != dimension:
             raise ValueError(
                 f"expected --reference in {dimension} dimensions like MOVING, "
                 f"got {grid.GetImageDimension()}"
             )
-        resampled = resample(image, chain, grid, interpolation=interpolation, outside=outside)
-        write_image(resampled, stage / output.name)
+        resampled = resample_frames(
+            voxels,
+            header.domain,
+            compose(chain),
+            grid,
+            interpolation=interpolation,
+            outside=outside,
+        )
+        write_image(image_from_voxels(resampled, header, ImageDomain.of(grid)), target)
     typer.echo(f"wrote {output}", err=True)
 
 
@@ -94,60 +130,78 @@ File = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 
 
 def transform_points(
-    table: Annotated[Path, typer.Argument(metavar="CSV", help="Columns x, y (and z), in mm.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CSV",
+            help="Columns x, y (and z), in mm; landmarks, fixed_x, ...; or 3D Slicer's .fcsv or "
+            ".mrk.json.",
+        ),
+    ],
     transform: Transform,
     output: File,
     exact_inverse: Annotated[
         bool,
         typer.Option("--exact-inverse", help="Compute the points that TRANSFORM maps to these."),
     ] = False,
+    columns: Annotated[
+        Columns | None,
+        typer.Option(help="Which columns of landmarks to map (default: what TRANSFORM is named)."),
+    ] = None,
 ) -> None:
     """Map the points of a CSV file through a transform.
 
     Points are physical, in mm, as in ITK: x to the patient's left, y to the
-    back, z to the head. Other columns are kept. A transform that resamples
-    moving images maps fixed points to moving points; to map points the
-    other way take moving_to_fixed.h5, or --exact-inverse.
+    back, z to the head; files of 3D Slicer are read and written in the
+    coordinate system that they name. All else is kept. A transform that
+    resamples moving images maps fixed points to moving points; to map
+    points the other way take moving_to_fixed.h5, or --exact-inverse.
     """
-    with staged(output.parent, "--output") as stage:
+    with staged_file(output, "--output", [table, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
         dimension = mapping.GetInputSpaceDimension()
-        points = Table.read(table, "CSV")
-        columns = ["x", "y", "z"][:dimension]
-        if dimension == 2 and "z" in points.header:
+        if table.suffix.lower() == ".json":
+            markups = Markups.read(table, "CSV")
+            given, write = markups.points, markups.write
+        else:
+            points = Table.read(table, "CSV")
+            names = _point_columns(points, dimension, columns, transform, inverse=exact_inverse)
+            given, write = points.points(names), partial(points.write, columns=names)
+        if output.suffix.lower() != table.suffix.lower():
             raise ValueError(
-                f"expected CSV in 2 dimensions like TRANSFORM, got {table} with a column z"
+                f"expected --output in the format of CSV, {table.suffix}, got {output}"
             )
-        given = points.points(columns)
         if exact_inverse:
             inverted = invert_points(mapping, given)
             moved = inverted.points
             typer.echo(_exactness(inverted), err=True)
         else:
             moved = transforms.transform_points(mapping, given)
-        points.write(stage / output.name, columns, moved)
+        write(target, points=moved)
     spaces = _spaces(transform, inverse=exact_inverse)
     typer.echo(f"mapped {len(moved)} points from {spaces}: {output}", err=True)
 
 
 def transform_mesh(
-    mesh: Annotated[Path, typer.Argument(metavar="MESH", help="VTK, OBJ, OFF, GIFTI, ... file.")],
+    mesh: Annotated[
+        Path, typer.Argument(metavar="MESH", help="VTK, OBJ, OFF, PLY, STL, GIFTI or BYU file.")
+    ],
     transform: Transform,
     output: File,
 ) -> None:
-    """Map the points of a mesh through a transform; cells and scalar values are kept.
+    """Map the points of a mesh through a transform; all else in the file is kept.
 
     Points are physical, in mm, as in ITK (LPS): x to the patient's left, y to
-    the back, z to the head. Normals and other vectors are left out. A
-    transform that resamples moving images maps fixed points to moving
+    the back, z to the head; a file that says SPACE=RAS, as 3D Slicer writes
+    it, is read and written as that. Normals and other vectors are left out.
+    A transform that resamples moving images maps fixed points to moving
     points; to map a mesh the other way take moving_to_fixed.h5.
     """
-    with staged(output.parent, "--output") as stage:
+    with staged_file(output, "--output", [mesh, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
-        moved = read_mesh(mesh, "MESH")
-        move_mesh(moved, mapping)
-        write_mesh(moved, stage / output.name)
-    count = moved.GetNumberOfPoints()
+        moved = move_mesh(read_mesh(mesh, "MESH"), mapping)
+        write_mesh(moved, target)
+    count = len(moved.points)
     typer.echo(f"mapped {count} points from {_spaces(transform)}: {output}", err=True)
 
 
@@ -167,7 +221,7 @@ def convert(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help=f"Refine the B-spline to this largest error, mm (default {TOLERANCE:g}).",
+            help=f"Refine the B-spline to this largest error, mm (default {TOLERANCE:g} voxels).",
             show_default=False,
         ),
     ] = None,
@@ -179,18 +233,17 @@ def convert(
     transform or, with --to b-spline, a B-spline transform. Neither moves
     points outside the reference image.
     """
-    with staged(output.parent, "--output") as stage:
+    with staged_file(output, "--output", [transform, reference]) as target:
+        is_transform = output.name.lower().endswith(TRANSFORM_SUFFIXES)
         if to is None:
-            is_transform = output.name.lower().endswith(TRANSFORM_SUFFIXES)
             to = Kind.displacement_field_transform if is_transform else Kind.displacement_field
         if to != Kind.b_spline and (spacing, tolerance) != (None, None):
             raise ValueError(f"expected --to b-spline with --spacing or --tolerance, got {to}")
         mapping, grid = _transform_and_grid(transform, reference)
-        target = stage / output.name
-        note = f"sampled at {itk.array_view_from_image(grid).size:,} voxels"
+        note = f"sampled at {math.prod(ImageDomain.of(grid).size):,} voxels"
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
-                tolerance = TOLERANCE
+                tolerance = TOLERANCE * min(grid.GetSpacing())
             fitted, error = to_bspline_transform(
                 mapping, grid, spacing=spacing, tolerance=tolerance
             )
@@ -218,7 +271,13 @@ def invert(
         Path | None,
         typer.Option(help="Image whose grid to sample, in the space TRANSFORM maps to."),
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="Largest residual of --exact, mm.")] = 1e-3,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest residual of --exact, mm (default a thousandth of a voxel).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the inverse of a transform.
 
@@ -227,20 +286,21 @@ def invert(
     (transform, or image if OUTPUT has the suffix of one) on the grid of the
     reference; it moves no points outside.
     """
-    with staged(output.parent, "--output") as stage:
+    inputs = [transform] if reference is None else [transform, reference]
+    with staged_file(output, "--output", inputs) as target:
         if exact != (reference is not None):
             raise ValueError("expected --exact and --reference together, got one of them")
         if reference is None:
             inverse = _inverse_of_parts(transform)
-            write_transform(inverse, stage / output.name)
+            write_transform(inverse, target)
             note = "inverted each part"
         else:
             mapping, grid = _transform_and_grid(transform, reference)
             field, inverted = inverse_displacement_field(mapping, grid, tolerance=tolerance)
             if output.name.lower().endswith(TRANSFORM_SUFFIXES):
-                write_transform(displacement_field_transform(field), stage / output.name)
+                write_transform(displacement_field_transform(field), target)
             else:
-                write_image(field, stage / output.name)
+                write_image(field, target)
             note = _exactness(inverted)
     typer.echo(f"{note}; maps from {_spaces(transform, inverse=True)}: {output}", err=True)
 
@@ -256,10 +316,11 @@ def jacobian(
 
     1 keeps the volume, below 1 compresses, 0 and below is folding.
     """
-    with staged(output.parent, "--output") as stage:
+    require_image_suffix(output)
+    with staged_file(output, "--output", [transform, reference]) as target:
         mapping, grid = _transform_and_grid(transform, reference)
         determinants = metrics.jacobian_determinant_image(mapping, grid)
-        write_image(determinants, stage / output.name)
+        write_image(determinants, target)
     values = itk.array_view_from_image(determinants)
     folding = metrics.folding_fraction(values)
     typer.echo(
@@ -269,8 +330,33 @@ def jacobian(
     )
 
 
+def _point_columns(
+    table: Table, dimension: int, chosen: Columns | None, transform: Path, *, inverse: bool
+) -> list[str]:
+    """Return the columns of the points to map."""
+    axes = "xyz"[:dimension]
+    landmarks = landmark_columns(dimension)
+    is_landmarks = set(landmarks) <= set(table.header) and not set(axes) <= set(table.header)
+    if dimension == 2 and {"z", "fixed_z"} & set(table.header):
+        raise ValueError(
+            f"expected CSV in 2 dimensions like TRANSFORM, got {table.path} with a column z"
+        )
+    if not is_landmarks:
+        return list(axes)
+    spaces = list(Columns) if SPACES.get(transform.stem) else []
+    if spaces and (transform.stem == "moving_to_fixed") != inverse:
+        spaces.reverse()
+    if chosen is None and not spaces:
+        raise ValueError(
+            f"expected --columns fixed or moving, got {table.path} with both, and a TRANSFORM "
+            "whose name does not tell which of them it maps"
+        )
+    space = chosen or spaces[0]
+    return [f"{space}_{axis}" for axis in axes]
+
+
 def _transform_and_grid(transform: Path, reference: Path) -> tuple[Any, Any]:
-    grid = read_image(reference, "--reference")
+    grid = read_grid(reference, "--reference")
     return read_transform(transform, "TRANSFORM", grid.GetImageDimension()), grid
 
 
@@ -283,7 +369,7 @@ def _inverse_of_parts(transform: Path) -> Any:
                 "expected TRANSFORM with parts that all have an inverse, or --exact, "
                 f"got {transform} with a {part.GetNameOfClass()}"
             )
-    return inverses[0] if len(inverses) == 1 else transforms.compose(inverses)
+    return inverses[0] if len(inverses) == 1 else compose(inverses)
 
 
 def _exactness(inverted: InvertedPoints) -> str:

@@ -16,7 +16,7 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.maps import at_points
-from itk_nephi.spatial.preparation import check_grid
+from itk_nephi.spatial.preparation import MASK_TOLERANCE, check_grid, mask_inside
 from itk_nephi.spatial.resampling import sample_image
 from itk_nephi.spatial.transforms import transform_points
 
@@ -60,8 +60,8 @@ class Evaluation:
         Standard deviation of the logarithm of the Jacobian determinant where the transform does
         not fold, dimensionless.
     ncc : float
-        Normalized cross correlation of the first images where they overlap, in [-1, 1]; NaN where
-        nothing does.
+        Normalized cross correlation of the first images where they and their masks overlap, in
+        [-1, 1]; NaN where nothing does.
     inverse_consistency_error_mm : Statistics, optional
         Distances of points from their images under both transforms, mm, if there is an inverse.
     landmark_error_mm : Statistics, optional
@@ -210,6 +210,9 @@ def evaluate(
     voxels = _some_voxels(domain, inside)
     points = domain.voxel_points(voxels)
     moved = transform_points(fixed_to_moving, points)
+    seen = np.ones(len(moved), bool)
+    if pair.moving_mask is not None:
+        seen = sample_image(pair.moving_mask, moved) > MASK_TOLERANCE
     fixed_values = itk.array_view_from_image(pair.fixed_image).reshape(-1)[voxels]
     consistency = errors = overlaps = None
     if moving_to_fixed is not None:
@@ -223,7 +226,7 @@ def evaluate(
         voxels=count,
         folding_fraction=folding_fraction,
         log_jacobian_sd=log_jacobian_sd,
-        ncc=_correlation(fixed_values, sample_image(pair.moving_image, moved)),
+        ncc=_correlation(fixed_values[seen], sample_image(pair.moving_image, moved)[seen]),
         inverse_consistency_error_mm=consistency,
         landmark_error_mm=None if errors is None else Statistics.of(errors),
         landmark_errors_mm=errors,
@@ -242,10 +245,7 @@ def _inside(pair: ImagePair) -> npt.NDArray[np.bool_] | None:
     if pair.fixed_mask is None:
         return None
     check_grid(pair.fixed_mask, "fixed_mask", pair.fixed_image, "fixed")
-    inside = np.asarray(itk.array_view_from_image(pair.fixed_mask) != 0)
-    if not inside.any():
-        raise ValueError("expected fixed_mask with non-zero voxels, got an empty mask")
-    return inside
+    return mask_inside(pair.fixed_mask, "fixed_mask")
 
 
 def _some_voxels(domain: ImageDomain, inside: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int_]:

@@ -186,9 +186,10 @@ def _slice_jacobians(transform: Any, domain: ImageDomain, slices: range) -> Arra
         )
         return itk.array_view_from_image(field).astype(float)
 
+    length = DIFFERENCE * min(domain.spacing)
     columns = [
-        (displacements(step) - displacements(-step)) / (2 * DIFFERENCE)
-        for step in DIFFERENCE * np.eye(dimension)
+        (displacements(step) - displacements(-step)) / (2 * length)
+        for step in length * np.eye(dimension)
     ]
     return np.stack(columns, axis=-1) + np.eye(dimension)
 

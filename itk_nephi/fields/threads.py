@@ -1,7 +1,8 @@
-"""The number of torch's threads."""
+"""The number of torch's threads, which is one in forked processes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -14,13 +15,29 @@ _given_back: list[list[int]] = []
 several threads, one that ends before those that began later leaves it to the next of them."""
 
 
+_state = {"forked": False}
+"""Whether this process is a fork of one that may have computed."""
+
+
+def _compute_alone() -> None:
+    """Compute on one thread in a forked process: torch's others stayed behind, and are waited for.
+
+    The results are the same on any number of threads.
+    """
+    _state["forked"] = True
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_compute_alone)
+
+
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Compute on this many threads of torch, and give back those that there were."""
     with _lock:
         usual = [torch.get_num_threads()]
         _given_back.append(usual)
-        torch.set_num_threads(count)
+        torch.set_num_threads(1 if _state["forked"] else count)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ def plain_words(error: BaseException) -> str:
     message = re.sub(r"^\S+:\d+:\s*", "", str(error).strip())
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
+    message = re.sub(r"\s*To limit the size of the package,.*", "", message, flags=re.DOTALL)
     return " ".join(message.split()).rstrip(".") or type(error).__name__
 
 

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
-from dataclasses import dataclass
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.compression import compress
-from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.io.errors import plain_errors, plain_words, require_file
+from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes, image_suffix
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import ImageDomain
+from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
 
 logger = logging.getLogger(__name__)
 
-_PIXEL_TYPES = {
-    "unsigned_char": itk.UC,
-    "char": itk.SS,
-    "unsigned_short": itk.US,
-    "short": itk.SS,
-    "unsigned_int": itk.UI,
-    "int": itk.SI,
-    "float": itk.F,
+T = TypeVar("T")
+
+IN_PROCESS = (".nii", ".gipl")
+"""The suffixes of files whose headers, of fixed length, ITK reads in this process."""
+
+IN_CHILD = (".tif", ".tiff", ".lsm")
+"""The suffixes of those that are checked before, but hold more than what is checked."""
+
+_KINDS = {
+    "unsigned_char": (itk.UC, np.uint8),
+    "char": (itk.SS, np.int8),
+    "unsigned_short": (itk.US, np.uint16),
+    "short": (itk.SS, np.int16),
+    "unsigned_int": (itk.UI, np.uint32),
+    "int": (itk.SI, np.int32),
+    "unsigned_long": (itk.ULL, np.uint64),
+    "long": (itk.ULL, np.int64),
+    "unsigned_long_long": (itk.ULL, np.uint64),
+    "long_long": (itk.ULL, np.int64),
+    "float": (itk.F, np.float32),
 }
-"""Component types read as they are (or one size up); all others become double."""
+"""As what ITK's Python, which lacks some types, reads a component, and what it is in truth."""
+
+_VECTOR_KINDS = (itk.UC, itk.US, itk.SS, itk.F)
+"""The components of images of vectors in ITK's Python; all others become double."""
 
 _COLORS = ("rgb", "rgba")
 
-_HEADER_BYTES = {".nii": 348, ".gipl": 256}
-"""What comes before the voxels at least, in formats whose end ITK does not notice."""
+Reader = Callable[["str | list[str]", "ImageHeader"], Any]
+"""From a file, or those of a DICOM series, and the header of the first, to an image."""
 
 
 @dataclass(frozen=True)
@@ -43,128 +67,404 @@ class ImageHeader:
     pixel: str
     component: str
     components: int
+    component_bytes: int
 
     @property
     def domain(self) -> ImageDomain:
-        """The voxel grid in physical space."""
-        directions = zip(*self.direction, strict=True)
-        return ImageDomain(self.size, self.spacing, self.origin, tuple(directions))
-
-
-def read_image_header(path: Path, argument: str) -> ImageHeader:
-    """Read the header of an image file.
-
-    Raises
-    ------
-    ValueError
-        If ITK cannot read the file; ``argument`` is what the message calls it.
-    """
-    require_file(path, argument)
-    with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
-        reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
-        if reader is None:
-            raise ValueError("a damaged file, or no image")
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        axes = range(reader.GetNumberOfDimensions())
-        size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
-        if not size or min(size) < 1:
-            raise ValueError(f"damaged: its header has a size of {size}")
-        expected, found = int(reader.GetImageSizeInBytes()), _bytes_found(path)
-        if found is not None and found < expected:
-            raise ValueError(f"truncated: expected {expected} bytes of voxels, got {found}")
-        return ImageHeader(
-            size=size,
-            spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
-            origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
-            direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
-            pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
-            component=reader.GetComponentTypeAsString(reader.GetComponentType()),
-            components=int(reader.GetNumberOfComponents()),
+        """The voxel grid in physical space; that of each frame where there are four axes."""
+        axes = min(len(self.size), 3)
+        directions = zip(*(row[:axes] for row in self.direction[:axes]), strict=True)
+        return ImageDomain(
+            self.size[:axes], self.spacing[:axes], self.origin[:axes], tuple(directions)
         )
 
-
-def read_scalar_header(path: Path, argument: str) -> ImageHeader:
-    """Read the header of the file of a scalar or color image in 2 or 3 dimensions.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such an image; ``argument`` is what the message calls it.
-    """
-    header = read_image_header(path, argument)
-    got = f"got {path} of size {' x '.join(map(str, header.size))}"
-    if len(header.size) not in (2, 3):
-        raise ValueError(f"expected {argument} to be an image in 2 or 3 dimensions, {got}")
-    if min(header.size) < 2:
-        raise ValueError(
-            f"expected {argument} to have at least two voxels on every axis, {got}; "
-            "save a single slice as a 2D image"
-        )
-    if header.components != 1 and header.pixel not in _COLORS:
-        raise ValueError(
-            f"expected {argument} to have one value a voxel (or RGB), "
-            f"got {path} with {header.components}"
-        )
-    return header
+    @property
+    def is_color(self) -> bool:
+        """Whether the voxels are colors."""
+        return self.pixel in _COLORS
 
 
-def read_image(path: Path, argument: str) -> Any:
-    """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; color becomes luminance.
+def read_image_header(path: Path, argument: str, series: Sequence[str] = ()) -> ImageHeader:
+    """Read the header of an image file, and check that its voxels are there.
 
     Parameters
     ----------
     path : Path
-        In any format that ITK reads.
+        In any format that ITK reads; a folder holds a DICOM series.
     argument : str
         What messages call it.
+    series : sequence of str
+        Which series to take of a folder with several.
 
     Raises
     ------
     ValueError
-        If the file cannot be read, or is not such an image.
+        If ITK cannot read the file, or it is truncated or damaged.
     """
-    header = read_scalar_header(path, argument)
-    if header.pixel in _COLORS:
+    return _read(path, argument, series)[0]
+
+
+def read_scalar_header(path: Path, argument: str, series: Sequence[str] = ()) -> ImageHeader:
+    """Read the header of the file of a scalar or color image in 2 or 3 dimensions.
+
+    Arguments and errors as for :func:`read_image`.
+    """
+    header = read_image_header(path, argument, series)
+    _check_scalar(header, path, argument)
+    return header
+
+
+def read_image(path: Path, argument: str, series: Sequence[str] = ()) -> Any:
+    """Read a scalar image in 2 or 3 dimensions, of the file's pixel type; color becomes luminance.
+
+    Types that ITK's Python has not become larger ones that hold all of their values.
+
+    Parameters
+    ----------
+    path, argument, series
+        As for :func:`read_image_header`.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, is damaged, or is not such an image.
+    """
+
+    def read_scalars(files: str | list[str], header: ImageHeader) -> Any:
+        if isinstance(files, str):
+            _check_scalar(header, path, argument)
+        return _read_scalars(files, header)
+
+    header, image = _read(path, argument, series, read_scalars)
+    if header.is_color:
         logger.warning("%s: color converted to luminance", path)
-    with plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"):
-        return itk.imread(str(path), _PIXEL_TYPES.get(header.component, itk.D))
+    if isinstance(image, np.ndarray):
+        image = image_from_array(image, header.domain)
+    if _KINDS.get(header.component, (None,))[0] == itk.ULL:
+        image = _exact_image(image, header, path, argument)
+    return image
+
+
+def read_voxels(
+    path: Path, argument: str, series: Sequence[str] = ()
+) -> tuple[ImageHeader, npt.NDArray[Any]]:
+    """Read the voxels of any image in 2 or 3 dimensions, or of each frame of a series in 4.
+
+    Arguments and errors as for :func:`read_image`.
+
+    Returns
+    -------
+    header : ImageHeader
+        The header.
+    values : array, shape (T, k, j, i, C)
+        Of T frames and C components, one each in most images, of the file's own type.
+    """
+    header, image = _read(path, argument, series, _read_components)
+    _check_size(header, path, argument, (2, 3, 4))
+    values = image if isinstance(image, np.ndarray) else itk.array_from_image(image)
+    values = values.reshape(-1, *header.domain.size[::-1], header.components)
+    kind = _KINDS.get(header.component, (None, np.float64))[1]
+    return header, values.view(kind) if values.itemsize == 8 else values.astype(kind, copy=False)
+
+
+def read_grid(path: Path, argument: str, series: Sequence[str] = ()) -> Image:
+    """Read the grid of an image, the first three axes of a series; its voxels are left out.
+
+    Arguments and errors as for :func:`read_image`.
+    """
+    header = read_image_header(path, argument, series)
+    _check_size(header, path, argument, (2, 3, 4))
+    domain = header.domain
+    grid = itk.Image[itk.UC, domain.dimension].New()
+    grid.SetRegions(domain.size)
+    grid.SetSpacing(domain.spacing)
+    grid.SetOrigin(domain.origin)
+    grid.SetDirection(itk.matrix_from_array(np.array(domain.direction)))
+    return grid
 
 
 def write_image(image: Any, path: Path) -> None:
     """Write an image in the format that the suffix names, compressed where the format can.
 
     Of NIfTI quickly and on all cores, see :func:`itk_nephi.io.compression.compress`.
+
+    Raises
+    ------
+    ValueError
+        If ITK cannot write it, or not all of it got to the disk.
     """
-    with plain_errors(f"expected to write an image to {path}"):
-        if not path.name.lower().endswith(".nii.gz"):
-            itk.imwrite(image, str(path), compression=True)
-            return
-        plain = path.with_name(f".{path.name[: -len('.gz')]}")
-        try:
-            itk.imwrite(image, str(plain))
-            compress(plain, path)
-        finally:
-            plain.unlink(missing_ok=True)
-
-
-def _bytes_found(path: Path) -> int | None:
-    """Return the bytes that a file has for voxels, where its format is one of ``_HEADER_BYTES``."""
-    name = path.name.lower()
-    header = _HEADER_BYTES.get(Path(name.removesuffix(".gz")).suffix)
-    if header is None:
-        return None
-    return (_bytes_decompressed(path) if name.endswith(".gz") else path.stat().st_size) - header
-
-
-def _bytes_decompressed(path: Path) -> int:
-    count = 0
+    require_image_suffix(path)
+    name = _lower_suffix(path)  # as ITK knows it
+    is_packed = name.endswith(".nii.gz")
+    written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
     try:
-        with gzip.open(path) as file:
-            while block := file.read(2**20):
-                count += len(block)
-    except gzip.BadGzipFile:  # of a name that it has by mistake
-        return path.stat().st_size
-    except (EOFError, OSError) as error:
-        raise ValueError(f"truncated or damaged: {error}") from error
-    return count
+        with plain_errors(f"expected to write an image to {path}"):
+            itk.imwrite(image, str(written), compression=not is_packed)
+            _read(written, "what was written")
+        if is_packed:
+            compress(written, path)
+        elif written != path:
+            written.rename(path)
+    finally:
+        if written != path:
+            written.unlink(missing_ok=True)
+
+
+def require_image_suffix(path: Path) -> None:
+    """Raise a ValueError unless ITK writes images of this suffix."""
+    name = str(path.with_name(_lower_suffix(path)))
+    if itk.ImageIOFactory.CreateImageIO(name, itk.CommonEnums.IOFileMode_WriteMode) is None:
+        raise ValueError(
+            f"expected to write an image to {path}, whose suffix is none of an image that ITK "
+            "writes; take .nii.gz, .nrrd or .mha"
+        )
+
+
+def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: ImageDomain) -> Image:
+    """Return an image of the voxels of a file on another grid.
+
+    Parameters
+    ----------
+    values : array
+        As :func:`read_voxels` returns them.
+    header : ImageHeader
+        Of the file; a fourth axis stays as it is there.
+    domain : ImageDomain
+        The grid of the other axes.
+
+    Raises
+    ------
+    ValueError
+        If ITK's Python has no images that hold all values.
+    """
+    values = _writable(values if header.components > 1 else values[..., 0])
+    if len(header.size) < 4:
+        values = values[0]
+    values = np.ascontiguousarray(values)
+    if values.dtype == np.uint64:
+        image = _unsigned_image(values)
+    else:
+        image = itk.image_from_array(values, is_vector=header.components > 1)
+    spacing, origin, direction = domain.spacing, domain.origin, np.array(domain.direction)
+    if len(header.size) == 4:
+        spacing, origin = (*spacing, header.spacing[3]), (*origin, header.origin[3])
+        direction = np.block([[direction, np.zeros((3, 1))], [np.zeros((1, 3)), np.eye(1)]])
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    image.SetDirection(itk.matrix_from_array(direction))
+    return image
+
+
+def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return voxels in a type of which ITK's Python has images; that they changed is logged."""
+    wider: dict[str, tuple[Any, ...]] = {
+        "int8": (np.int16,),
+        "int64": (np.int32, np.uint64, np.float64),
+    }
+    if values.dtype.name not in wider:
+        return values
+    for kind in wider[values.dtype.name]:
+        if (values.astype(kind).astype(values.dtype) == values).all() and (
+            kind != np.uint64 or values.min() >= 0
+        ):
+            logger.warning(
+                "%s values are written as %s, as ITK's Python has no such images",
+                values.dtype,
+                np.dtype(kind),
+            )
+            return values.astype(kind)
+    raise ValueError(
+        f"expected whole numbers of at most 2**53, got {values.min()} to {values.max()}, which no "
+        "type of ITK's Python holds"
+    )
+
+
+def _exact_image(image: Image, header: ImageHeader, path: Path, argument: str) -> Image:
+    """Return an image of 64-bit whole numbers as one of double or else of unsigned ones."""
+    values = np.asarray(itk.array_view_from_image(image)).view(_KINDS[header.component][1])
+    if (np.abs(values.astype(np.float64)) <= 2.0**53).all():
+        return image_from_array(values.astype(np.float64), header.domain)
+    if values.min() < 0:
+        raise ValueError(
+            f"expected {argument} to have whole numbers of at most 2**53, got {path} with "
+            f"{values.min()} to {values.max()}"
+        )
+    return image  # of unsigned numbers
+
+
+def _unsigned_image(values: npt.NDArray[np.uint64]) -> Image:
+    image = itk.Image[itk.ULL, values.ndim].New()
+    image.SetRegions(values.shape[::-1])
+    image.Allocate()
+    itk.array_view_from_image(image)[...] = values
+    return image
+
+
+def _check_scalar(header: ImageHeader, path: Path, argument: str) -> None:
+    _check_size(header, path, argument, (2, 3))
+    if header.components != 1 and not header.is_color:
+        raise ValueError(
+            f"expected {argument} to have one value a voxel (or RGB), "
+            f"got {path} with {header.components}"
+        )
+
+
+def _check_size(
+    header: ImageHeader, path: Path, argument: str, dimensions: tuple[int, ...]
+) -> None:
+    got = f"got {path} of size {_sizes(header)}"
+    if len(header.size) not in dimensions:
+        way = "; transform-image takes a series frame by frame" if len(header.size) == 4 else ""
+        raise ValueError(f"expected {argument} to be an image in 2 or 3 dimensions, {got}{way}")
+    if min(header.size[:3]) < 2:
+        raise ValueError(
+            f"expected {argument} to have at least two voxels on every axis, {got}; "
+            "save a single slice as a 2D image"
+        )
+
+
+def _sizes(header: ImageHeader) -> str:
+    return " x ".join(map(str, header.size))
+
+
+def _read(
+    path: Path,
+    argument: str,
+    series: Sequence[str] = (),
+    read: Reader | None = None,
+) -> tuple[ImageHeader, Any]:
+    """Return the header of an image file, and what ``read`` makes of it: an image or an array."""
+    if not path.is_dir():
+        require_file(path, argument)
+    with (
+        plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"),
+        _readable(path) as name,
+    ):
+        if path.is_dir():
+            return _apart(partial(_read_series, series=series, read=read), path)
+        suffix = image_suffix(name)
+        if suffix in IN_CHILD:
+            check_voxel_bytes(name, 0, 0)
+        if suffix in IN_CHILD or suffix not in FORMATS:
+            return _apart(partial(_read_all, read=read), name)
+        header = _read_header(str(name)) if suffix in IN_PROCESS else _apart(_read_header, name)
+        values = math.prod(header.size) * header.components
+        check_voxel_bytes(name, values * header.component_bytes, values)
+        return header, None if read is None else read(str(name), header)
+
+
+def _apart(read: Callable[[Path], T], path: Path) -> T:
+    """Read in a child process; what libraries print meanwhile is a warning, or a refusal."""
+    # loads what the child would have to load anew each time
+    itk.ImageIOFactory.CreateImageIO(path.suffix, itk.CommonEnums.IOFileMode_ReadMode)
+    found, printed = read_apart(read, path)
+    words = plain_words(ValueError(" ".join(printed)))
+    if printed and "warning" not in words.lower():
+        raise ValueError(f"damaged: {words}")
+    if printed:
+        logger.warning("%s: %s", path, words)
+    return found
+
+
+def _read_all(path: Path, read: Reader | None) -> tuple[ImageHeader, Any]:
+    """Read a file whole, in the child process, as arrays can be sent."""
+    header = _read_header(str(path))
+    image = (read or _read_components)(str(path), header)
+    return header, None if read is None else itk.array_from_image(image)
+
+
+def _read_series(
+    folder: Path, series: Sequence[str], read: Reader | None
+) -> tuple[ImageHeader, Any]:
+    """Read a DICOM series, in the child process."""
+    names = itk.GDCMSeriesFileNames.New()
+    names.SetDirectory(str(folder))
+    found = list(names.GetSeriesUIDs())
+    if not found:
+        raise ValueError("a folder without a DICOM series")
+    chosen = [each for each in found if each in series] or found
+    if len(chosen) > 1:
+        raise ValueError(
+            f"a folder with {len(chosen)} DICOM series, {', '.join(chosen)}: choose with --series"
+        )
+    files = list(names.GetFileNames(chosen[0]))
+    header = _read_header(files[0])
+    if len(files) == 1:
+        image = (read or _read_components)(files[0], header)
+        return header, None if read is None else itk.array_from_image(image)
+    image = (read or _read_components)(files, header)
+    domain = ImageDomain.of(image)
+    header = replace(
+        header,
+        size=domain.size,
+        spacing=domain.spacing,
+        origin=domain.origin,
+        direction=tuple(zip(*domain.direction, strict=True)),
+    )
+    return header, None if read is None else itk.array_from_image(image)
+
+
+def _read_header(name: str | Path) -> ImageHeader:
+    reader = itk.ImageIOFactory.CreateImageIO(str(name), itk.CommonEnums.IOFileMode_ReadMode)
+    if reader is None:
+        raise ValueError("a damaged file, or no image")
+    reader.SetFileName(str(name))
+    reader.ReadImageInformation()
+    axes = range(reader.GetNumberOfDimensions())
+    size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
+    if not size or min(size) < 1:
+        raise ValueError(f"damaged: its header has a size of {size}")
+    return ImageHeader(
+        size=size,
+        spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
+        origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
+        direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
+        pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
+        component=reader.GetComponentTypeAsString(reader.GetComponentType()),
+        components=int(reader.GetNumberOfComponents()),
+        component_bytes=int(reader.GetComponentSize()),
+    )
+
+
+def _read_components(name: str | list[str], header: ImageHeader) -> Any:
+    if header.components == 1:
+        return _read_scalars(name, header)
+    kind = _KINDS.get(header.component, (itk.D,))[0]
+    if kind not in _VECTOR_KINDS:
+        kind = itk.D
+    kind = itk.VectorImage[kind, len(header.size)]
+    return _output(kind, name)
+
+
+def _read_scalars(name: str | list[str], header: ImageHeader) -> Any:
+    kind = _KINDS.get(header.component, (itk.D,))[0]
+    return itk.imread(name, kind) if isinstance(name, str) else _output(itk.Image[kind, 3], name)
+
+
+def _output(kind: Any, name: str | list[str]) -> Any:
+    """Read an image of a type, from a file or those of a series."""
+    if isinstance(name, str):
+        reader = itk.ImageFileReader[kind].New(file_name=name)
+    else:
+        reader = itk.ImageSeriesReader[kind].New(file_names=name)
+    reader.Update()
+    return reader.GetOutput()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Give a path whose suffix is in lower case, as ITK's readers want it."""
+    name = _lower_suffix(path)
+    if name == path.name or path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / name
+        link.symlink_to(path.absolute())
+        yield link
+
+
+def _lower_suffix(path: Path) -> str:
+    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    end = Path(stem).suffix + path.name[len(stem) :]
+    return path.name.removesuffix(end) + end.lower()

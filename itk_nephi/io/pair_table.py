@@ -18,7 +18,7 @@ from itk_nephi.io.pair_files import LANDMARKS, PairPaths, landmark_columns
 from itk_nephi.io.tables import Table, read_csv
 from itk_nephi.io.transforms import read_initial_transform
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import ImageDomain, described
+from itk_nephi.spatial.domain import ImageDomain, difference
 from itk_nephi.spatial.initialization import KINDS
 
 REQUIRED = ("fixed", "moving")
@@ -34,6 +34,10 @@ ON_GRID_OF = {
 """The columns of images that lie on the grid of another column's image."""
 
 IMAGES = (*REQUIRED, *ON_GRID_OF)
+
+
+LONGEST_NAME = 200
+"""How many bytes the name of a pair may have, which becomes that of a folder."""
 
 
 class TableError(ValueError):
@@ -141,6 +145,16 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
                 f"row {pair.row}: expected name to be fit for a folder, without / \\ : and not "
                 f"starting with a dot or summary., got {pair.name!r}"
             )
+        if len(pair.name.encode()) > LONGEST_NAME or not pair.name.isprintable():
+            problems.append(
+                f"row {pair.row}: expected name of at most {LONGEST_NAME} bytes of printable "
+                f"characters, got {pair.name[:40]!r} of {len(pair.name.encode())}"
+            )
+        if pair.name[0] in "=+-@":
+            problems.append(
+                f"row {pair.row}: expected name not to start with = + - @, which spreadsheets "
+                f"compute, got {pair.name[:40]!r}"
+            )
         # Some file systems do not distinguish upper and lower case.
         other = first.setdefault(pair.name.casefold(), pair)
         if other is not pair:
@@ -182,8 +196,8 @@ def _faults(
             grids = [domains[column], domains[image]]
             if grids[0].dimension != grids[1].dimension or not grids[0].matches(grids[1]):
                 faults.append(
-                    f"expected {column} on the grid of {image}, {described(grids[1])}; "
-                    f"got {pair.files[column]}, {described(grids[0])}"
+                    f"expected {column} on the grid of {image}, got {pair.files[column]} on "
+                    f"another: {difference(*grids)}"
                 )
     labels = [column for column in LABELS if column in pair.files]
     if len(labels) == 1:

@@ -2,55 +2,112 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 UNFINISHED = ".itk-nephi-"
-"""How the names of temporary folders begin."""
+"""How the names of temporary folders begin; hexadecimal digits follow."""
 
 LOCK = ".itk-nephi.lock"
 """The file by which a process keeps others from a folder; it stays when the process has ended."""
 
 
 @contextmanager
-def staged(folder: Path, argument: str) -> Iterator[Path]:
-    """Give a temporary folder whose files replace those of ``folder`` if all goes well.
+def staged(
+    folder: Path, argument: str, names: Collection[str] = (), inputs: Collection[Path] = ()
+) -> Iterator[Path]:
+    """Give a temporary folder whose files, on the disk in full, replace those of ``folder``.
+
+    A folder that is new appears with all of its files or not at all. What runs that died have left
+    is cleared.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    argument : str
+        What messages call it.
+    names : collection of str
+        The files that will be written, as far as they are known.
+    inputs : collection of Path
+        Files that are not to be replaced.
 
     Raises
     ------
     ValueError
-        At once, if ``folder`` cannot be made or written; ``argument`` is what the message calls it.
+        At once, if ``folder`` cannot be made or written, one of the files is a folder there, or one
+        of the inputs.
     """
+    for name in names:
+        _check_target(folder / name, argument, inputs)
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stage = _temporary(folder)
+        beside = temporary_folder(folder.parent if made else folder)
+        stage = beside.__enter__()
     except OSError as error:
+        _remove_empty(made)
         raise ValueError(
             f"expected {argument} to be where files can be written, got {folder}: {error.strerror}"
         ) from error
     try:
-        yield stage
-        for file in sorted(stage.iterdir()):
-            file.replace(folder / file.name)
+        with _final_names(stage, folder):
+            yield stage
+            files = sorted(stage.iterdir())
+            for file in files:
+                _check_target(folder / file.name, argument, inputs)
+                sync(file)
+            if made and not any(folder.iterdir()):
+                stage.rename(folder)
+            else:
+                for file in files:
+                    file.replace(folder / file.name)
+            sync(folder)
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        for parent in made:
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        beside.__exit__(None, None, None)
+        _remove_empty(made)
+
+
+@contextmanager
+def staged_file(path: Path, argument: str, inputs: Collection[Path] = ()) -> Iterator[Path]:
+    """Give a temporary file that replaces ``path`` if all goes well; else as :func:`staged`."""
+    with staged(path.parent, argument, [path.name], inputs) as stage:
+        yield stage / path.name
 
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Give a folder, beside those that are complete, which is removed unless it was renamed."""
-    folder = _temporary(parent)
+    """Give a folder, beside those that are complete, which is removed unless it was renamed.
+
+    It is locked while this process lives, which tells others that it is not left over.
+    """
+    clear_unfinished(parent)
+    folder, lock = _locked_folder(parent)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove the temporary folders of processes that have ended."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        if left.is_symlink() or not re.fullmatch("[0-9a-f]+", left.name[len(UNFINISHED) :]):
+            continue
+        with suppress(OSError):
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 @contextmanager
@@ -71,19 +128,59 @@ def locked(folder: Path, writer: str) -> Iterator[None]:
     except Timeout:
         raise ValueError(f"expected no other {writer} that writes to {folder}, got one") from None
     try:
-        _clear(folder)
+        clear_unfinished(folder)
         yield
-        _clear(folder)
+        clear_unfinished(folder)
     finally:
         lock.release()
 
 
-def _temporary(parent: Path) -> Path:
-    folder = parent / f"{UNFINISHED}{uuid4().hex}"
-    folder.mkdir()
-    return folder
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    while True:
+        folder = parent / f"{UNFINISHED}{uuid4().hex}"
+        folder.mkdir()
+        lock = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks: nobody clears what he cannot lock
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():  # else another process was quicker, and took it for left over
+            return folder, lock
+        os.close(lock)
 
 
-def _clear(folder: Path) -> None:
-    for left in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _check_target(target: Path, argument: str, inputs: Collection[Path]) -> None:
+    if target.is_dir() and not target.is_symlink():
+        raise ValueError(f"expected {argument} to leave {target} to a file, got a folder there")
+    for path in inputs:
+        if path.exists() and target.exists() and target.samefile(path):
+            raise ValueError(f"expected {argument} to replace no input, got {path} as both")
+
+
+@contextmanager
+def _final_names(stage: Path, folder: Path) -> Iterator[None]:
+    """Let messages name files where they would have appeared."""
+    try:
+        yield
+    except OSError as error:
+        if str(stage) not in str(error):
+            raise
+        name = str(error.filename).replace(str(stage), str(folder))
+        raise OSError(error.errno, error.strerror, name) from error
+    except (ValueError, RuntimeError) as error:
+        if str(stage) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(stage), str(folder))) from error
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk; raises what had gone wrong in writing it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,9 +1,12 @@
-"""CSV files: their columns, rows and points."""
+"""CSV files: their columns, rows and points; and 3D Slicer's, with comments."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +15,19 @@ import numpy as np
 from itk_nephi.io.errors import require_file
 from itk_nephi.spatial.domain import Array
 
+SPACES = {
+    "LPS": (1.0, 1.0, 1.0),
+    "RAS": (-1.0, -1.0, 1.0),
+    "0": (-1.0, -1.0, 1.0),
+    "1": (1.0, 1.0, 1.0),
+}
+"""What turns points of a space, by its name or 3D Slicer's number, into those of ITK (LPS)."""
+
 
 def read_csv(path: Path, argument: str) -> list[list[str]]:
     """Read the lines of a CSV file that are not empty, the header first, its names stripped.
+
+    Lines of comments, from #, are left out; one that names columns is the header.
 
     The separator is the comma, semicolon or tab that the header has most of.
 
@@ -23,27 +36,49 @@ def read_csv(path: Path, argument: str) -> list[list[str]]:
     ValueError
         If it is no such file; ``argument`` is what the message calls it.
     """
+    _, header, rows = _read(path, argument)
+    return [header, *rows]
+
+
+def _read(path: Path, argument: str) -> tuple[list[str], list[str], list[list[str]]]:
+    """Return the comments, the header and the rows of a CSV file."""
     require_file(path, argument)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            separator = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            lines = [line for line in csv.reader(file, delimiter=separator) if line]
+        text = path.read_bytes().decode("utf-8-sig")
+        every = text.splitlines(keepends=True)
+        comments = [line.rstrip("\r\n") for line in every if line.startswith("#")]
+        body = [line for line in every if not line.startswith("#")]
+        names = [found[1] for line in comments if (found := _COLUMNS.match(line))]
+        body = [*names[:1], *body]
+        separator = max(",;\t", key=body[0].count) if body else ","
+        content = "".join(line if line.endswith("\n") else f"{line}\n" for line in body)
+        reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
+        lines = [line for line in reader if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"expected {argument} to be a CSV file, got {path}: {error}") from error
     if not lines:
         raise ValueError(f"expected {argument} to be a CSV file with a header, got {path}, empty")
-    return [[name.strip() for name in lines[0]], *lines[1:]]
+    return comments, [name.strip() for name in lines[0]], lines[1:]
+
+
+_COLUMNS = re.compile(r"#\s*columns\s*=\s*(.*)")
+
+_SPACE = re.compile(r"#\s*(?:CoordinateSystem|SPACE)\s*=\s*(\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file: its columns' names and its rows, as text."""
+    """A CSV file: its columns' names and its rows, as text.
+
+    Points are those of ITK (LPS), whatever space a comment says the file has them in.
+    """
 
     path: Path
     argument: str
     header: list[str]
     rows: list[list[str]]
+    comments: tuple[str, ...] = ()
+    signs: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @classmethod
     def read(cls, path: Path, argument: str) -> Table:
@@ -52,30 +87,46 @@ class Table:
         Raises
         ------
         ValueError
-            If it is no such file; ``argument`` is what the message calls it.
+            If it is no such file, or in a space that is not known; ``argument`` is what the
+            message calls it.
         """
-        header, *rows = read_csv(path, argument)
+        comments, header, rows = _read(path, argument)
         for number, row in enumerate(rows, start=1):
             if len(row) != len(header):
                 raise ValueError(
                     f"expected {len(header)} columns in every row of {argument}, "
                     f"got {len(row)} in row {number} of {path}"
                 )
-        return cls(path, argument, header, rows)
+        named = [found[1].upper() for line in comments if (found := _SPACE.match(line))]
+        default = "RAS" if path.suffix.lower() == ".fcsv" else "LPS"
+        space = (named or [default])[0]
+        if space not in SPACES:
+            raise ValueError(
+                f"expected {argument} in LPS or RAS, got {path} in the coordinate system {space}"
+            )
+        return cls(path, argument, header, rows, tuple(comments), SPACES[space])
 
     def points(self, columns: list[str]) -> Array:
-        """Return the numbers of some columns, shape (rows, columns).
+        """Return the numbers of some columns, shape (rows, columns); x and y come in LPS.
 
         Raises
         ------
         ValueError
-            If a column is missing, there is no row, or a value is not a finite number.
+            If a column is missing or there twice, there is no row, or a value is not a finite
+            number.
         """
-        missing = [name for name in columns if name not in self.header]
+        counts = Counter(self.header)
+        missing = [name for name in columns if not counts[name]]
         if missing or not self.rows:
             raise ValueError(
                 f"expected {self.argument} to have rows with the columns {', '.join(columns)}, got "
                 f"{self.path} with {len(self.rows)} rows and the columns {', '.join(self.header)}"
+            )
+        twice = [name for name in columns if counts[name] > 1]
+        if twice:
+            raise ValueError(
+                f"expected each column of {self.argument} once, got {twice[0]!r} "
+                f"{counts[twice[0]]} times in {self.path}"
             )
         indices = [self.header.index(name) for name in columns]
         points = np.array([[_number(row[index]) for index in indices] for row in self.rows])
@@ -86,19 +137,26 @@ class Table:
                 f"{self.rows[row][indices[column]]!r} in row {row + 1}, column {columns[column]} "
                 f"of {self.path}"
             )
-        return points
+        return np.asarray(points * self._signs(columns))
 
     def write(self, path: Path, columns: list[str], points: Array) -> None:
         """Write the table with new numbers in some columns."""
         indices = [self.header.index(name) for name in columns]
         with path.open("w", newline="", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in self.comments)
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.header)
-            for row, point in zip(self.rows, points.tolist(), strict=True):
+            if not any(map(_COLUMNS.match, self.comments)):
+                writer.writerow(self.header)
+            for row, point in zip(self.rows, (points * self._signs(columns)).tolist(), strict=True):
                 moved = list(row)
                 for index, value in zip(indices, point, strict=True):
                     moved[index] = repr(value)
                 writer.writerow(moved)
+
+    def _signs(self, columns: list[str]) -> Array:
+        """Return what turns columns into those of ITK: x is the last letter of fixed_x, too."""
+        axes = {name: "xyz".find(name[-1:]) for name in columns}
+        return np.array([self.signs[axes[name]] if axes[name] >= 0 else 1.0 for name in columns])
 
 
 def _number(text: str) -> float:

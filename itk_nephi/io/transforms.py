@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.errors import plain_errors, require_file
+from itk_nephi.io.images import read_image_header, read_voxels
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import Transform
+from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
+from itk_nephi.spatial.domain import Transform, image_from_array
 from itk_nephi.spatial.initialization import KINDS
+from itk_nephi.spatial.transforms import flatten
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
 
@@ -15,15 +22,27 @@ TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
 def read_transform(path: Path, argument: str, dimension: int | None = None) -> Transform:
     """Read the one transform of a file, in some dimension; a composite counts as one.
 
+    Parameters
+    ----------
+    path : Path
+        A transform in any format that ITK reads, or an image of displacements, mm, as ANTs and
+        our own commands write it.
+    argument : str
+        What messages call it.
+    dimension : int, optional
+        Of the images.
+
     Raises
     ------
     ValueError
-        If ITK cannot read the file, or it holds several transforms or one in another dimension;
-        ``argument`` is what the message calls it.
+        If ITK cannot read the file, it is damaged, or it holds several transforms, numbers that are
+        not finite, or a transform in another dimension.
     """
     require_file(path, argument)
-    with plain_errors(f"expected {argument} to be a transform that ITK can read, got {path}"):
-        transforms = itk.transformread(str(path))
+    if path.name.lower().endswith(TRANSFORM_SUFFIXES):
+        transforms = _read_transforms(path, argument)
+    else:
+        transforms = [_read_field(path, argument)]
     if len(transforms) != 1:
         raise ValueError(
             f"expected {argument} to hold one transform (a composite counts as one), "
@@ -58,6 +77,50 @@ def read_initial_transform(given: str, argument: str, dimension: int | None) -> 
 
 
 def write_transform(transform: Transform, path: Path) -> None:
-    """Write a transform in the format that the suffix names, compressed where the format can."""
+    """Write a transform in the format that the suffix names, compressed where the format can.
+
+    Raises
+    ------
+    ValueError
+        If ITK cannot write it, or not all of it got to the disk.
+    """
     with plain_errors(f"expected to write a transform to {path}"):
         itk.transformwrite(transform, str(path), compression=True)
+        _check_file(path)
+
+
+def _read_transforms(path: Path, argument: str) -> list[Any]:
+    with plain_errors(f"expected {argument} to be a transform that ITK can read, got {path}"):
+        _check_file(path)
+        return list(itk.transformread(str(path)))
+
+
+def _check_file(path: Path) -> None:
+    """Read the file in a child process first: in damaged ones ITK crashes, or takes all memory."""
+    _, printed = read_apart(_read_and_drop, path)
+    if printed:
+        raise ValueError(f"damaged: {' '.join(printed)}")
+
+
+def _read_and_drop(path: Path) -> None:
+    for transform in itk.transformread(str(path)):
+        for part in flatten(transform):
+            if not (part.GetParameters().is_finite() and part.GetFixedParameters().is_finite()):
+                raise ValueError(f"numbers of its {part.GetNameOfClass()} are not finite")
+
+
+def _read_field(path: Path, argument: str) -> Any:
+    """Read an image of displacements as a transform."""
+    header = read_image_header(path, argument)
+    dimension = len(header.size)
+    if dimension not in (2, 3) or header.components != dimension:
+        raise ValueError(
+            f"expected {argument} to be a transform that ITK can read, or an image of "
+            f"displacements, got {path}, an image of {header.components} components in {dimension} "
+            "dimensions"
+        )
+    _, values = read_voxels(path, argument)
+    if not np.isfinite(values).all():
+        raise ValueError(f"expected {argument} of finite displacements, got {path} with others")
+    grid = image_from_array(np.zeros(header.domain.size[::-1], np.uint8), header.domain)
+    return displacement_field_transform(vector_image(values[0].astype(np.float64), grid, itk.D))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from itk_nephi.io.errors import plain_words
+from itk_nephi.models.archive import ARCHIVE_ERRORS, read_archive, write_archive
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
@@ -48,7 +48,6 @@ class Checkpoint:
         if not interval >= 0:
             raise ValueError(f"expected checkpoint_interval of 0 or more, got {interval}")
         self._path, self._interval, self._run = path, interval, run
-        self._partial = path.with_name(f"{path.name}.partial")
         # written after the first step, so that a full or forbidden disk is noticed at once
         self._next = -np.inf
 
@@ -58,11 +57,7 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace the file by one with this state, of tensors, numbers, strings and collections."""
-        with self._partial.open("wb") as file:
-            torch.save({"run": self._run, "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        self._partial.replace(self._path)
+        write_archive({"run": self._run, "state": state}, self._path)
         self._next = time.perf_counter() + self._interval
 
     def read(self, device: torch.device) -> dict[str, Any] | None:
@@ -75,15 +70,9 @@ class Checkpoint:
         """
         if not self._path.exists():
             return None
-        try:
-            if not zipfile.is_zipfile(self._path):
-                raise ValueError("expected an archive of torch")
-            found = torch.load(self._path, map_location=device, weights_only=True)
+        with self.checked():
+            found = read_archive(self._path, device)
             run, state = dict(found["run"]), dict(found["state"])
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError):
-            raise ValueError(
-                f"expected checkpoint to be a file that a registration wrote, got {self._path}"
-            ) from None
         names = self._run | run
         others = [name for name in names if run.get(name) != self._run.get(name)]
         if others:
@@ -95,8 +84,18 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file."""
-        for path in (self._path, self._partial):
-            path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def checked(self) -> Iterator[None]:
+        """Turn what goes wrong in taking over what the file holds into a ValueError."""
+        try:
+            yield
+        except ARCHIVE_ERRORS as error:
+            raise ValueError(
+                f"expected checkpoint to be a file that a registration wrote, got {self._path}: "
+                f"{plain_words(error)}"
+            ) from error
 
 
 def described_run(

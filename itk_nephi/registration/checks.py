@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from itk_nephi.alignment.initialization import find_initial_transform
@@ -13,11 +14,18 @@ from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.intensities import IntensityRange
 from itk_nephi.spatial.preparation import checked_image
 from itk_nephi.spatial.transforms import transform_points
 
 
-def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -> tuple[Image, ...]:
+def checked_images(
+    images: Sequence[Image],
+    name: str,
+    voxels: float = np.inf,
+    inside: npt.NDArray[np.bool_] | None = None,
+    intensities: Sequence[IntensityRange] | None = None,
+) -> tuple[Image, ...]:
     """Check the images of a subject and return them in canonical order.
 
     Parameters
@@ -28,6 +36,8 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
         The user's word for them.
     voxels : float
         Larger ones are averaged, see :func:`itk_nephi.spatial.preparation.bin_image`.
+    inside, intensities
+        As for :func:`itk_nephi.spatial.preparation.checked_image`, the latter of each image.
 
     Raises
     ------
@@ -36,9 +46,11 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
     ValueError
         If they lie on different grids, or one has no contrast.
     """
-    if len(images) == 1:
-        return (checked_image(images[0], name, voxels),)
-    checked = tuple(checked_image(image, f"{name}[{n}]", voxels) for n, image in enumerate(images))
+    ranges: Sequence[IntensityRange | None] = intensities or [None] * len(images)
+    checked = tuple(
+        checked_image(image, word, voxels, inside, found)
+        for image, word, found in zip(images, image_names(images, name), ranges, strict=True)
+    )
     first = ImageDomain.of(checked[0])
     for n, image in enumerate(checked):
         domain = ImageDomain.of(image)
@@ -48,6 +60,11 @@ def checked_images(images: Sequence[Image], name: str, voxels: float = np.inf) -
                 f"{name}[0]"
             )
     return checked
+
+
+def image_names(images: Sequence[Image], name: str) -> list[str]:
+    """Return the user's words for the images of a subject."""
+    return [name] if len(images) == 1 else [f"{name}[{n}]" for n in range(len(images))]
 
 
 def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:

@@ -114,8 +114,9 @@ class _Optimization:
         self._level_state: dict[str, Any] | None = None
         self._first = 1
         saved = None if checkpoint is None else checkpoint.read(problem.device)
-        if saved is not None:
-            self._load_state(saved)
+        if checkpoint is not None and saved is not None:
+            with checkpoint.checked():
+                self._load_state(saved)
         self._limit = TimeLimit(self._started + (problem.settings.max_time or math.inf))
 
     def run(self) -> list[str]:
@@ -131,12 +132,15 @@ class _Optimization:
             level = _Level(
                 self._deformations, self._problem.settings, number, done=len(self.history)
             )
-            if self._level_state is not None:
-                level.load_state(self._level_state)
+            if self._checkpoint is not None and self._level_state is not None:
+                with self._checkpoint.checked():
+                    level.load_state(self._level_state)
                 self._level_state = None
             with threads_for_fields(self._deformations, self._problem.device):
                 while level.schedule.phase < 1:
                     self._take_step(level, objectives)
+        if self._checkpoint is not None:
+            self._checkpoint.write(self._state(level))
         return quality_findings(objectives, self._deformations)
 
     def _take_step(self, level: _Level, objectives: Sequence[PairObjective]) -> None:

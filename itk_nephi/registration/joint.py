@@ -37,6 +37,7 @@ def register_jointly(
     callback: Callable[[Progress], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_interval: float = 30.0,
+    keep_checkpoint: bool = False,
 ) -> tuple[Series, list[str]]:
     """Register a fixed image to a moving image at each of several times, or to a single one.
 
@@ -58,7 +59,7 @@ def register_jointly(
         Of the pairs, and between which the latent code is linear.
     names, inverse_initial
         As :meth:`RegistrationProblem.prepare` takes them.
-    callback, checkpoint, checkpoint_interval
+    callback, checkpoint, checkpoint_interval, keep_checkpoint
         As :func:`itk_nephi.register` takes them.
 
     Returns
@@ -114,7 +115,7 @@ def register_jointly(
         )
         if start.model is not None:
             take_back_folds(at_times, predicted, problem.grid)
-    if keeper is not None and not solution.interrupted:
+    if keeper is not None and not solution.interrupted and not keep_checkpoint:
         keeper.remove()
     series = Series(
         times=tuple(times),

@@ -41,6 +41,7 @@ def register(
     callback: Callable[[Progress], None] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_interval: float = 30.0,
+    keep_checkpoint: bool = False,
 ) -> Registration:
     """Register an image pair by instance optimization, or by a model that predicts.
 
@@ -96,6 +97,9 @@ def register(
         the registration has ended, and stays after Ctrl-C.
     checkpoint_interval : float
         How often the file is written, seconds.
+    keep_checkpoint : bool
+        Whether the file stays, with the result, when the registration has ended: for those who
+        write the result, and delete it afterwards.
 
     Returns
     -------
@@ -149,6 +153,7 @@ def register(
         callback=callback,
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
+        keep_checkpoint=keep_checkpoint,
     )
     for finding in findings:
         warnings.warn(finding, stacklevel=2)

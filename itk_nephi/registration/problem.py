@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from itk_nephi.fields.sampled_image import SampledTransform
@@ -13,6 +16,7 @@ from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.registration.checks import (
     checked_images,
     checked_initial_transform,
+    image_names,
     landmark_pairs,
 )
 from itk_nephi.registration.inputs import MOVING
@@ -20,9 +24,10 @@ from itk_nephi.registration.memory_plan import planned_chunk
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
-from itk_nephi.spatial.domain import ImageDomain, Transform
+from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.preparation import checked_mask
+from itk_nephi.spatial.intensities import IntensityRange
+from itk_nephi.spatial.preparation import checked_mask, intensity_range, mask_inside
 from itk_nephi.spatial.transforms import compose
 
 
@@ -104,7 +109,7 @@ class RegistrationProblem:
             If something is not what it should be.
         """
         grid = ImageDomain.of(pairs[0].fixed_image)
-        pairs = _working_pairs(pairs, names, settings.working_voxels)
+        pairs = _working_pairs(pairs, names, settings)
         first = pairs[0]
         chunk = planned_chunk(pairs, settings, device)
         initial_transform, doubt = checked_initial_transform(first)
@@ -121,8 +126,9 @@ class RegistrationProblem:
             landmarks = None
             if pair.guide_landmarks is not None and settings.landmark_weight > 0:
                 moving_to_fixed = compose(inverse_initial)
+                scale = settings.landmark_scale * grid.voxel_size
                 landmarks = landmark_pairs(
-                    pair.guide_landmarks, domain, moving_to_fixed, settings.landmark_scale, device
+                    pair.guide_landmarks, domain, moving_to_fixed, scale, device
                 )
             return PairSampler(
                 pair,
@@ -157,24 +163,40 @@ class RegistrationProblem:
 
 
 def _working_pairs(
-    pairs: Sequence[ImagePair], names: Sequence[tuple[str, str]], voxels: float
+    pairs: Sequence[ImagePair], names: Sequence[tuple[str, str]], settings: RegistrationSettings
 ) -> tuple[ImagePair, ...]:
-    """Return pairs checked, in canonical order and averaged where they have more voxels."""
-    first = pairs[0]
-    fixed = checked_images(first.fixed, "fixed", voxels)
-    moving = [
-        checked_images(pair.moving, name, voxels)
-        for pair, (name, _) in zip(pairs, names, strict=True)
-    ]
-    fixed_mask = first.fixed_mask
-    if fixed_mask is not None:
-        fixed_mask = checked_mask(fixed_mask, "fixed_mask", first.fixed_image, "fixed", voxels)
+    """Return pairs checked, in canonical order and averaged where they have more voxels.
+
+    What lies outside masks is replaced, and extreme intensities are scaled, those of fixed and
+    moving images alike where a similarity compares them as they are.
+    """
+    first, voxels = pairs[0], settings.working_voxels
+    fixed_mask, fixed_inside = _checked_mask(
+        first.fixed_mask, "fixed_mask", first.fixed_image, "fixed", voxels
+    )
     masks = [
-        None
-        if pair.moving_mask is None
-        else checked_mask(pair.moving_mask, mask_name, pair.moving_image, name, voxels)
+        _checked_mask(pair.moving_mask, mask_name, pair.moving_image, name, voxels)
         for pair, (name, mask_name) in zip(pairs, names, strict=True)
     ]
+    subjects = [(first.fixed, "fixed", fixed_inside)]
+    subjects += [
+        (pair.moving, name, inside)
+        for pair, (name, _), (_, inside) in zip(pairs, names, masks, strict=True)
+    ]
+    ranges = [
+        [
+            intensity_range(image, word, inside)
+            for image, word in zip(images, image_names(images, name), strict=True)
+        ]
+        for images, name, inside in subjects
+    ]
+    if settings.compares_intensities:
+        common = [reduce(IntensityRange.joined, channel) for channel in zip(*ranges, strict=True)]
+        ranges = [common] * len(subjects)
+    fixed, *moving = (
+        checked_images(images, name, voxels, inside, found)
+        for (images, name, inside), found in zip(subjects, ranges, strict=True)
+    )
     return tuple(
         replace(
             pair,
@@ -184,5 +206,14 @@ def _working_pairs(
             fixed_mask=fixed_mask,
             moving_mask=mask,
         )
-        for pair, images, mask in zip(pairs, moving, masks, strict=True)
+        for pair, images, (mask, _) in zip(pairs, moving, masks, strict=True)
     )
+
+
+def _checked_mask(
+    mask: Image | None, name: str, image: Image, image_name: str, voxels: float
+) -> tuple[Image | None, npt.NDArray[np.bool_] | None]:
+    """Return a mask as the registration takes it, and where it is non-zero in its own order."""
+    if mask is None:
+        return None, None
+    return checked_mask(mask, name, image, image_name, voxels), mask_inside(mask, name)

@@ -87,7 +87,7 @@ class RegistrationSettings(ObjectiveWeights):
         2.0,
         "Up to which distance a landmark pair is penalized about quadratically; beyond, about "
         "linearly.",
-        unit="mm",
+        unit="voxels",
         above=0,
     )
     network_learning_rate: float = setting(
@@ -157,6 +157,11 @@ class RegistrationSettings(ObjectiveWeights):
         return Similarity.of(
             self.similarity, self.dissimilarity, voxel=voxel, windows=self.local_windows
         )
+
+    @property
+    def compares_intensities(self) -> bool:
+        """Whether the intensities of both images are compared as they are, in one unit."""
+        return self.dissimilarity is not None or self.similarity == "mean_squares"
 
     def for_voxels(self, count: int) -> RegistrationSettings:
         """Return these settings with no more points than suit a count of voxels to compare."""

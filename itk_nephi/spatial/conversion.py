@@ -12,7 +12,7 @@ import numpy as np
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
-from itk_nephi.spatial.inversion import InvertedPoints, invert_points
+from itk_nephi.spatial.inversion import TOLERANCE, InvertedPoints, invert_points
 
 FEWEST_SAMPLES = 1.5
 """Voxels for each control point; with fewer, a fit overshoots unless it meets voxel by voxel."""
@@ -64,7 +64,7 @@ def displacement_field_transform(field: Any) -> Any:
 
 
 def inverse_displacement_field(
-    transform: Any, reference: Any, *, guess: Any = None, tolerance: float = 1e-3
+    transform: Any, reference: Any, *, guess: Any = None, tolerance: float | None = None
 ) -> tuple[Any, InvertedPoints]:
     """Sample the exact inverse of a transform as a displacement field.
 
@@ -76,8 +76,8 @@ def inverse_displacement_field(
         Gives the grid.
     guess : itk.Transform, optional
         As for :func:`itk_nephi.spatial.inversion.invert_points`.
-    tolerance : float
-        Largest residual, mm.
+    tolerance : float, optional
+        Largest residual, mm; a thousandth of the smallest distance of voxels when left out.
 
     Returns
     -------
@@ -88,6 +88,8 @@ def inverse_displacement_field(
     """
     size = tuple(reference.GetLargestPossibleRegion().GetSize())
     points = ImageDomain.of(reference).voxel_points(np.arange(np.prod(size)))
+    if tolerance is None:
+        tolerance = TOLERANCE * min(reference.GetSpacing())
     inverted = invert_points(transform, points, guess=guess, tolerance=tolerance)
     displacement = (inverted.points - points).reshape(*size[::-1], len(size))
     return vector_image(displacement, reference, itk.F), inverted

@@ -10,7 +10,7 @@ Components are always in ITK's order, x (or i) first; only the axes of arrays ar
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +25,10 @@ Image: TypeAlias = Any
 
 Transform: TypeAlias = Any
 """An ``itk.Transform`` of double precision, that maps points to points, mm."""
+
+
+SAME_VOXEL = 1e-2
+"""How far apart voxels may be that count as the same, voxels."""
 
 
 @dataclass(frozen=True)
@@ -211,15 +215,22 @@ class ImageDomain:
         )
 
     def matches(self, other: ImageDomain) -> bool:
-        """Return whether both describe the same voxels, to a thousandth of a voxel."""
-        if self.size != other.size:
-            return False
-        corners = np.array([np.zeros(self.dimension), np.array(self.size) - 1.0])
-        distance = self.points_from_index(corners) - other.points_from_index(corners)
-        return bool(
-            np.abs(distance).max() < 1e-3 * min(self.spacing)
-            and np.allclose(self.direction, other.direction, atol=1e-4)
-        )
+        """Return whether both describe the same voxels, to a hundredth of a voxel.
+
+        NIfTI files round to single precision, which moves voxels by some thousandths.
+        """
+        return self.size == other.size and self.largest_shift(other) < SAME_VOXEL
+
+    def largest_shift(self, other: ImageDomain) -> float:
+        """Return how far the corners of a box of the same size are from those of another, voxels.
+
+        Rounding to single precision of points far from the origin does not count.
+        """
+        corners = np.array(list(product(*((0.0, n - 1.0) for n in self.size))))
+        ours, others = (box.points_from_index(corners) for box in (self, other))
+        rounding = np.finfo(np.float32).eps * np.abs(ours).max()
+        distance = np.abs(ours - others).max() - rounding
+        return max(float(distance) / min(self.spacing), 0.0)
 
 
 def image_from_array(values: npt.NDArray[Any], domain: ImageDomain) -> Any:
@@ -236,11 +247,32 @@ def image_like(reference: Any, values: npt.NDArray[Any]) -> Any:
     return image_from_array(values, ImageDomain.of(reference))
 
 
-def described(domain: ImageDomain) -> str:
-    """Return a grid's size, spacing and origin in words."""
-    origin = ", ".join(f"{x:.2f}" for x in domain.origin)
-    spacing = " x ".join(f"{s:.3g}" for s in domain.spacing)
-    return f"{' x '.join(map(str, domain.size))} voxels of {spacing} mm from ({origin})"
+def difference(domain: ImageDomain, expected: ImageDomain) -> str:
+    """Return in words what differs between two grids, with as many digits as it takes."""
+    parts = []
+    for name, ours, others in (
+        ("size", domain.size, expected.size),
+        ("spacing", domain.spacing, expected.spacing),
+        ("origin", domain.origin, expected.origin),
+        ("direction", sum(domain.direction, ()), sum(expected.direction, ())),
+    ):
+        if len(ours) != len(others) or not np.allclose(ours, others, rtol=1e-9, atol=0):
+            parts.append(f"{name} {_apart(ours, others)}")
+    if domain.size == expected.size:
+        parts.append(f"voxels up to {domain.largest_shift(expected):.2g} voxels apart")
+    return ", ".join(parts)
+
+
+def _apart(ours: tuple[float, ...], others: tuple[float, ...]) -> str:
+    """Return two rows of numbers, with the fewest digits that tell them apart."""
+    for digits in (6, 9, 12, 17):
+        words = [
+            "(" + ", ".join(f"{x + 0.0:.{digits}g}" for x in numbers) + ")"
+            for numbers in (ours, others)
+        ]
+        if words[0] != words[1]:
+            break
+    return f"{words[0]} instead of {words[1]}"
 
 
 def canonical_order(values: npt.NDArray[Any], domain: ImageDomain) -> npt.NDArray[Any]:

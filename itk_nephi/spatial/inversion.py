@@ -11,9 +11,18 @@ import numpy.typing as npt
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
-from itk_nephi.spatial.transforms import POINTS_AT_ONCE, flatten, jacobians, transform_points
+from itk_nephi.spatial.transforms import (
+    POINTS_AT_ONCE,
+    flatten,
+    jacobians,
+    resolution,
+    transform_points,
+)
 
 logger = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3
+"""The largest residual of a converged point, voxels, where none is given."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def invert_points(
     points: npt.ArrayLike,
     *,
     guess: Any = None,
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
     max_iterations: int = 50,
 ) -> InvertedPoints:
     """Compute the inverse of a transform at points: what it maps to them.
@@ -68,8 +77,9 @@ def invert_points(
     guess : itk.Transform, optional
         An approximate inverse to start from. Left out, it is made of the inverses of the parts that
         have one, such as the other field of an ``itk.NePhiTransform``.
-    tolerance : float
-        The largest residual of a converged point, mm.
+    tolerance : float, optional
+        The largest residual of a converged point, mm; a thousandth of the transform's smallest
+        voxel when left out, see :func:`itk_nephi.spatial.transforms.resolution`.
     max_iterations : int
         How often to step, halved steps included.
 
@@ -78,6 +88,8 @@ def invert_points(
     ValueError
         If the tolerance is not positive or the points are not of the transform's dimension.
     """
+    if tolerance is None:
+        tolerance = TOLERANCE * resolution(transform, points)
     if not tolerance > 0:
         raise ValueError(f"expected tolerance to be positive, in mm, got {tolerance}")
     targets = found = np.array(points, dtype=float)

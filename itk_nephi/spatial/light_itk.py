@@ -305,11 +305,11 @@ def array_from_image(image: Any) -> npt.NDArray[Any]:
     return array_view_from_image(image).copy()
 
 
-def image_from_array(values: npt.NDArray[Any]) -> Any:
-    """Return an image of scalar pixels with the values of an array, shape (k, j, i)."""
+def image_from_array(values: npt.NDArray[Any], is_vector: bool = False) -> Any:
+    """Return an image with the values of an array, shape (k, j, i), or (k, j, i, C) of vectors."""
     names = [name for name, dtype in _NUMPY_TYPES.items() if values.dtype == dtype]
-    if not names:
-        return itk.image_from_array(values)
+    if is_vector or not names:
+        return itk.image_from_array(values, is_vector=is_vector)
     image = getattr(_wrapper("Image"), f"itkImage{names[0]}{values.ndim}").New()
     image.SetRegions(list(values.shape[::-1]))
     image.Allocate()

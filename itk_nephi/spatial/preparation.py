@@ -14,12 +14,22 @@ from itk_nephi.spatial.domain import (
     Image,
     ImageDomain,
     canonical_order,
-    described,
+    difference,
     image_from_array,
 )
+from itk_nephi.spatial.intensities import IntensityRange, fill_outside
+
+MASK_TOLERANCE = 1e-3
+"""How far rounding may have led the weights of a mask out of [0, 1]."""
 
 
-def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
+def checked_image(
+    image: Any,
+    name: str,
+    voxels: float = np.inf,
+    inside: npt.NDArray[np.bool_] | None = None,
+    intensities: IntensityRange | None = None,
+) -> Any:
     """Check a scalar image and return it as ``itk.Image[itk.F, D]`` in canonical order.
 
     Parameters
@@ -30,6 +40,12 @@ def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
         The user's word for it.
     voxels : float
         A larger image is averaged, see :func:`itk_nephi.spatial.preparation.bin_image`.
+    inside : array of bool, shape (k, j, i), optional
+        Its mask, in the order of the image. What lies outside is not looked at, and replaced by
+        what is near inside.
+    intensities : IntensityRange, optional
+        What decides on outliers, and on the scale of extreme intensities; those of the image when
+        left out.
 
     Raises
     ------
@@ -39,19 +55,67 @@ def checked_image(image: Any, name: str, voxels: float = np.inf) -> Any:
         If it has another number of dimensions, or its voxels are all the same or not all finite.
     """
     domain = checked_domain(image, name)
-    values = np.asarray(itk.array_view_from_image(image))
-    if values.ndim != domain.dimension:
+    values = itk.array_view_from_image(image)
+    if intensities is None:
+        intensities = intensity_range(image, name, inside)
+    ordered = canonical_order(values, domain)
+    if inside is None:
+        averaged, grid = bin_image(ordered, domain.canonical(), voxels)
+        return image_from_array(intensities.scaled(averaged), grid)
+    chosen = canonical_order(inside, domain)
+    known = np.where(chosen, ordered, ordered.dtype.type(0))
+    averaged, grid = bin_image(known, domain.canonical(), voxels)
+    if averaged is not known:
+        shares, _ = bin_image(chosen, domain.canonical(), voxels)
+        chosen = shares > 0
+        averaged = np.divide(averaged, shares, out=averaged, where=chosen)
+    return image_from_array(fill_outside(intensities.scaled(averaged), chosen), grid)
+
+
+def intensity_range(
+    image: Any, name: str, inside: npt.NDArray[np.bool_] | None = None
+) -> IntensityRange:
+    """Check the intensities of an image and return their range; arguments and errors as above."""
+    checked_domain(image, name)
+    values = itk.array_view_from_image(image)
+    if values.ndim != image.GetImageDimension():
         raise TypeError(
             f"expected {name} to have scalar pixels, got {image.GetNumberOfComponentsPerPixel()} "
             "components a pixel"
         )
+    where = "" if inside is None else " inside its mask"
     # by planes, so that large images take no more memory than they have
-    count = values.size - sum(int(np.isfinite(plane).sum()) for plane in values)
+    masks = [True] * len(values) if inside is None else inside
+    count = sum(
+        int((~np.isfinite(plane) & mask).sum()) for plane, mask in zip(values, masks, strict=True)
+    )
+    if count:
+        raise ValueError(f"expected {name} to be finite{where}, got {count} NaN or infinite voxels")
+    found = IntensityRange.of(values, inside)
+    if found.low == found.high:
+        raise ValueError(
+            f"expected {name} to have contrast{where}, got {found.low:g} in every voxel"
+        )
+    return found
+
+
+def mask_inside(mask: Image, name: str) -> npt.NDArray[np.bool_]:
+    """Return where a mask is non-zero, shape (k, j, i).
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, or empty.
+    """
+    values = itk.array_view_from_image(mask)
+    count = values.size - int(np.isfinite(values).sum())
     if count:
         raise ValueError(f"expected {name} to be finite, got {count} NaN or infinite voxels")
-    if values.min() == values.max():
-        raise ValueError(f"expected {name} to have contrast, got {values.min()} in every voxel")
-    return _in_canonical_order(values, domain, voxels, np.float32)
+    is_whole = values.dtype.kind in "iub"
+    inside = values != 0 if is_whole else np.abs(values) > MASK_TOLERANCE
+    if not inside.any():
+        raise ValueError(f"expected {name} to have non-zero voxels, got an empty mask")
+    return np.asarray(inside)
 
 
 def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: float = np.inf) -> Any:
@@ -78,7 +142,8 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     TypeError
         If it is not an ITK image.
     ValueError
-        If it is empty, lies on another grid than its image, or is soft and not from 0 to 1.
+        If it is empty, not finite, lies on another grid than its image, or is soft and not from 0
+        to 1, to a thousandth.
     """
     domain = check_grid(mask, name, image, image_name)
     values = np.asarray(itk.array_view_from_image(mask))
@@ -91,7 +156,7 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
                 f"expected {name} to be from 0 to 1 where it is soft, got {values.min()} to "
                 f"{values.max()}"
             )
-        return _in_canonical_order(values, domain, voxels, np.float32)
+        return _in_canonical_order(np.clip(values, 0, 1), domain, voxels, np.float32)
     return _in_canonical_order(inside, domain, voxels, np.uint8)
 
 
@@ -100,8 +165,8 @@ def check_grid(image: Image, name: str, reference: Image, reference_name: str) -
     domain, expected = checked_domain(image, name), ImageDomain.of(reference)
     if domain.dimension != expected.dimension or not domain.matches(expected):
         raise ValueError(
-            f"expected {name} to lie on the grid of {reference_name}, {described(expected)}; "
-            f"got {described(domain)}"
+            f"expected {name} to lie on the grid of {reference_name}, got another: "
+            f"{difference(domain, expected)}"
         )
     return domain
 

@@ -10,8 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import Array, Image, ImageDomain, image_like
+from itk_nephi.spatial.domain import (
+    Array,
+    Image,
+    ImageDomain,
+    Transform,
+    image_from_array,
+    image_like,
+)
 from itk_nephi.spatial.transforms import compose
+
+RESAMPLED = ("uint8", "int16", "uint16", "float32", "float64")
+"""The types that ``itk.ResampleImageFilter`` resamples in Python."""
 
 
 def resample(
@@ -47,33 +57,135 @@ def resample(
     ValueError
         If ``outside`` is not a value of this type.
     """
-    values = itk.array_view_from_image(moving)
-    if values.dtype.kind in "iu":
-        limits = np.iinfo(values.dtype)
-        if not (limits.min <= outside <= limits.max and outside == int(outside)):
-            raise ValueError(
-                f"expected outside to be a value of the moving image's pixel type, "
-                f"{values.dtype}, got {outside:g}"
+    values, chain = itk.array_view_from_image(moving), compose(transforms)
+    _check_outside(outside, values.dtype)
+    if values.dtype.name in RESAMPLED:
+        return _resample(moving, chain, reference, interpolation, outside)
+    resampled = resample_array(
+        values,
+        ImageDomain.of(moving),
+        chain,
+        reference,
+        interpolation=interpolation,
+        outside=outside,
+    )
+    return image_like(reference, resampled)
+
+
+def resample_array(
+    values: npt.NDArray[Any],
+    domain: ImageDomain,
+    transform: Transform,
+    reference: Image,
+    *,
+    interpolation: str = "linear",
+    outside: float = 0.0,
+) -> npt.NDArray[Any]:
+    """Resample voxels of any type, also of those that ITK's Python has no images of.
+
+    Parameters
+    ----------
+    values : array, shape (k, j, i)
+        The voxels.
+    domain : ImageDomain
+        Their grid.
+    transform : itk.Transform
+        From reference to moving space.
+    reference, interpolation, outside
+        As for :func:`resample`.
+
+    Returns
+    -------
+    array, shape (k, j, i)
+        Of the same type; the nearest values are exact.
+
+    Raises
+    ------
+    ValueError
+        If ``outside`` is not a value of this type.
+    """
+    kind = values.dtype
+    _check_outside(outside, kind)
+    if kind.name in RESAMPLED:
+        image = image_from_array(values, domain)
+        return itk.array_view_from_image(
+            _resample(image, transform, reference, interpolation, outside)
+        )
+    if interpolation == "nearest":
+        numbers = np.arange(values.size, dtype=np.float64).reshape(values.shape)
+        image = image_from_array(numbers, domain)
+        chosen = itk.array_view_from_image(
+            _resample(image, transform, reference, interpolation, -1.0)
+        )
+        nearest = values.reshape(-1)[chosen.astype(np.int64)]
+        return np.where(chosen < 0, kind.type(outside), nearest)
+    image = image_from_array(values.astype(np.float64), domain)
+    found = itk.array_view_from_image(
+        _resample(image, transform, reference, interpolation, outside)
+    )
+    if kind.kind in "iu":  # below the limit as a double, which is rounded up for 64 bits
+        limits = np.iinfo(kind)
+        found = np.clip(np.rint(found), limits.min, np.nextafter(float(limits.max), 0.0))
+    return found.astype(kind)
+
+
+def resample_frames(
+    values: npt.NDArray[Any],
+    domain: ImageDomain,
+    transform: Transform,
+    reference: Image,
+    **how: Any,
+) -> npt.NDArray[Any]:
+    """Resample a series frame by frame, and colors and vectors component by component.
+
+    Parameters
+    ----------
+    values : array, shape (T, k, j, i, C)
+        The voxels of T frames, of C components.
+    domain, transform, reference, **how
+        As for :func:`resample_array`.
+    """
+    return np.stack(
+        [
+            np.stack(
+                [
+                    resample_array(part, domain, transform, reference, **how)
+                    for part in np.moveaxis(frame, -1, 0)
+                ],
+                axis=-1,
             )
-    kind = type(moving)
-    if not itk.can_resample(moving):
-        moving = image_like(moving, values.astype(np.float64))
+            for frame in values
+        ]
+    )
+
+
+def _check_outside(outside: float, kind: np.dtype[Any]) -> None:
+    if kind.kind not in "iu":
+        return
+    limits = np.iinfo(kind)
+    if not (limits.min <= outside <= limits.max and outside == int(outside)):
+        raise ValueError(
+            f"expected outside to be a value of the moving image's pixel type, {kind}, got "
+            f"{outside:g}"
+        )
+
+
+def _resample(
+    image: Image, transform: Transform, reference: Image, interpolation: str, outside: float
+) -> Image:
     interpolator = {
         "linear": itk.LinearInterpolateImageFunction,
         "nearest": itk.NearestNeighborInterpolateImageFunction,
         "bspline": itk.BSplineInterpolateImageFunction,
     }[interpolation]
-    resampled = itk.resample_image_filter(
-        moving,
-        transform=compose(transforms),
-        interpolator=interpolator.New(moving),
+    return itk.resample_image_filter(
+        image,
+        transform=transform,
+        interpolator=interpolator.New(image),
         reference_image=reference,
         use_reference_image=True,
-        default_pixel_value=itk.array_view_from_image(moving).dtype.type(outside).item(),
+        default_pixel_value=itk.array_view_from_image(image).dtype.type(outside).item(),
     )
-    if type(moving) is kind:
-        return resampled
-    return image_like(resampled, np.rint(itk.array_view_from_image(resampled)).astype(values.dtype))
 
 
 def sample_image(image: Image, points: npt.ArrayLike) -> Array:

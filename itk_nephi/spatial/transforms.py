@@ -12,7 +12,7 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 
 DIFFERENCE = 1e-2
-"""Half the step of central differences, mm: small against a voxel, large against rounding."""
+"""Half the step of central differences, voxels: small against one, large against rounding."""
 
 POINTS_AT_ONCE = 2**17
 """How many voxels are mapped together; bounds the memory of maps of whole images."""
@@ -113,14 +113,43 @@ def jacobians(transform: Any, points: npt.ArrayLike) -> Array:
         elif part.IsLinear():
             product = matrix_and_offset(part)[0] @ product
         else:
+            length = DIFFERENCE * resolution(part, position)
             columns = [
                 transform_points(part, position + step) - transform_points(part, position - step)
-                for step in DIFFERENCE * np.eye(dimension)
+                for step in length * np.eye(dimension)
             ]
-            product = np.stack(columns, axis=-1) / (2 * DIFFERENCE) @ product
+            product = np.stack(columns, axis=-1) / (2 * length) @ product
         if not all(later.IsLinear() for later in parts[number + 1 :]):
             position = transform_points(part, position)
     return np.array(product)
+
+
+def resolution(transform: Any, points: npt.ArrayLike) -> float:
+    """Return the length over which a transform changes, mm: the smallest voxel of its parts.
+
+    Parameters
+    ----------
+    transform : itk.Transform
+        The smallest distance of the samples of its displacement fields, the control points of its
+        B-splines, and the voxels of the images of its neural fields.
+    points : array, shape (N, D)
+        Where it is asked for; a hundredth of their extent is taken of a transform without samples.
+    """
+    lengths: list[float] = []
+    for part in flatten(transform):
+        if is_neural(part):
+            # after six sizes come the grid of the code and the size, then the spacing of the image
+            dimension = part.GetInputSpaceDimension()
+            numbers = np.array(part.GetFixedParameters(), dtype=float)
+            lengths += numbers[6 + 2 * dimension : 6 + 3 * dimension].tolist()
+        elif hasattr(part, "GetDisplacementField") and part.GetDisplacementField() is not None:
+            lengths += [float(length) for length in part.GetDisplacementField().GetSpacing()]
+        elif hasattr(part, "GetTransformDomainMeshSize"):
+            edges = np.array(part.GetTransformDomainPhysicalDimensions())
+            lengths += (edges / np.array(part.GetTransformDomainMeshSize())).tolist()
+    array = np.asarray(points, dtype=float)
+    extent = float(np.ptp(array, axis=0).max()) if len(array) else 0.0
+    return min((length for length in lengths if length > 0), default=extent / 100 or 1.0)
 
 
 def matrix_and_offset(transform: Any) -> tuple[Array, Array]:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from itk_nephi.evaluation.evaluation import MeanEvaluation
-from itk_nephi.io.errors import require_file
-from itk_nephi.io.staging import staged
+from itk_nephi.io.errors import plain_words, require_file
+from itk_nephi.models.archive import ARCHIVE_ERRORS, read_archive, write_archive
 from itk_nephi.models.encoder import LatentCodeTable
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
@@ -239,25 +239,31 @@ class _Training:
             "done": self.done,
             "best": self.best,
         }
-        with staged(path.parent, "output") as stage:
-            torch.save(state, stage / path.name)
+        write_archive(state, path)
 
     def restore(self, path: Path) -> None:
         """Resume from a checkpoint."""
         require_file(path, "the checkpoint")
         try:
-            state = torch.load(path, map_location=self._fabric.device, weights_only=True)
-            what = state["what"]
-        except Exception as error:  # torch raises what its unpickler and archive reader do
-            raise ValueError(f"expected a checkpoint of a training, got {path}: {error}") from error
+            state = dict(read_archive(path, self._fabric.device))
+            what = dict(state["what"])
+        except ARCHIVE_ERRORS as error:
+            raise ValueError(
+                f"expected a checkpoint of a training, got {path}: {plain_words(error)}"
+            ) from error
         changed = [name for name, value in self._what.items() if what.get(name) != value]
         if changed:
             raise ValueError(
                 f"expected the settings of the checkpoint {path}, got other {', '.join(changed)}"
             )
-        self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.done, self.best = state["done"], state["best"]
+        try:
+            self.objective.load_state_dict(state["objective"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.done, self.best = int(state["done"]), float(state["best"])
+        except ARCHIVE_ERRORS as error:
+            raise ValueError(
+                f"expected a checkpoint of a training, got {path}: {plain_words(error)}"
+            ) from error
 
 
 def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:

@@ -43,5 +43,8 @@ def _environment() -> Environment:
 
 
 def _number(value: float | None, decimals: int = 2) -> str:
-    """Return a number as text, a dash where there is none."""
-    return "-" if value is None or value != value else f"{value:,.{decimals}f}"
+    """Return a number as text, two digits where its decimals would be zeros; a dash for none."""
+    if value is None or value != value:
+        return "-"
+    is_small = 0 < abs(value) < 10 ** (1 - decimals)
+    return f"{value:.2g}" if is_small else f"{value:,.{decimals}f}"

@@ -226,7 +226,7 @@ class _Maps:
 def _limit(parts: Sequence[npt.NDArray[Any]]) -> float:
     """Return what nearly all values are below, more than 0."""
     values = np.concatenate([part.ravel() for part in parts] or [np.zeros(1)])
-    return max(float(np.percentile(values, 99)), 1e-6)
+    return max(float(np.percentile(values, 99)), 1e-30)
 
 
 def _warnings(record: dict[str, Any], before: MethodResult, now: Evaluation) -> list[str]:

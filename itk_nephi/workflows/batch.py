@@ -16,12 +16,13 @@ from pathlib import Path
 from itk_nephi.fields.threads import torch_threads
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_files import PairPaths
-from itk_nephi.io.staging import locked, temporary_folder
+from itk_nephi.io.staging import locked, sync, temporary_folder
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.workflows.file_registration import register_files
-from itk_nephi.workflows.outputs import RESULTS, checked_results
+from itk_nephi.workflows.outputs import RESULTS, checked_results, files
 from itk_nephi.workflows.parallel import run_parallel
+from itk_nephi.workflows.provenance import sha256
 
 RECORD = "batch.json"
 """The file that makes a pair's folder complete: what it was made from, and its warnings."""
@@ -135,6 +136,12 @@ def run_batch(
             f"expected {output} to hold nothing of a pair's name but what a batch has made, got "
             + ", ".join(foreign)
         )
+    for pair in pairs:
+        results = [output / pair.name / name for name in files(RESULTS)]
+        if replaced := [path for path in pair.files.values() if path.absolute() in results]:
+            raise ValueError(
+                f"expected results of {pair.name} to replace no input, got {replaced[0]} as both"
+            )
     with locked(output, "batch"):
         if jobs == 1 and dask is None:
             for pair in pairs:
@@ -186,21 +193,29 @@ def _stop(_: int) -> None:
 
 
 def _put(stage: Path, folder: Path, digest: str) -> None:
-    """Rename a complete folder, in place of one that was made otherwise."""
-    if _recorded_digest(folder) not in (None, digest):
-        with temporary_folder(folder.parent) as old:
-            folder.rename(old / folder.name)
+    """Rename a complete folder; one that was made otherwise keeps what is not of a batch in it.
+
+    While its files are replaced, its record is that of an incomplete folder.
+    """
+    for file in stage.iterdir():
+        sync(file)
     try:
         stage.rename(folder)
     except OSError:
-        if _recorded_digest(folder) != digest:  # else a worker that was given up was quicker
+        found = _recorded_digest(folder)
+        if found is None:
             raise
+        if found != digest:  # else a worker that was given up was quicker
+            (folder / RECORD).write_text("{}\n", encoding="utf-8")
+            for file in sorted(stage.iterdir(), key=lambda path: path.name == RECORD):
+                file.replace(folder / file.name)
+    sync(folder)
 
 
 def _digest(pair: PairPaths, settings: BatchSettings) -> str:
     """Return the checksum of all that decides on a result."""
     parts = asdict(settings) | {
-        "files": {column: _checksum(path) for column, path in pair.files.items()},
+        "files": {column: sha256(path) for column, path in pair.files.items()},
         "initial_transform": "initial_transform" not in pair.files and pair.initial_transform,
         "channel_weights": pair.channel_weights,
         "versions": [importlib.metadata.version(name) for name in ("itk-nephi", "itk", "torch")],
@@ -208,17 +223,14 @@ def _digest(pair: PairPaths, settings: BatchSettings) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _recorded_digest(folder: Path) -> str | None:
-    try:
-        digest: str = json.loads((folder / RECORD).read_text(encoding="utf-8"))["digest"]
-    except FileNotFoundError:
+    """Return of what a folder was made; empty if it is incomplete, None if no batch made it."""
+    if not (folder / RECORD).is_file():
         return None
-    return digest
+    try:
+        return str(json.loads((folder / RECORD).read_text(encoding="utf-8"))["digest"])
+    except (ValueError, KeyError, TypeError):  # as after a power failure
+        return ""
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def register_files(
         Called with the number of steps done if the registration was interrupted, before what was
         reached is written; may raise, so that nothing is.
     **options
-        Further arguments of :func:`itk_nephi.register`.
+        Further arguments of :func:`itk_nephi.register`. A checkpoint stays, for the caller to
+        delete once the folder is where it belongs.
 
     Returns
     -------
@@ -93,6 +94,7 @@ def register_files(
             model=model,
             device=device,
             callback=callback,
+            keep_checkpoint=True,
             **options,
         )
     seconds["register"] = time.perf_counter() - start - seconds["read"]

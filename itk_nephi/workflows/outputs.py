@@ -7,7 +7,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.evaluation import Evaluation, evaluate
 from itk_nephi.io.images import write_image
+from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image
 from itk_nephi.spatial.image_pair import ImagePair
@@ -35,6 +36,11 @@ RESULTS = {
     "report": ("report.html", "overview.png"),
 }
 """What can be chosen to be written, and its files; the evaluation goes into metrics.json."""
+
+
+def files(results: Iterable[str]) -> list[str]:
+    """Return the names of the files of results."""
+    return [file for name in results for file in RESULTS[name]] + ["metrics.json"]
 
 
 def checked_results(names: Collection[str], argument: str) -> tuple[str, ...]:
@@ -98,8 +104,8 @@ def write(
     made = _Results(pair, registration, dict(seconds), stage)
     if "transforms" in results:
         with made.timed("transforms", "writing the transforms"):
-            itk.transformwrite(registration.fixed_to_moving, str(folder / "fixed_to_moving.h5"))
-            itk.transformwrite(registration.moving_to_fixed, str(folder / "moving_to_fixed.h5"))
+            write_transform(registration.fixed_to_moving, folder / "fixed_to_moving.h5")
+            write_transform(registration.moving_to_fixed, folder / "moving_to_fixed.h5")
     if "images" in results:
         for name, image in (
             ("warped", made.warped),
@@ -273,10 +279,11 @@ def _summarize_evaluations(result: dict[str, Any]) -> list[str]:
     if "landmark_error_mm" in after:
         start, earlier, now = (stage["landmark_error_mm"] for stage in (as_stored, before, after))
         lines += [
-            f"landmark error   mean {start['mean']:.2f} mm as stored, "
-            f"{earlier['mean']:.2f} mm after the initial transform, {now['mean']:.2f} mm now",
-            f"                 now: median {now['median']:.2f}, 95th percentile {now['p95']:.2f}, "
-            f"largest {now['max']:.2f} mm, of {now['count']}",
+            f"landmark error   mean {_length(start['mean'])} mm as stored, "
+            f"{_length(earlier['mean'])} mm after the initial transform, "
+            f"{_length(now['mean'])} mm now",
+            f"                 now: median {_length(now['median'])}, 95th percentile "
+            f"{_length(now['p95'])}, largest {_length(now['max'])} mm, of {now['count']}",
         ]
     if after.get("dice"):
         means = [fmean(stage["dice"].values()) for stage in (before, after)]
@@ -288,7 +295,12 @@ def _summarize_evaluations(result: dict[str, Any]) -> list[str]:
     lines += [
         f"NCC              {correlations[0]} before, {correlations[1]} now (1 is best)",
         f"folding          {f'{folding:.4%}' if folding else 'none'} in the {after['region']}",
-        f"consistency      inverse consistency error {consistency['mean']:.2f} mm on average, "
-        f"{consistency['p95']:.2f} mm at the 95th percentile",
+        f"consistency      inverse consistency error {_length(consistency['mean'])} mm on average, "
+        f"{_length(consistency['p95'])} mm at the 95th percentile",
     ]
     return lines
+
+
+def _length(millimeters: float) -> str:
+    """Return a length with two decimals, or two digits where these would be zeros."""
+    return f"{millimeters:.2f}" if millimeters >= 0.1 else f"{millimeters:.2g}"

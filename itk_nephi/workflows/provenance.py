@@ -16,18 +16,26 @@ def describe_inputs(pair: ImagePair) -> dict[str, Any]:
     """Return the kind or file of a pair's initial transform, its files, and their checksums."""
     start = pair.initial_transform or "identity"
     if not isinstance(start, str):
-        start = str(pair.sources.get("initial_transform", start.GetNameOfClass()))
+        start = written_name(pair.sources.get("initial_transform", Path(start.GetNameOfClass())))
     return {
         "initial_transform": start,
-        "inputs": {name: str(path) for name, path in pair.sources.items()},
+        "inputs": {name: written_name(path) for name, path in pair.sources.items()},
         "sha256": {name: sha256(path) for name, path in pair.sources.items()},
     }
 
 
 def sha256(path: Path) -> str:
-    """Return the checksum of a file."""
+    """Return the checksum of a file, or of all files of a folder."""
+    if path.is_dir():
+        parts = (f"{file.name} {sha256(file)}" for file in sorted(path.iterdir()) if file.is_file())
+        return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def written_name(path: Path) -> str:
+    """Return a path as text; what is no character of a name that is not UTF-8 becomes its code."""
+    return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def find_versions() -> dict[str, str]:

@@ -86,8 +86,9 @@ with libraries_apart():
 def test_a_closed_stderr_is_no_error() -> None:
     code = f"""
 import os, sys
-from itk_nephi.cli.messages import libraries_apart
+from itk_nephi.cli.messages import libraries_apart, open_standard_streams
 assert sys.stderr is None
+open_standard_streams()
 with libraries_apart():
     {LIBRARY}
     print("to nobody", file=sys.stderr)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from support.transforms import read_transform
 from typer.testing import Result
 
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
+from itk_nephi.io.images import read_voxels
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import compose, flatten, transform_points
 
 
@@ -91,16 +94,82 @@ def test_transforms_are_applied_in_the_given_order(inputs: Path, tmp_path: Path)
     assert np.asarray(itk.imread(str(output)))[4, 3] == 2 * (3 + 4)
 
 
-def test_color_becomes_luminance_and_says_so(tmp_path: Path) -> None:
-    color = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
-    itk.imwrite(itk.image_from_array(color, is_vector=True), str(tmp_path / "color.png"))
+def test_colors_and_vectors_are_resampled_component_by_component(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    shift = itk.TranslationTransform[itk.D, 2].New()
+    shift.SetOffset([1.5, -1.0])
+    itk.transformwrite(shift, str(tmp_path / "shift.tfm"))
+    for name, kind, components in (
+        ("color.png", np.uint8, 3),
+        ("alpha.png", np.uint8, 4),
+        ("field.nrrd", np.float32, 2),
+        ("tensor.mha", np.float64, 3),
+        ("deep.nrrd", np.uint16, 5),
+    ):
+        values = (random.random((6, 7, components)) * 200).astype(kind)
+        itk.imwrite(itk.image_from_array(values, is_vector=True), str(tmp_path / name))
+        files = [tmp_path / name, tmp_path / "shift.tfm", "--reference", tmp_path / name]
+        output = tmp_path / f"out-{name}"
+        result = run("transform-image", *files, "-o", output)
+        assert result.exit_code == 0, result.output
+        assert "luminance" not in result.stderr
+        expected = [
+            np.asarray(resample(image, [shift], image))
+            for image in map(itk.image_from_array, np.ascontiguousarray(np.moveaxis(values, -1, 0)))
+        ]
+        _, found = read_voxels(output, "FILE")
+        assert found.dtype == kind
+        np.testing.assert_array_equal(found[0], np.stack(expected, axis=-1))
+
+
+@pytest.mark.parametrize("frames", [2, 5])
+def test_a_series_is_resampled_frame_by_frame(tmp_path: Path, frames: int) -> None:
+    values = np.random.default_rng(0).integers(0, 900, (frames, 5, 5, 5)).astype(np.int16)
+    series = itk.image_from_array(values)
+    series.SetSpacing([1.0, 1.5, 2.0, 0.8])
+    series.SetOrigin([3.0, 4.0, 5.0, 6.0])
+    itk.imwrite(series, str(tmp_path / "series.nii.gz"))
+    shift = itk.TranslationTransform[itk.D, 3].New()
+    shift.SetOffset([1.0, 0.0, 2.0])
+    itk.transformwrite(shift, str(tmp_path / "shift.tfm"))
+    files = [tmp_path / "series.nii.gz", tmp_path / "shift.tfm"]
+    output = tmp_path / "out.nii.gz"
+    succeeded(
+        run("transform-image", *files, "--reference", tmp_path / "series.nii.gz", "-o", output)
+    )
+    found = itk.imread(str(output))
+    expected = np.zeros_like(values)
+    expected[:, :-1, :, :-1] = values[:, 1:, :, 1:]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found.GetSpacing(), series.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(found.GetOrigin(), series.GetOrigin(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("int8", [-128, -1, 0, 127]),
+        ("int16", [-32768, -1, 0, 32767]),
+        ("uint32", [0, 1, 2**31, 2**32 - 1]),
+        ("int32", [-(2**31), -1, 0, 2**31 - 1]),
+        ("int64", [0, 1, 2**53 + 1, 2**63 - 1]),
+        ("int64", [-(2**31), -1, 0, 2**31 - 1]),
+        ("uint64", [0, 1, 2**53 + 1, 2**64 - 1]),
+    ],
+)
+def test_labels_of_every_type_are_exact(tmp_path: Path, kind: str, values: list[int]) -> None:
+    header = f"NRRD0004\ntype: {kind}\ndimension: 2\nsizes: 2 2\nencoding: raw\nendian: little\n"
+    voxels = np.array(values, kind).reshape(2, 2)
+    (tmp_path / "a.nrrd").write_bytes(header.encode() + b"\n" + voxels.tobytes())
     itk.transformwrite(itk.IdentityTransform[itk.D, 2].New(), str(tmp_path / "identity.tfm"))
-    files = [tmp_path / "color.png", tmp_path / "identity.tfm"]
-    output = tmp_path / "gray.png"
-    result = run("transform-image", *files, "--reference", tmp_path / "color.png", "-o", output)
+    files = [tmp_path / "a.nrrd", tmp_path / "identity.tfm", "--reference", tmp_path / "a.nrrd"]
+    options = ["--interpolation", "nearest", "-o", tmp_path / "o.nrrd"]
+    result = run("transform-image", *files, *options)
     assert result.exit_code == 0, result.output
-    assert "color converted to luminance" in result.stderr
-    assert np.unique(itk.imread(str(output))).tolist() == [114]
+    # the type that ITK's Python lacks is named
+    assert (f"{kind} values are written as" in result.stderr) == (kind in ("int8", "int64"))
+    _, found = read_voxels(tmp_path / "o.nrrd", "FILE")
+    assert found[0, ..., 0].tolist() == voxels.tolist()
 
 
 def test_transform_image_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
@@ -119,6 +188,26 @@ def test_transform_image_refuses_what_does_not_fit(inputs: Path, tmp_path: Path)
     ):
         assert_fails(run("transform-image", *arguments, "-o", output), fragment)
         assert not output.parent.exists()
+
+
+@pytest.mark.parametrize("command", ["transform-image", "jacobian"])
+def test_an_output_that_is_an_input_or_a_folder_is_refused(
+    inputs: Path, tmp_path: Path, command: str
+) -> None:
+    moving = Path(shutil.copy(inputs / "moving.nrrd", tmp_path))
+    affine = inputs / "affine.tfm"
+    files = [affine] if command == "jacobian" else [moving, affine]
+    content = moving.read_bytes()
+    assert_fails(
+        run(command, *files, "--reference", moving, "-o", moving),
+        f"expected --output to replace no input, got {moving} as both",
+    )
+    assert moving.read_bytes() == content
+    (tmp_path / "out.nrrd").mkdir()
+    assert_fails(
+        run(command, *files, "--reference", moving, "-o", tmp_path / "out.nrrd"), "a folder there"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"moving.nrrd", "out.nrrd"}
 
 
 def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> None:
@@ -404,7 +493,7 @@ def test_a_mesh_keeps_its_cells_and_scalars(
     if suffix == "vtk":
         lines = (source.read_text().split("POLYGONS")[1], output.read_text().split("POLYGONS")[1])
         assert lines[0] == lines[1]
-        assert "LOOKUP_TABLE default\n1\n2\n3\n4\n" in lines[1]
+        assert "LOOKUP_TABLE default\n1\n2\n3\n4" in lines[1]
     if suffix in ("obj", "off"):
         faces = [
             [line.split() for line in path.read_text().splitlines()][-2:]
@@ -427,14 +516,16 @@ def test_transform_mesh_refuses_what_does_not_fit(folder: Path, tmp_path: Path) 
     (tmp_path / "none.vtk").write_text("once upon a time")
     (tmp_path / "empty.off").write_text("OFF\n0 0 0\n")
     (tmp_path / "mesh.stl").write_text("solid x\nendsolid x\n")
+    (tmp_path / "mesh.fsa").write_text("#!ascii\n")
     itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(folder / "flat.tfm"))
     itk.transformwrite(itk.AffineTransform[itk.D, 3].New(), str(folder / "solid.tfm"))
     output = tmp_path / "new" / "moved.vtk"
     for mesh, transform, target, fragment in (
         ("mesh.vtk", "flat.tfm", output, "a mesh in 2 dimensions like the transform, got 3"),
-        ("none.vtk", "solid.tfm", output, "expected MESH to be a mesh that ITK can read"),
+        ("none.vtk", "solid.tfm", output, "expected MESH to be a mesh that can be read"),
         ("empty.off", "solid.tfm", output, "empty.off: no points"),
-        ("mesh.stl", "solid.tfm", output, "expected MESH to be a mesh that ITK can read"),
+        ("mesh.stl", "solid.tfm", output, "mesh.stl: no points"),
+        ("mesh.fsa", "solid.tfm", output, "a mesh of one of the formats .vtk, .obj"),
         ("absent.vtk", "solid.tfm", output, "which does not exist"),
         ("mesh.vtk", "solid.tfm", output.with_suffix(".xyz"), "expected to write a mesh to"),
     ):

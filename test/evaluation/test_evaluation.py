@@ -311,7 +311,7 @@ def test_what_cannot_be_evaluated_is_refused(
     elsewhere = image_from_array(
         np.ones(domain.size[::-1], np.uint8), replace(domain, spacing=(2.0,) * domain.dimension)
     )
-    with pytest.raises(ValueError, match="fixed_mask with non-zero voxels, got an empty"):
+    with pytest.raises(ValueError, match="fixed_mask to have non-zero voxels, got an empty"):
         evaluate(replace(pair, fixed_mask=empty), affine)
     with pytest.raises(ValueError, match="expected fixed_mask to lie on the grid of fixed"):
         evaluate(replace(pair, fixed_mask=elsewhere), affine)

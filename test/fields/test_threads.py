@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import torch
@@ -23,3 +25,20 @@ def test_the_first_may_leave_before_the_last() -> None:
     assert torch.get_num_threads() == 2
     last.close()
     assert torch.get_num_threads() == before
+
+
+def test_a_fork_of_a_process_that_has_computed_computes_alone() -> None:
+    code = """
+import os, torch
+from itk_nephi.fields.threads import torch_threads
+def compute():
+    with torch_threads(2):
+        return float((torch.ones(600, 600) @ torch.ones(600, 600)).exp().clamp(max=2).mean())
+compute()
+child = os.fork()
+if not child:
+    os._exit(int(compute()))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, check=True, capture_output=True, timeout=60).stdout == b"2\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.io.images import read_image, read_image_header, read_scalar_header, write_image
+from itk_nephi.io.images import (
+    read_grid,
+    read_image,
+    read_image_header,
+    read_scalar_header,
+    read_voxels,
+    write_image,
+)
 from itk_nephi.spatial.domain import ImageDomain
 
 COLOR = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
@@ -72,7 +80,7 @@ def test_color_becomes_its_luminance_and_that_is_logged(
 @pytest.mark.parametrize(
     ("values", "is_vector", "message"),
     [
-        (np.ones((3, 3, 3, 3), np.float32), False, r"in 2 or 3 dimensions, got .* 3 x 3 x 3 x 3$"),
+        (np.ones((3, 3, 3, 3), np.float32), False, r"in 2 or 3 dimensions, got .* 3 x 3 x 3 x 3;"),
         (np.ones((1, 6, 7), np.float32), False, r"7 x 6 x 1; save a single slice as a 2D image$"),
         (np.ones((6, 7, 2), np.float32), True, r"one value a voxel \(or RGB\), got .* with 2$"),
     ],
@@ -121,5 +129,181 @@ def test_images_are_compressed(tmp_path: Path) -> None:
 
 def test_a_format_that_itk_has_not_is_named(image: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.xyz"
-    with pytest.raises(ValueError, match=f"expected to write an image to {path}: Could not cr"):
+    with pytest.raises(
+        ValueError, match=f"expected to write an image to {path}, whose suffix is none"
+    ):
         write_image(image, path)
+
+
+# damage
+
+
+def damaged(content: bytes) -> Iterator[bytes]:
+    """Yield what a file becomes that loses its end."""
+    for kept in (len(content) - 1, len(content) - 30, len(content) // 2):
+        yield content[:kept]
+
+
+SUFFIXES = [
+    *("nii", "nii.gz", "hdr", "img.gz", "gipl", "gipl.gz", "mha", "mhd", "nrrd", "nhdr", "vtk"),
+    *("tif", "hdf5", "mrc", "dcm", "bmp", "jpg", "png"),
+]
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_cut_file_is_refused(tmp_path: Path, suffix: str, dimension: int) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (9, 20, 30)[-dimension:]).astype(np.uint8)
+    if suffix in {2: ("gipl", "gipl.gz", "mrc", "dcm"), 3: ("bmp", "jpg", "png")}[dimension]:
+        return  # a format of the other dimension
+    path = written(itk.image_from_array(values), tmp_path / f"a.{suffix}")
+    read_image(path, "FIXED")
+    voxels = path
+    for end in ("zraw", "raw", "raw.gz", "img", "img.gz"):
+        if suffix in ("mhd", "nhdr", "hdr") and (tmp_path / f"a.{end}").is_file():
+            voxels = tmp_path / f"a.{end}"
+    for content in damaged(voxels.read_bytes()):
+        voxels.write_bytes(content)
+        expected = f"expected FIXED to be an image that ITK can read, got {path}: "
+        with pytest.raises(ValueError, match=expected):
+            read_image(path, "FIXED")
+        with pytest.raises(ValueError, match=expected):
+            read_image_header(path, "FIXED")
+
+
+@pytest.mark.parametrize(
+    "suffix", ["nii.gz", "gipl.gz", "mha", "mhd", "nrrd", "nhdr", "img.gz", "png"]
+)
+def test_one_flipped_bit_of_compressed_voxels_is_refused(tmp_path: Path, suffix: str) -> None:
+    values = (np.random.default_rng(0).random((12, 20, 30)) * 9).astype(np.uint8)
+    values = values[0] if suffix == "png" else values
+    path = tmp_path / f"a.{suffix}"
+    itk.imwrite(itk.image_from_array(values), str(path), compression=True)
+    voxels = {"mhd": "zraw", "nhdr": "raw.gz"}.get(suffix, suffix)
+    content = (tmp_path / f"a.{voxels}").read_bytes()
+    for place in np.random.default_rng(1).integers(len(content) // 2, len(content), 20).tolist():
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        (tmp_path / f"a.{voxels}").write_bytes(flipped)
+        with pytest.raises(ValueError, match=f"got {path}: "):
+            read_image(path, "FIXED")
+
+
+def test_voxels_that_are_text_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    header = "NRRD0004\ntype: int16\ndimension: 2\nsizes: 3 2\nencoding: text\n\n"
+    path.write_text(header + "1 2 3\n4 5 6\n")
+    np.testing.assert_array_equal(read_image(path, "FIXED"), [[1, 2, 3], [4, 5, 6]])
+    path.write_text(header + "1 2 3\n4 5\n")
+    with pytest.raises(ValueError, match="truncated: expected 6 numbers, got 5"):
+        read_image(path, "FIXED")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.mha", "ElementDataFile = %s%s%s%n\n", "its voxels are in several files"),
+        ("a.mha", "ElementDataFile = LIST\nb.raw\n", "its voxels are in several files"),
+        ("a.mha", "ElementDataFile = none.raw\n", "names none.raw for the voxels, which does not"),
+        ("a.mha", "", ""),
+        ("a.mha", "DimSize = 2000000000 2000000000\nElementDataFile = LOCAL\n", ""),
+    ],
+)
+def test_crafted_headers_neither_crash_nor_mislead(
+    tmp_path: Path, name: str, content: str, words: str
+) -> None:
+    path = tmp_path / name
+    size = "" if "DimSize" in content else "DimSize = 4 4\n"
+    header = f"ObjectType = Image\nNDims = 2\nBinaryData = True\n{size}ElementType = MET_UCHAR\n"
+    path.write_text(header + content)
+    with pytest.raises(ValueError, match=f"got {path}: .*{words}"):
+        read_image(path, "FIXED")
+
+
+def test_padding_is_no_damage_and_other_bytes_are(tmp_path: Path) -> None:
+    path = written(itk.image_from_array(np.ones((4, 5), np.uint8)), tmp_path / "a.nii")
+    content = path.read_bytes()
+    path.write_bytes(content + bytes(64))
+    assert np.asarray(read_image(path, "FIXED")).all()
+    path.write_bytes(content + b"more")
+    with pytest.raises(ValueError, match="damaged: it holds more than the voxels"):
+        read_image(path, "FIXED")
+
+
+# types
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_labels_of_64_bits_are_exact_or_refused(tmp_path: Path, kind: type) -> None:
+    largest = np.iinfo(kind).max
+    values = np.array([[0, 1, 2**53 + 1], [largest - 1, largest, 7]], kind)
+    path = tmp_path / "a.nrrd"
+    header = f"NRRD0004\ntype: {kind.__name__}\ndimension: 2\nsizes: 3 2\nencoding: raw\n"
+    path.write_bytes(header.encode() + b"endian: little\n\n" + values.tobytes())
+    _, voxels = read_voxels(path, "MOVING")
+    assert voxels.dtype == kind
+    np.testing.assert_array_equal(voxels[0, ..., 0], values)
+    np.testing.assert_array_equal(read_image(path, "FIXED"), values.astype(np.uint64))
+    if kind == np.int64:
+        path.write_bytes(header.encode() + b"endian: little\n\n" + (-values).tobytes())
+        with pytest.raises(ValueError, match=r"whole numbers of at most 2\*\*53, got"):
+            read_image(path, "FIXED")
+
+
+@pytest.mark.parametrize("name", ["a.NII.GZ", "a.Nii", "a.MHA", "a.NRRD", "a.PNG"])
+def test_suffixes_in_upper_case_are_written_and_read(tmp_path: Path, name: str) -> None:
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    write_image(itk.image_from_array(values), tmp_path / name)
+    np.testing.assert_array_equal(read_image(tmp_path / name, "FIXED"), values)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_grid_needs_no_voxels(image: Any, tmp_path: Path) -> None:
+    path = written(image, tmp_path / "a.nrrd")
+    assert ImageDomain.of(read_grid(path, "--reference")).matches(ImageDomain.of(image))
+
+
+# DICOM
+
+
+def write_series(folder: Path, values: Any, number: int) -> str:
+    """Write slices as a DICOM series, and return its UID."""
+    folder.mkdir(exist_ok=True)
+    uid = f"1.2.826.0.1.3680043.2.1125.{number}"
+    for index, plane in enumerate(values):
+        image = itk.image_from_array(plane[None])
+        image.SetOrigin([3.0, 4.0, 2.5 * index])
+        image.SetSpacing([0.5, 0.75, 2.5])
+        dictionary = image.GetMetaDataDictionary()
+        for tag, value in {
+            "0020|000d": f"{uid}.1",
+            "0020|000e": uid,
+            "0008|0060": "CT",
+            "0020|0013": str(index),
+            "0020|0032": f"3\\4\\{2.5 * index}",
+            "0018|0050": "2.5",
+        }.items():
+            dictionary[tag] = value
+        writer = itk.ImageFileWriter[type(image)].New(
+            image, file_name=str(folder / f"{number}-{index}.dcm")
+        )
+        io = itk.GDCMImageIO.New()
+        io.KeepOriginalUIDOn()
+        writer.SetImageIO(io)
+        writer.Update()
+    return uid
+
+
+def test_a_folder_is_its_one_series_or_the_one_that_is_chosen(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 900, (2, 6, 7, 8)).astype(np.int16)
+    one = write_series(tmp_path / "scan", values[0], 1)
+    image = read_image(tmp_path / "scan", "FIXED")
+    np.testing.assert_array_equal(image, values[0])
+    assert ImageDomain.of(image).spacing == (0.5, 0.75, 2.5)
+    other = write_series(tmp_path / "scan", values[1], 2)
+    with pytest.raises(ValueError, match=f"2 DICOM series, .*{one}.*: choose with --series"):
+        read_image(tmp_path / "scan", "FIXED")
+    np.testing.assert_array_equal(read_image(tmp_path / "scan", "FIXED", [other]), values[1])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="a folder without a DICOM series"):
+        read_image(tmp_path / "empty", "FIXED")

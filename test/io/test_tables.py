@@ -62,3 +62,42 @@ def test_what_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"x,y\n\xff\xfe,2\n")
     with pytest.raises(ValueError, match=r"expected CSV to be a CSV file, got .* can't decode"):
         read_csv(tmp_path / "a.csv", "CSV")
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "signs"),
+    [
+        ("a.fcsv", "CoordinateSystem = LPS", (1, 1, 1)),
+        ("a.fcsv", "CoordinateSystem = RAS", (-1, -1, 1)),
+        ("a.fcsv", "CoordinateSystem = 0", (-1, -1, 1)),
+        ("a.fcsv", "CoordinateSystem = 1", (1, 1, 1)),
+        ("a.fcsv", "Markups fiducial file version = 4.6", (-1, -1, 1)),
+        ("a.csv", "SPACE=RAS", (-1, -1, 1)),
+        ("a.csv", "by hand", (1, 1, 1)),
+    ],
+)
+def test_the_space_that_comments_name_is_honored_and_kept(
+    tmp_path: Path, name: str, space: str, signs: tuple[int, int, int]
+) -> None:
+    text = f"# {space}\n# columns = id,x,y,z,label\n1,10,-150,380,F-1\n2,4,5,6,\n"
+    found = table(tmp_path / name, text)
+    stored = np.array([[10.0, -150.0, 380.0], [4.0, 5.0, 6.0]])
+    np.testing.assert_array_equal(found.points(["x", "y", "z"]), stored * signs)
+    shift = np.array([1.0, 2.5, 3.0])
+    found.write(tmp_path / f"moved-{name}", ["x", "y", "z"], stored * signs + shift)
+    rows = [",".join(map(repr, row)) for row in (stored + shift * signs).tolist()]
+    expected = [f"# {space}", "# columns = id,x,y,z,label", f"1,{rows[0]},F-1", f"2,{rows[1]},"]
+    assert (tmp_path / f"moved-{name}").read_text().splitlines() == expected
+
+
+def test_landmarks_are_turned_as_well(tmp_path: Path) -> None:
+    text = "# SPACE=RAS\nfixed_x,fixed_y,moving_x,moving_y\n1,2,3,4\n"
+    names = ["fixed_x", "fixed_y", "moving_x", "moving_y"]
+    assert table(tmp_path / "a.csv", text).points(names).tolist() == [[-1, -2, -3, -4]]
+
+
+def test_other_spaces_and_columns_that_are_there_twice_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"in LPS or RAS, got .* coordinate system SCANNER"):
+        table(tmp_path / "a.csv", "# SPACE=scanner\nx,y\n1,2\n")
+    with pytest.raises(ValueError, match=r"each column of CSV once, got 'x' 2 times in"):
+        table(tmp_path / "a.csv", "x,y,x\n1,2,3\n").points(["x", "y"])

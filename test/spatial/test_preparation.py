@@ -143,7 +143,9 @@ def test_a_mask_on_another_grid_is_refused(image: Any, domain: ImageDomain) -> N
     values = np.ones(domain.size[::-1], np.uint8)
     elsewhere = replace(domain, origin=tuple(x + 1 for x in domain.origin))
     mask = image_from_array(values, elsewhere)
-    with pytest.raises(ValueError, match="expected moving_mask to lie on the grid of moving, 11 x"):
+    with pytest.raises(
+        ValueError, match="expected moving_mask to lie on the grid of moving, got another: origin"
+    ):
         checked_mask(mask, "moving_mask", image, "moving")
     other = itk.image_from_array(np.ones((4,) * (5 - domain.dimension), np.uint8))
     with pytest.raises(ValueError, match="expected moving_mask to lie on the grid of moving"):

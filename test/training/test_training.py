@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.models.archive import read_archive
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.models.serialization import load_model
@@ -108,7 +109,7 @@ def test_an_auto_decoder_learns_codes_of_its_pairs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected no augmentation of pairs with codes of their"):
         train(PAIRS, FEW, model, SETTINGS, tmp_path, augmentation=Augmentation(shift=1.0))
     train(PAIRS, FEW, model, SETTINGS, tmp_path)
-    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)["objective"]
+    state = read_archive(tmp_path / CHECKPOINT, torch.device("cpu"))["objective"]
     assert state["codes.global_codes"].shape == (6, 4)
     assert load_model(tmp_path / LAST).encoder is None
 

@@ -1,0 +1,400 @@
+"""OBJ, OFF, PLY, STL, GIFTI and BYU files: points are replaced, all else stays as it is."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.io.mesh_content import (
+    MeshContent,
+    check_count,
+    check_indices,
+    row_text,
+    text_numbers,
+)
+from itk_nephi.io.vtk_polydata import read_vtk
+from itk_nephi.spatial.domain import Array
+
+NORMALS = "vectors at points, such as normals,"
+
+PLY_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2"},
+    **{"int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8"},
+}
+
+GIFTI_TYPES = {
+    "NIFTI_TYPE_UINT8": "u1",
+    "NIFTI_TYPE_INT32": "i4",
+    "NIFTI_TYPE_FLOAT32": "f4",
+    "NIFTI_TYPE_FLOAT64": "f8",
+}
+
+
+def read_obj(content: bytes) -> MeshContent:
+    """Find the points of a Wavefront OBJ file: its lines ``v x y z``."""
+    lines = content.decode("latin-1").split("\n")
+    rows = [number for number, line in enumerate(lines) if re.match(r"\s*v\s", line)]
+    points = _points([lines[row].split()[1:] for row in rows])
+    has_normals = any(re.match(r"\s*vn\s", line) for line in lines)
+    corners = [
+        int(corner.split("/")[0])
+        for line in lines
+        if re.match(r"\s*f\s", line)
+        for corner in line.split("#")[0].split()[1:]
+    ]
+    indices = np.array([c - 1 if c > 0 else len(rows) + c for c in corners], int)
+    check_indices(indices, len(rows))
+
+    def rebuild(moved: Array) -> bytes:
+        found = list(lines)
+        for row, text in zip(rows, row_text(moved, 17), strict=True):
+            rest = lines[row].split()[4:]
+            found[row] = " ".join(["v", text, *rest])
+        if has_normals:  # and the third of the numbers of corners, which name them
+            found = [line for line in found if not re.match(r"\s*vn\s", line)]
+            faces = re.compile(r"/[^/\s]*(?=\s|$)")
+            found = [
+                re.sub(r"/(?=\s|$)", "", re.sub(r"(/[^/\s]*)/[^/\s]*", r"\1", line))
+                if re.match(r"\s*[fl]\s", line) and faces.search(line)
+                else line
+                for line in found
+            ]
+        return "\n".join(found).encode("latin-1")
+
+    return MeshContent(
+        points=points,
+        rebuild=rebuild,
+        comments="\n".join(line for line in lines if line.lstrip().startswith("#")),
+        left_out=(NORMALS,) if has_normals else (),
+    )
+
+
+def read_off(content: bytes) -> MeshContent:
+    """Find the points of an OFF file of text, which has a point or a face a line."""
+    lines = content.decode("latin-1").split("\n")
+    filled = [n for n, line in enumerate(lines) if line.split("#")[0].strip()]
+    first = lines[filled[0]].split("#")[0].split() if filled else []
+    if not first or not re.fullmatch(r"(ST)?C?N?4?n?OFF", first[0]):
+        raise ValueError("no OFF file")
+    if "BINARY" in first or "4" in first[0] or "n" in first[0] or "N" in first[0]:
+        raise ValueError(f"expected OFF of text, without normals, got {' '.join(first)}")
+    del filled[0]
+    counts = first[1:]
+    if not counts:
+        counts = lines[filled.pop(0)].split("#")[0].split() if filled else []
+    count, faces = (int(number) for number in counts[:2])
+    for number in (count, faces):
+        check_count(number, len(content))
+    if len(filled) < count + faces:
+        raise ValueError(f"truncated: expected {count + faces} lines, got {len(filled)}")
+    rows = filled[:count]
+    points = _points([lines[row].split("#")[0].split() for row in rows])
+    corners = []
+    for row in filled[count : count + faces]:
+        numbers = [int(float(word)) for word in lines[row].split("#")[0].split()]
+        if len(numbers) < numbers[0] + 1:
+            raise ValueError("truncated or damaged: a face has fewer corners than it tells of")
+        corners += numbers[1 : numbers[0] + 1]
+    check_indices(np.array(corners, int), count)
+
+    def rebuild(moved: Array) -> bytes:
+        found = list(lines)
+        for row, text in zip(rows, row_text(moved, 17), strict=True):
+            found[row] = " ".join([text, *lines[row].split()[3:]])
+        return "\n".join(found).encode("latin-1")
+
+    comments = "\n".join(line.partition("#")[2] for line in lines)
+    return MeshContent(points=points, rebuild=rebuild, comments=comments)
+
+
+def read_byu(content: bytes) -> MeshContent:
+    """Find the points of a BYU file of text."""
+    counts, at = text_numbers(content, 0, 4)
+    parts, count, _, corners = (int(number) for number in counts)
+    for number in (parts, count, corners):
+        check_count(number, len(content))
+    _, begin = text_numbers(content, at, 2 * parts)
+    points, end = text_numbers(content, begin, 3 * count)
+    indices, _ = text_numbers(content, end, corners)
+    check_indices(np.abs(indices).astype(int) - 1, count)
+    points = _finite(points.reshape(-1, 3))
+
+    def rebuild(moved: Array) -> bytes:
+        text = "\n".join(row_text(moved, 17))
+        return content[:begin] + f"\n{text}".encode() + content[end:]
+
+    return MeshContent(points=points, rebuild=rebuild)
+
+
+def read_stl(content: bytes) -> MeshContent:
+    """Find the points of an STL file; the normals of its facets are computed anew."""
+    if content[:5] == b"solid" and b"facet" in content[:1024]:
+        return _read_stl_text(content)
+    (count,) = struct.unpack_from("<I", content.ljust(84), 80)
+    if len(content) < 84 or len(content) != 84 + 50 * count:
+        raise ValueError(f"truncated or damaged: {count} facets in {len(content)} bytes")
+    kind = np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("attributes", "<u2")])
+    facets = np.frombuffer(content, kind, count, 84)
+
+    def rebuild(moved: Array) -> bytes:
+        found = facets.copy()
+        found["points"] = moved.reshape(-1, 3, 3)
+        found["normal"] = _facet_normals(moved)
+        return content[:84] + found.tobytes()
+
+    points = _finite(facets["points"].astype(float).reshape(-1, 3))
+    return MeshContent(points=points, rebuild=rebuild, comments=content[:80].decode("latin-1"))
+
+
+def _read_stl_text(content: bytes) -> MeshContent:
+    text = content.decode("latin-1")
+    if not re.search(r"endsolid[^\n]*\s*$", text):
+        raise ValueError("truncated: it has no end")
+    rows = [found[1].split() for found in re.finditer(r"\bvertex\s+([^\n]+)", text)]
+    points = _points(rows)
+    if len(points) % 3 or len(points) != 3 * len(re.findall(r"\bfacet\s+normal\b", text)):
+        raise ValueError("damaged: its facets have not three points each")
+
+    def rebuild(moved: Array) -> bytes:
+        vertices, normals = iter(row_text(moved, 9)), iter(row_text(_facet_normals(moved), 9))
+        found = re.sub(r"(\bvertex\s+)[^\n]+", lambda part: part[1] + next(vertices), text)
+        found = re.sub(r"(\bfacet\s+normal\s+)[^\n]+", lambda part: part[1] + next(normals), found)
+        return found.encode("latin-1")
+
+    return MeshContent(points=points, rebuild=rebuild, comments=text.partition("\n")[0])
+
+
+def _facet_normals(points: Array) -> Array:
+    one, two, three = np.moveaxis(points.reshape(-1, 3, 3), 1, 0)
+    normals = np.cross(two - one, three - one)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.asarray(np.divide(normals, length, where=length > 0, out=np.zeros_like(normals)))
+
+
+def read_ply(content: bytes) -> MeshContent:
+    """Find the points of a PLY file, of text or binary, whose first element is ``vertex``."""
+    found = re.search(rb"\bend_header[^\n]*\n", content)
+    if not content.startswith(b"ply") or found is None:
+        raise ValueError("no PLY file")
+    header = content[: found.end()].decode("latin-1").splitlines()
+    (order,) = [line.split()[1] for line in header if line.startswith("format")][:1] or [""]
+    starts = [n for n, line in enumerate(header) if line.startswith("element")]
+    elements = [
+        PlyElement(header[n].split()[1], header[n].split()[2], _ply_properties(header[n + 1 : end]))
+        for n, end in zip(starts, [*starts[1:], len(header)], strict=True)
+    ]
+    vertex = elements[0] if elements else PlyElement("", "0", [])
+    if vertex.name != "vertex" or any(entry[0] == "list" for entry in vertex.properties):
+        raise ValueError("expected the element vertex first, without lists")
+    names = [entry[1] for entry in vertex.properties]
+    if not {"x", "y", "z"} <= set(names):
+        raise ValueError("expected vertices with x, y and z")
+    count = int(vertex.items)
+    check_count(count, len(content))
+    kept = [name for name in names if name not in ("nx", "ny", "nz")]
+    head = (
+        "\n".join(
+            line for line in header if line.split()[-1:] not in (["nx"], ["ny"], ["nz"])
+        ).encode("latin-1")
+        + b"\n"
+    )
+    if order == "ascii":
+        table = [line.split() for line in content[found.end() :].decode("latin-1").splitlines()]
+        lines = [line for line in table if line]
+        if len(lines) < sum(int(element.items) for element in elements):
+            raise ValueError(f"truncated: got {len(lines)} lines")
+        columns = [names.index(name) for name in "xyz"]
+        if any(len(line) < len(names) for line in lines[:count]):
+            raise ValueError("truncated or damaged: a vertex lacks numbers")
+        points = _points([[line[column] for column in columns] for line in lines[:count]])
+
+        def rebuild(moved: Array) -> bytes:
+            rows = []
+            for line, text in zip(lines[:count], row_text(moved, 17), strict=True):
+                values = dict(zip(names, line, strict=False)) | dict(
+                    zip("xyz", text.split(), strict=True)
+                )
+                rows.append(" ".join(values[name] for name in kept))
+            rows += [" ".join(line) for line in lines[count:]]
+            return head + "\n".join([*rows, ""]).encode("latin-1")
+
+    else:
+        sign = {"binary_little_endian": "<", "binary_big_endian": ">"}[order]
+        kind = np.dtype([(name, sign + PLY_TYPES[form]) for form, name in vertex.properties])
+        check_count(count * kind.itemsize, len(content) - found.end())
+        vertices = np.frombuffer(content, kind, count, found.end())
+        rest = content[found.end() + count * kind.itemsize :]
+        _check_ply_rest(rest, elements[1:], sign)
+        points = _finite(np.stack([vertices[name].astype(float) for name in "xyz"], axis=-1))
+
+        def rebuild(moved: Array) -> bytes:
+            made = np.empty(count, [(name, kind[name]) for name in kept])
+            for name in kept:
+                made[name] = vertices[name]
+            for name, values in zip("xyz", moved.T, strict=True):
+                made[name] = values
+            return head + made.tobytes() + rest
+
+    return MeshContent(
+        points=points,
+        rebuild=rebuild,
+        comments="\n".join(line for line in header if line.startswith(("comment", "obj_info"))),
+        left_out=(NORMALS,) if len(kept) < len(names) else (),
+    )
+
+
+class PlyElement(NamedTuple):
+    """An element of a PLY file; a property is its types, then its name."""
+
+    name: str
+    items: str
+    properties: list[list[str]]
+
+
+def _ply_properties(lines: list[str]) -> list[list[str]]:
+    return [line.split()[1:] for line in lines if line.startswith("property")]
+
+
+def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str) -> None:
+    """Check that what follows the vertices is all there."""
+    at = 0
+    for element in elements:
+        check_count(int(element.items), len(rest))
+        for _ in range(int(element.items)):
+            for entry in element.properties:
+                kinds = [np.dtype(sign + PLY_TYPES[name]) for name in entry[:-1] if name != "list"]
+                if at + kinds[0].itemsize > len(rest):
+                    raise ValueError(f"truncated: got {len(rest)} bytes after the vertices")
+                length = 0
+                if entry[0] == "list":
+                    length = int(np.frombuffer(rest, kinds[0], 1, at)[0]) * kinds[1].itemsize
+                at += kinds[0].itemsize + length
+    if at != len(rest.rstrip(b"\n")) and at != len(rest):
+        raise ValueError(f"truncated or damaged: {len(rest)} bytes after the vertices, not {at}")
+
+
+def read_gifti(content: bytes) -> MeshContent:
+    """Find the points of a GIFTI file, in an array of the intent NIFTI_INTENT_POINTSET."""
+    text = content.decode("utf-8")
+    if "</GIFTI>" not in text:
+        raise ValueError("no GIFTI file, or a truncated one")
+    arrays = list(re.finditer(r"<DataArray\b(.*?)>(.*?)</DataArray>", text, re.S))
+    chosen, left_out = None, []
+    for array in arrays:
+        values = _gifti_values(array[1], array[2])
+        if "NIFTI_INTENT_POINTSET" in array[1]:
+            chosen, points = array, values
+        elif "NIFTI_INTENT_VECTOR" in array[1]:
+            left_out.append(array)
+    if chosen is None or points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError("no points")
+    for array in arrays:
+        if "NIFTI_INTENT_TRIANGLE" in array[1]:
+            check_indices(_gifti_values(array[1], array[2]).astype(int).ravel(), len(points))
+    named = re.search(r"<DataSpace>\s*(?:<!\[CDATA\[)?\s*(\w+)", chosen[2])
+    matrix = re.search(r"<MatrixData>(.*?)</MatrixData>", chosen[2], re.S)
+    space = "" if named is None or named[1] == "NIFTI_XFORM_UNKNOWN" else "RAS"
+    if not space and matrix is not None:
+        numbers = np.array(matrix[1].split(), float)
+        if numbers.shape != (16,) or not np.array_equal(numbers.reshape(4, 4), np.eye(4)):
+            raise ValueError("its points are in a space of their own, which a matrix leads out of")
+
+    def rebuild(moved: Array) -> bytes:
+        pieces, at, count = [], 0, len(arrays)
+        for array in arrays:
+            pieces.append(text[at : array.start()])
+            at = array.end()
+            if array is chosen:
+                pieces.append(_gifti_array(array[0], array[1], moved))
+            elif array not in left_out:
+                pieces.append(array[0])
+        count -= len(left_out)
+        whole = "".join([*pieces, text[at:]])
+        return re.sub(
+            r'NumberOfDataArrays="\d+"', f'NumberOfDataArrays="{count}"', whole, count=1
+        ).encode()
+
+    return MeshContent(
+        points=_finite(points),
+        rebuild=rebuild,
+        space=space,
+        left_out=(NORMALS,) if left_out else (),
+    )
+
+
+def _gifti_attribute(attributes: str, name: str, default: str = "") -> str:
+    found = re.search(rf'\b{name}="([^"]*)"', attributes)
+    return default if found is None else found[1]
+
+
+def _gifti_kind(attributes: str) -> np.dtype[np.generic]:
+    sign = ">" if _gifti_attribute(attributes, "Endian") == "BigEndian" else "<"
+    return np.dtype(sign + GIFTI_TYPES[_gifti_attribute(attributes, "DataType")])
+
+
+def _gifti_values(attributes: str, inside: str) -> npt.NDArray[np.float64]:
+    data = re.search(r"<Data>(.*?)</Data>", inside, re.S)
+    if data is None:
+        raise ValueError("truncated or damaged: an array without data")
+    dimensions = int(_gifti_attribute(attributes, "Dimensionality", "1"))
+    shape = [int(_gifti_attribute(attributes, f"Dim{n}", "0")) for n in range(dimensions)]
+    encoding = _gifti_attribute(attributes, "Encoding")
+    if encoding == "ASCII":
+        values = np.array(data[1].split(), float)
+    elif encoding in ("Base64Binary", "GZipBase64Binary"):
+        packed = base64.b64decode("".join(data[1].split()), validate=True)
+        if encoding.startswith("GZip"):
+            packed = zlib.decompress(packed, 47)
+        values = np.frombuffer(packed, _gifti_kind(attributes)).astype(float)
+    else:
+        raise ValueError(f"expected its data inside, got the encoding {encoding}")
+    if values.size != np.prod(shape):
+        raise ValueError(f"truncated: expected {np.prod(shape)} numbers, got {values.size}")
+    columns = "Column" in _gifti_attribute(attributes, "ArrayIndexingOrder")
+    return values.reshape(shape, order="F" if columns else "C")
+
+
+def _gifti_array(whole: str, attributes: str, points: Array) -> str:
+    columns = "Column" in _gifti_attribute(attributes, "ArrayIndexingOrder")
+    ordered = points.ravel(order="F" if columns else "C")
+    encoding = _gifti_attribute(attributes, "Encoding")
+    if encoding == "ASCII":
+        data = "\n".join(row_text(points, 17))
+    else:
+        packed = ordered.astype(_gifti_kind(attributes)).tobytes()
+        packed = zlib.compress(packed) if encoding.startswith("GZip") else packed
+        data = base64.b64encode(packed).decode()
+    return re.sub(r"(<Data>).*?(</Data>)", rf"\g<1>{data}\g<2>", whole, flags=re.S)
+
+
+READERS: dict[str, Callable[[bytes], MeshContent]] = {
+    ".vtk": read_vtk,
+    ".obj": read_obj,
+    ".off": read_off,
+    ".ply": read_ply,
+    ".stl": read_stl,
+    ".gii": read_gifti,
+    ".byu": read_byu,
+}
+"""By suffix: what finds the points of a file."""
+
+
+def _points(rows: list[list[str]]) -> Array:
+    if any(len(row) < 3 for row in rows):
+        raise ValueError("truncated or damaged: a point has fewer than three coordinates")
+    return _finite(np.array([[float(word) for word in row[:3]] for row in rows]).reshape(-1, 3))
+
+
+def _finite(points: Array) -> Array:
+    if not np.isfinite(points).all():
+        count = np.count_nonzero(~np.isfinite(points).all(axis=1))
+        raise ValueError(f"{count} of its points are not finite")
+    return points

@@ -1,0 +1,319 @@
+"""What ITK does not check of image files: the count of bytes, and the end of compressed streams."""
+
+from __future__ import annotations
+
+import bz2
+import os
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+BLOCK = 2**16
+
+HEADER_BYTES = 2**16
+"""How much of a file is searched for the end of its header."""
+
+TIFF_TYPES = {3: "H", 4: "I", 5: "Q", 8: "h", 9: "i", 10: "q", 11: "f", 12: "d", 16: "Q"}
+"""The codes of :mod:`struct` for types of TIFF's values; all others are bytes."""
+
+STRIPS = (273, 279, 324, 325)
+"""The tags of a TIFF file that name offsets and lengths of its strips and of its tiles."""
+
+
+def check_voxel_bytes(path: Path, size: int, values: int) -> None:
+    """Check that a file holds all of its voxels, and no more, undamaged as far as it can tell.
+
+    Parameters
+    ----------
+    path : Path
+        An image file whose header ITK has read; of ``FORMATS``.
+    size : int
+        Bytes of the voxels.
+    values : int
+        Numbers of the voxels, for files of text.
+
+    Raises
+    ------
+    ValueError
+        If it is truncated or damaged.
+    """
+    FORMATS[image_suffix(path)](path, size, values)
+
+
+def image_suffix(path: Path) -> str:
+    """Return the suffix of an image file in lower case; of a compressed one that below .gz."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _check_nifti(path: Path, size: int, _values: int) -> None:
+    voxels = path
+    if image_suffix(path) in (".hdr", ".img"):
+        found = [path.with_name(_stem(path) + end) for end in (".img", ".img.gz")]
+        voxels = next((each for each in found if each.is_file()), found[0])
+    with path.open("rb") as file:
+        start = next(_inflated(file)) if _is_gzip(path) else file.read(544)
+    offset = 0.0
+    for order in "<>":
+        if struct.unpack_from(order + "i", start.ljust(4))[0] == 348 and len(start) >= 348:
+            offset = struct.unpack_from(order + "f", start, 108)[0]
+        if struct.unpack_from(order + "i", start.ljust(4))[0] == 540 and len(start) >= 540:
+            offset = struct.unpack_from(order + "q", start, 168)[0]
+    if not 0 <= offset < 2**31:
+        raise ValueError(f"damaged: its voxels begin at byte {offset:g}")
+    with voxels.open("rb") as file:
+        _check_end(_check_binary(file, int(offset), size))
+
+
+def _check_gipl(path: Path, size: int, _values: int) -> None:
+    with path.open("rb") as file:
+        _check_end(_check_binary(file, 256, size))
+
+
+def _check_vtk(path: Path, size: int, values: int) -> None:
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+        found = re.search(
+            rb"\n\s*(LOOKUP_TABLE[^\n]*|(VECTORS|TENSORS|COLOR_SCALARS)[^\n]*)\n", start, re.I
+        )
+        if found is None:
+            raise ValueError("damaged: its header names no voxels")
+        if b"ASCII" in start.split(b"\n")[2].upper():
+            file.seek(found.end())
+            _check_text(file.read(), values)
+            return
+        rest = _check_binary(file, found.end(), size).strip()
+        if not re.match(rb"METADATA|SCALARS|FIELD|VECTORS|NORMALS|TENSORS|CELL_DATA", rest):
+            _check_end(rest)
+
+
+def _check_meta(path: Path, size: int, values: int) -> None:
+    fields, start = _fields(path, rb"^\s*(\w+)\s*=\s*(.*?)\s*$", rb"^\s*ElementDataFile\s*=")
+    voxels = fields.get("elementdatafile", "")
+    if voxels.upper() == "LOCAL":
+        target = path
+    else:
+        target, start = _beside(path, voxels), max(int(fields.get("headersize", 0)), 0)
+    with target.open("rb") as file:
+        file.seek(start)
+        if fields.get("binarydata", "true").lower() == "false":
+            _check_text(file.read(), values)
+            return
+        compressed = fields.get("compresseddata", "false").lower() == "true"
+        packed = int(fields.get("compresseddatasize", 0))
+        if compressed and packed and packed != target.stat().st_size - start:
+            raise ValueError(
+                f"truncated or damaged: expected {packed} compressed bytes of voxels, got "
+                f"{target.stat().st_size - start}"
+            )
+        if compressed:
+            _check_stream(_inflated(file), 0, size)
+        else:
+            _check_end(_check_binary(file, start, size))
+
+
+def _check_nrrd(path: Path, size: int, values: int) -> None:
+    fields, start = _fields(path, rb"^([\w ]+?)\s*:=?\s*(.*?)\s*$", rb"^\s*$")
+    target, detached = path, fields.get("data file", fields.get("datafile"))
+    if detached is not None:
+        target, start = _beside(path, detached), 0
+    encoding = fields.get("encoding", "raw").lower()
+    with target.open("rb") as file:
+        file.seek(start)
+        for _ in range(int(fields.get("line skip", fields.get("lineskip", 0)))):
+            file.readline()
+        skip = int(fields.get("byte skip", fields.get("byteskip", 0)))
+        if encoding in ("text", "txt", "ascii"):
+            _check_text(file.read(), values)
+        elif encoding == "hex":
+            _check_stream(iter([bytes.fromhex(file.read().decode("ascii"))]), skip, size)
+        elif encoding in ("gzip", "gz"):
+            _check_stream(_inflated(file), skip, size)
+        elif encoding in ("bzip2", "bz2"):
+            _check_stream(_inflated(file, bz2.BZ2Decompressor), skip, size)
+        elif skip >= 0:
+            _check_end(_check_binary(file, file.tell() + skip, size))
+        else:  # the voxels are the last bytes of the file
+            _check_count(target.stat().st_size - start, size)
+
+
+def _check_png(path: Path, _size: int, _values: int) -> None:
+    with path.open("rb") as file:
+        file.seek(8)
+        kind = b""
+        while kind != b"IEND":
+            head = file.read(8)
+            if len(head) < 8:
+                raise ValueError("truncated: it has no end")
+            (length,), kind = struct.unpack(">I", head[:4]), head[4:]
+            content, checksum = file.read(min(length, 2**31)), file.read(4)
+            if checksum != struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))):
+                raise ValueError("truncated or damaged: a checksum does not fit")
+
+
+def _check_mrc(path: Path, size: int, _values: int) -> None:
+    with path.open("rb") as file:
+        head = file.read(1024).ljust(1024)
+        order = ">" if head[212:213] == b"\x11" else "<"
+        _check_end(_check_binary(file, 1024 + struct.unpack_from(order + "i", head, 92)[0], size))
+
+
+def _check_bmp(path: Path, _size: int, _values: int) -> None:
+    with path.open("rb") as file:
+        told = struct.unpack_from("<I", file.read(6).ljust(6), 2)[0]
+    _check_count(path.stat().st_size, told)
+
+
+def _check_tiff(path: Path, _size: int, _values: int) -> None:
+    """Check that all directories of a TIFF file, and the strips or tiles they name, are in it."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+
+        def read(start: int, code: str) -> tuple[int, ...]:
+            length = struct.calcsize(order + code)
+            if not 0 <= start <= end - length:
+                raise ValueError("truncated or damaged: it names bytes beyond its end")
+            file.seek(start)
+            return struct.unpack(order + code, file.read(length))
+
+        order = "<" if file.read(2) == b"II" else ">"
+        big = read(2, "H")[0] == 43
+        at, count, entry, next_one = (8, "Q", "HHQQ", "Q") if big else (4, "H", "HHII", "I")
+        (place,), seen = read(at, next_one), set()
+        while place:
+            if place in seen:
+                raise ValueError("damaged: its directories go round in circles")
+            seen.add(place)
+            (entries,), values = read(place, count), {}
+            start, step = place + struct.calcsize(order + count), struct.calcsize(order + entry)
+            for number in range(entries):
+                tag, kind, many, value = read(start + number * step, entry)
+                code = f"{many}{TIFF_TYPES.get(kind, 'B')}" if many < end else f"{end}q"
+                inline = struct.calcsize(order + code) <= struct.calcsize(order + next_one)
+                field = start + number * step + struct.calcsize(order + entry[:-1])
+                values[tag] = read(field if inline else value, code)
+            for offsets, lengths in (STRIPS[:2], STRIPS[2:]):
+                pairs = zip(values.get(offsets, ()), values.get(lengths, ()), strict=True)
+                if any(first + length > end for first, length in pairs):
+                    raise ValueError("truncated: it names voxels beyond its end")
+            (place,) = read(start + entries * step, next_one)
+
+
+FORMATS: dict[str, Callable[[Path, int, int], None]] = {
+    ".nii": _check_nifti,
+    ".hdr": _check_nifti,
+    ".img": _check_nifti,
+    ".gipl": _check_gipl,
+    ".vtk": _check_vtk,
+    ".mha": _check_meta,
+    ".mhd": _check_meta,
+    ".nrrd": _check_nrrd,
+    ".nhdr": _check_nrrd,
+    ".png": _check_png,
+    ".mrc": _check_mrc,
+    ".rec": _check_mrc,
+    ".bmp": _check_bmp,
+    ".tif": _check_tiff,
+    ".tiff": _check_tiff,
+    ".lsm": _check_tiff,
+}
+"""By suffix: what checks a file before its voxels are read."""
+
+
+def _fields(path: Path, entry: bytes, last: bytes) -> tuple[dict[str, str], int]:
+    """Return the entries of a header of text, keys in lower case, and where it ends."""
+    fields = {}
+    with path.open("rb") as file:
+        while file.tell() < HEADER_BYTES and (line := file.readline(HEADER_BYTES)):
+            found = re.match(entry, line.rstrip(b"\r\n"))
+            if found:
+                fields[found[1].decode("latin-1").lower()] = found[2].decode("latin-1")
+            if re.match(last, line.rstrip(b"\r\n")):
+                return fields, file.tell()
+        # a detached header may end without an empty line
+        return fields, file.tell()
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return the file of voxels that a header names, in the folder of the header."""
+    if not name:
+        raise ValueError("truncated or damaged: its header names no voxels")
+    if "%" in name or name.upper().startswith("LIST"):
+        raise ValueError(f"its voxels are in several files, {name!r}: save it as one")
+    target = path.parent / name
+    if not target.is_file():
+        raise ValueError(f"its header names {name} for the voxels, which does not exist")
+    return target
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"\.(hdr|img)(\.gz)?$", "", path.name, flags=re.I)
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _check_binary(file: BinaryIO, start: int, size: int) -> bytes:
+    """Check that there are ``size`` bytes of voxels, in a gzip stream or not, from a byte on.
+
+    Returns the first bytes of what follows them, without zeros, which are padding.
+    """
+    file.seek(0)
+    if file.read(2) == b"\x1f\x8b":
+        file.seek(0)
+        _check_stream(_inflated(file), start, size)
+        return b""
+    found = file.seek(0, os.SEEK_END) - start
+    _check_count(found, size)
+    file.seek(start + size)
+    return file.read(HEADER_BYTES).lstrip(b"\0")
+
+
+def _check_stream(blocks: Iterator[bytes], start: int, size: int) -> None:
+    """Check that a stream holds ``size`` bytes from a byte on, and then nothing or zeros."""
+    count, rest = -start, b""
+    for block in blocks:
+        count += len(block)
+        if count > size and not rest:
+            rest = block[-(count - size) :].lstrip(b"\0")
+    _check_count(max(count, 0), size)
+    _check_end(rest)
+
+
+def _check_count(found: int, size: int) -> None:
+    if found < size:
+        raise ValueError(f"truncated: expected {size} bytes of voxels, got {max(found, 0)}")
+
+
+def _check_end(rest: bytes) -> None:
+    if rest:
+        raise ValueError("damaged: it holds more than the voxels that its header tells of")
+
+
+def _inflated(file: BinaryIO, decompressor: Any = None) -> Iterator[bytes]:
+    """Yield the content of a compressed stream, gzip and zlib alike, whose checksum has to fit."""
+    decompressor = decompressor or partial(zlib.decompressobj, 47)
+    stream, begun = decompressor(), False
+    try:
+        while block := file.read(BLOCK):
+            while block and not (stream.eof and not block.strip(b"\0")):
+                if stream.eof:
+                    stream = decompressor()  # gzip files may have several members
+                begun = True
+                yield stream.decompress(block)
+                block = stream.unused_data
+    except (zlib.error, OSError) as error:
+        raise ValueError(f"truncated or damaged: {error}") from error
+    if not begun or not stream.eof:
+        raise ValueError("truncated: its compressed stream has no end")
+
+
+def _check_text(text: bytes, values: int) -> None:
+    found = len(text.replace(b",", b" ").split())
+    if found < values:
+        raise ValueError(f"truncated: expected {values} numbers, got {found}")

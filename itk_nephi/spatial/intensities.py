@@ -1,0 +1,128 @@
+"""Intensities: which range they have, outliers, and what stands in for those outside a mask."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLED_VOXELS = 2**20
+"""How many voxels the quantiles of an image are computed from, at most."""
+
+QUANTILES = (0.001, 0.999)
+
+OUTLYING = 10.0
+"""How many times the range of the quantiles beyond them an intensity is an outlier."""
+
+OUTLIERS = 1e-4
+"""Which share of the voxels may be outliers: more are part of what the image shows."""
+
+OFFSET = 2.0**10
+"""How many times its range an image's intensities may be from 0."""
+
+LEAST, LARGEST = 2.0**-20, 2.0**40
+"""The ranges that intensities are taken with as they are."""
+
+
+@dataclass(frozen=True)
+class IntensityRange:
+    """The intensities of one or several images, and how single precision holds them.
+
+    Parameters
+    ----------
+    low, high : float
+        The smallest and the largest, without outliers.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(
+        cls, values: npt.NDArray[Any], inside: npt.NDArray[np.bool_] | None = None
+    ) -> IntensityRange:
+        """Return the range of an image, in its mask if there is one; a few outliers are left out.
+
+        Parameters
+        ----------
+        values : array, shape (k, j, i)
+            Finite inside the mask.
+        inside : array of bool, shape (k, j, i), optional
+            The mask, with at least one voxel.
+        """
+        chosen = values.reshape(-1) if inside is None else values[inside]
+        low, high = float(chosen.min()), float(chosen.max())
+        some = chosen[:: -(-len(chosen) // SAMPLED_VOXELS)].astype(np.float64)
+        bounds = np.quantile(some / 2, QUANTILES) * 2
+        reach = OUTLYING * (bounds[1] / 2 - bounds[0] / 2) * 2
+        least, most = bounds[0] - reach, bounds[1] + reach
+        if reach > 0 and (low < least or high > most):
+            outlying = np.count_nonzero(chosen < least) + np.count_nonzero(chosen > most)
+            if outlying <= max(OUTLIERS * len(chosen), 1):
+                return cls(max(low, float(least)), min(high, float(most)))
+        return cls(low, high)
+
+    def joined(self, other: IntensityRange) -> IntensityRange:
+        """Return the range of both."""
+        return IntensityRange(min(self.low, other.low), max(self.high, other.high))
+
+    def scaled(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return intensities in single precision, outliers at the ends of the range.
+
+        Where their offset or scale is so extreme that single precision would lose them, they are
+        taken from the middle of the range and multiplied by a power of two, so that they span about
+        1; all others stay as they are.
+        """
+        middle, half = self.low / 2 + self.high / 2, self.high / 2 - self.low / 2
+        if LEAST <= half <= LARGEST and abs(middle) <= OFFSET * half:
+            found = values.astype(np.float32)
+            low, high = np.float32(self.low), np.float32(self.high)
+            within = found.min() >= low and found.max() <= high
+            return found if within else np.clip(found, low, high)
+        scale = math.ldexp(1.0, max(-math.frexp(half)[1], -1073))
+        clipped = np.clip(values.astype(np.float64), self.low, self.high)
+        return ((clipped - middle) * min(scale, 2.0**1000)).astype(np.float32)
+
+
+def fill_outside(
+    values: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Replace the voxels outside a mask by averages of those nearest to them inside.
+
+    The averages are those of blocks of 2, 4, 8, ... voxels along each axis, of the smallest block
+    with voxels of the mask (push and pull, Gortler et al., SIGGRAPH 1996).
+
+    Parameters
+    ----------
+    values : array, shape (k, j, i)
+        Intensities; those outside are not looked at, and may be NaN.
+    inside : array of bool, shape (k, j, i)
+        The mask, with at least one voxel.
+    """
+    if inside.all():
+        return values
+    sums, counts = np.where(inside, values, np.float32(0)), inside.astype(np.float32)
+    levels = []
+    while not counts.all():
+        levels.append((sums, counts))
+        sums, counts = _halved(sums), _halved(counts)
+    filled = sums / counts
+    for sums, counts in reversed(levels):
+        for axis in range(filled.ndim):
+            filled = filled.repeat(2, axis=axis)
+        filled = filled[tuple(slice(n) for n in sums.shape)]
+        filled = np.divide(sums, counts, out=filled.copy(), where=counts > 0)
+    return np.where(inside, values, filled)
+
+
+def _halved(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the sums of blocks of two voxels along each axis; zeros are beyond the end."""
+    for axis, count in enumerate(values.shape):
+        if count % 2:
+            values = np.pad(values, [(0, int(each == axis)) for each in range(values.ndim)])
+        even, odd = (np.take(values, np.arange(n, values.shape[axis], 2), axis) for n in (0, 1))
+        values = even + odd
+    return values
