@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 
 from benchmarks.cache import Figures
 from benchmarks.pairs import SMALL, Pair, hippocampus_pairs
+from benchmarks.performance.start_up import LAUNCH
 from benchmarks.process import command_line, environment
 from benchmarks.studies.cohort import write_table
 from benchmarks.studies.report import SIZE, write_chest
@@ -114,9 +117,10 @@ def register_batch(folder: Path, *, pairs: dict[str, Pair]) -> Figures:
 def run_on(cores: int, *arguments: object) -> tuple[float, float]:
     """Run ``itk-nephi`` on some of this machine's cores; return its seconds, and those of CPUs."""
     chosen = sorted(os.sched_getaffinity(0))[:cores]
-    command = ["taskset", "-c", ",".join(map(str, chosen)), *command_line(*arguments)]
+    taskset = [shutil.which("taskset") or "taskset", "-c", ",".join(map(str, chosen))]
+    command = [sys.executable, "-S", "-c", LAUNCH, *taskset, *command_line(*arguments)]
     start, spent = time.perf_counter(), cpu_seconds()
-    subprocess.run(command, env=environment(cores), check=True)
+    subprocess.run(command, env=environment(cores), check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start, cpu_seconds() - spent
 
 
