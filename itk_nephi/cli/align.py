@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from itk_nephi.alignment.alignment import align as align_images
+from itk_nephi.cli import options
 from itk_nephi.io.images import read_image
-from itk_nephi.io.staging import staged
+from itk_nephi.io.staging import staged_file
 from itk_nephi.io.transforms import read_transform, write_transform
 
 
@@ -44,14 +45,20 @@ def align(
     initial_transform: Annotated[
         Path | None, typer.Option(help="File with a linear transform, tried besides the search.")
     ] = None,
+    series: options.Series = None,
 ) -> None:
     """Align two images linearly, wherever they lie and however they are turned.
 
     The transform maps points of the fixed image to the moving image, like
     fixed_to_moving.h5 of `register`, which takes it as --initial-transform.
     """
-    with staged(output.parent, "--output") as stage:
-        images = [read_image(fixed, "FIXED"), read_image(moving, "MOVING")]
+    given = (fixed, moving, fixed_mask, moving_mask, initial_transform)
+    inputs = [path for path in given if path is not None]
+    with staged_file(output, "--output", inputs) as target:
+        images = [
+            read_image(path, name, series or ())
+            for path, name in ((fixed, "FIXED"), (moving, "MOVING"))
+        ]
         dimension = images[0].GetImageDimension()
         found = align_images(
             *images,
@@ -62,7 +69,7 @@ def align(
             if initial_transform is None
             else read_transform(initial_transform, "--initial-transform", dimension),
         )
-        write_transform(found.transform, stage / output.name)
+        write_transform(found.transform, target)
     typer.echo(
         f"aligned: {found.similarity:.0%} of the variance explained, the next best alignment "
         f"{found.margin:.0%} behind, volume ratio {found.volume_change:.3f}"

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from contextlib import nullcontext
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -55,9 +56,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"itk-nephi {version('itk-nephi')}, itk {version('itk')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     ctx: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show versions, and exit."
+        ),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and every log line.")
     ] = False,

@@ -95,6 +95,13 @@ WarmStart = Annotated[
     ),
 ]
 
+Series = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Which DICOM series to take of a folder with several; repeat for more.", metavar="UID"
+    ),
+]
+
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
 
 Results = Annotated[

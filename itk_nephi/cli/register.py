@@ -82,6 +82,7 @@ def register(
             metavar="FIXED MOVING",
         ),
     ] = None,
+    series: options.Series = None,
     *,
     results: options.Results = "all",
     preset: options.PresetOption = None,
@@ -131,6 +132,7 @@ def register(
         channel_weights=None
         if channel_weights is None
         else options.numbers(channel_weights, "--channel-weights"),
+        series=tuple(series or ()),
     )
     register_paths(
         paths,

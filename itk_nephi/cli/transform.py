@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from itk_nephi.cli import options
 from itk_nephi.evaluation import metrics
 from itk_nephi.io.images import (
     image_from_voxels,
@@ -48,12 +49,6 @@ TOLERANCE = 0.5
 """Largest error of a B-spline where the user names none, in smallest distances of voxels."""
 
 
-Series = Annotated[
-    list[str] | None,
-    typer.Option(help="Which DICOM series to take of a folder with several; repeat for more."),
-]
-
-
 class Columns(StrEnum):
     """Which columns of a file of landmarks."""
 
@@ -84,7 +79,7 @@ def transform_image(
         Interpolation, typer.Option(help="nearest for labels.")
     ] = Interpolation.linear,
     outside: Annotated[float, typer.Option(help="Value outside the moving image.")] = 0.0,
-    series: Series = None,
+    series: options.Series = None,
 ) -> None:
     """Resample an image onto the grid of another, through one or more transforms.
 

@@ -13,6 +13,10 @@ from itk_nephi.fields.interpolation import sample_grid
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
 
+ROUNDING = 2e-6
+"""How far outside an image points count as inside, in halves of its edges: single precision leads
+points of outermost voxels out, with few slices all of one."""
+
 
 @dataclass(frozen=True)
 class SampledTransform:
@@ -119,5 +123,5 @@ class SampledImage:
         shift = self._displacement
         if shift is not None:
             position = position + sample_grid(shift.values, shift.position(coords))
-        inside = (position.detach().abs() <= 1).all(dim=1).to(position.dtype)
+        inside = (position.detach().abs() <= 1 + ROUNDING).all(dim=1).to(position.dtype)
         return sample_grid(self._image.values, position), inside

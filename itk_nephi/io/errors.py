@@ -8,6 +8,14 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+_HELP = {
+    "No orthonormal definition found": (
+        "its axes are sheared, which ITK has no images of: resample it onto straight axes first, "
+        "for instance with nibabel.processing.conform or 3D Slicer's module Resample Image"
+    ),
+}
+"""What to do about what ITK says in passing."""
+
 
 def plain_words(error: BaseException) -> str:
     """Return an exception's message as one line, without what ITK's C++ adds to it."""
@@ -15,6 +23,9 @@ def plain_words(error: BaseException) -> str:
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
     message = re.sub(r"\s*To limit the size of the package,.*", "", message, flags=re.DOTALL)
+    for known, words in _HELP.items():
+        if known in message:
+            message = words
     return " ".join(message.split()).rstrip(".") or type(error).__name__
 
 

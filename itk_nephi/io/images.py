@@ -359,7 +359,7 @@ def _apart(read: Callable[[Path], T], path: Path) -> T:
     itk.ImageIOFactory.CreateImageIO(path.suffix, itk.CommonEnums.IOFileMode_ReadMode)
     found, printed = read_apart(read, path)
     words = plain_words(ValueError(" ".join(printed)))
-    if printed and "warning" not in words.lower():
+    if printed and ("warning" not in words.lower() or "missing slices" in words):
         raise ValueError(f"damaged: {words}")
     if printed:
         logger.warning("%s: %s", path, words)

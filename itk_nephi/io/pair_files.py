@@ -47,6 +47,8 @@ class PairPaths:
         Further images of both subjects, to be registered together with the first. Not in tables.
     channel_weights : tuple of float, optional
         The weight of each image of a subject; all the same when left out. Not in tables.
+    series : tuple of str
+        Which DICOM series to take of images that are folders with several. Not in tables.
     """
 
     row: int = 1
@@ -63,6 +65,7 @@ class PairPaths:
     fixed_channels: tuple[Path, ...] = ()
     moving_channels: tuple[Path, ...] = ()
     channel_weights: tuple[float, ...] | None = None
+    series: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[Path, Path] | None:
@@ -100,7 +103,7 @@ def read_pair(paths: PairPaths, argument: Callable[[str], str] = str) -> ImagePa
     """
     files = paths.files
     images = {
-        name: read_image(path, argument(name))
+        name: read_image(path, argument(name), paths.series)
         for name, path in files.items()
         if name not in (*LANDMARKS, "initial_transform")
     }

@@ -49,7 +49,9 @@ def staged(
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        beside = temporary_folder(folder.parent if made else folder)
+        place = folder.parent if made else folder
+        clear_unfinished(place)
+        beside = temporary_folder(place)
         stage = beside.__enter__()
     except OSError as error:
         _remove_empty(made)
@@ -87,7 +89,6 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
     It is locked while this process lives, which tells others that it is not left over.
     """
-    clear_unfinished(parent)
     folder, lock = _locked_folder(parent)
     try:
         yield folder

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -102,6 +103,7 @@ def load_model(path: str | os.PathLike[str]) -> NePhi:
         raise ValueError(f"{expectation}, whose content is damaged: its digest is another")
     try:
         made = settings_from_content(ModelSettings, json.loads(settings), "settings")
+        _check_sizes(made, tensors)
         model = NePhi(made, torch.Generator())
         model.load_state_dict(tensors)
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError, MemoryError) as error:
@@ -110,6 +112,20 @@ def load_model(path: str | os.PathLike[str]) -> NePhi:
             f"{plain_words(error)}"
         ) from error
     return model.eval()
+
+
+def _check_sizes(settings: ModelSettings, tensors: dict[str, Tensor]) -> None:
+    """Raise unless a model of some settings is about as large as the tensors, before it is made."""
+    held = sum(values.numel() for values in tensors.values())
+    field, encoder = settings.field, settings.encoder
+    asked = [value for value in asdict(field).values() if isinstance(value, int)]
+    asked.append(field.width ** min(field.depth + 1, 2))
+    if encoder is not None:
+        cells = encoder.pooled ** len(settings.size)
+        asked.append(cells * encoder.filters[-1] * encoder.hidden)
+        asked += [one * other for one, other in pairwise((1, *encoder.filters))]
+    if field.depth > len(tensors) or max(asked) > held:
+        raise ValueError(f"sizes for more than the {held} numbers it holds")
 
 
 def _digest(settings: str, tensors: dict[str, Tensor]) -> str:

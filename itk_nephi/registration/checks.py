@@ -16,7 +16,7 @@ from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.intensities import IntensityRange
 from itk_nephi.spatial.preparation import checked_image
-from itk_nephi.spatial.transforms import transform_points
+from itk_nephi.spatial.transforms import flatten, matrix_and_offset, transform_points
 
 
 def checked_images(
@@ -81,6 +81,12 @@ def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:
             f"{pair.dimension} dimensions, the name of a kind or None, got "
             f"{type(transform).__name__}"
         )
+    for part in flatten(transform):
+        if part.IsLinear() and not np.linalg.det(matrix_and_offset(part)[0]):
+            raise ValueError(
+                f"expected initial_transform to have an inverse, got one with a "
+                f"{part.GetNameOfClass()} of determinant 0, which maps all points onto a plane"
+            )
     return transform, ""
 
 

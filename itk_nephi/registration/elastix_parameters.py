@@ -31,6 +31,12 @@ LINEAR = (
     "AffineLogTransform",
 )
 
+MOST_LEVELS = 12
+"""Resolutions: each halves an image, of which no more than two voxels are left at the end."""
+
+LARGEST = 10**7
+"""What any other number may be at most: points, iterations, and factors of a schedule."""
+
 SCHEDULES = ("FixedImagePyramidSchedule", "ImagePyramidSchedule")
 
 _ENTRY = re.compile(r'\(\s*([A-Za-z]\w*)((?:\s+(?:"[^"]*"|[^\s"()]+))+)\s*\)\s*(?://.*)?')
@@ -82,8 +88,12 @@ def read_parameters(path: Path) -> dict[str, list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".toml":
-            return {name: _strings(value) for name, value in tomllib.loads(text).items()}
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            found = {name: _strings(value) for name, value in tomllib.loads(text).items()}
+            empty = [name for name, values in found.items() if not values]
+            if empty:
+                raise ValueError(f"{empty[0]} has no value")
+            return found
+    except (ValueError, RecursionError) as error:  # those of UTF-8 and of TOML are ValueErrors
         raise ValueError(f"{expectation}: {error}") from error
     parameters: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -131,21 +141,22 @@ def translate_parameters(paths: Sequence[Path]) -> Translation:
         changes[setting] = value
         taken.update(dict.fromkeys(names, f"{setting} {value}"))
 
-    def numbers(name: str) -> list[int]:
-        try:
-            values = [int(value) for value in parameters[name]]
-        except ValueError:
-            values = [0]
-        if min(values) < 1:
+    def numbers(name: str, largest: int = LARGEST) -> list[int]:
+        given = parameters[name]
+        values = [int(value) if re.fullmatch(r"[+-]?\d{1,18}", value) else 0 for value in given]
+        if not 1 <= min(values) <= max(values) <= largest:
+            text = " ".join(given)
+            text = text if len(text) < 40 else f"{text[:40]}..."
             raise ValueError(
-                f"expected {name} of at least 1, whole, got {' '.join(parameters[name])} in line "
-                f"{_line_number(path, name)} of {path}"
+                f"expected {name} of 1 to {largest}, whole, got {text} {_place(path, name)}"
             )
         return values
 
     pyramid = [name for name in SCHEDULES if name in parameters][:1]
     if "NumberOfResolutions" in parameters or pyramid:
-        levels = numbers("NumberOfResolutions")[0] if "NumberOfResolutions" in parameters else 3
+        levels = 3
+        if "NumberOfResolutions" in parameters:
+            levels = numbers("NumberOfResolutions", MOST_LEVELS)[0]
         factors = [[2 ** (levels - 1 - level)] for level in range(levels)]
         if pyramid:
             schedule = numbers(pyramid[0])
@@ -153,8 +164,7 @@ def translate_parameters(paths: Sequence[Path]) -> Translation:
             if rest or axes not in (2, 3):
                 raise ValueError(
                     f"expected {pyramid[0]} to have 2 or 3 numbers for each of {levels} "
-                    f"resolutions, got {len(schedule)} in line {_line_number(path, pyramid[0])} "
-                    f"of {path}"
+                    f"resolutions, got {len(schedule)} {_place(path, pyramid[0])}"
                 )
             factors = [schedule[axes * level : axes * (level + 1)] for level in range(levels)]
         names = [name for name in ("NumberOfResolutions", *pyramid) if name in parameters]
@@ -187,7 +197,9 @@ def _strings(value: Any) -> list[str]:
     return [str(entry).lower() if isinstance(entry, bool) else str(entry) for entry in values]
 
 
-def _line_number(path: Path, name: str) -> int:
+def _place(path: Path, name: str) -> str:
+    """Return where a file names a parameter."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
-    entry = re.compile(rf'\s*\(?\s*"?{name}\b')
-    return next(number for number, line in enumerate(lines, start=1) if entry.match(line))
+    entry = re.compile(rf"\s*\(?\s*[\"']?{re.escape(name)}\b")
+    found = [number for number, line in enumerate(lines, start=1) if entry.match(line)]
+    return f"in line {found[0]} of {path}" if found else f"in {path}"

@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 from itk_nephi.models.nephi import NePhi
@@ -128,6 +129,7 @@ def register(
     """
     started = time.perf_counter()
     settings = chosen_settings(settings, preset)
+    seed, refine_steps = index(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
     torch_device = checked_device(device)
     initial_transform, inverse_initial = initial_transforms_from(initial_transform)

@@ -9,7 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
+from itk_nephi.fields.sampled_image import (
+    ROUNDING,
+    SampledImage,
+    SampledTransform,
+    tensor_from_image,
+)
 from itk_nephi.losses.features import FeatureMap, edges
 from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial.domain import Array, ImageDomain
@@ -213,7 +218,7 @@ class PairSampler:
             index = torch.zeros(count, self.domain.dimension, device=self.device)
             index[:, axis] = torch.arange(count)
             bound = torch.tensor(self.domain.bounds[axis], device=self.device)
-            flags.append(self._coords(index)[:, axis].abs() <= bound)
+            flags.append(self._coords(index)[:, axis].abs() <= bound * (1 + ROUNDING))
         return torch.stack(torch.meshgrid(*reversed(flags), indexing="ij")).all(dim=0)
 
     def _in_fixed(self, values: Tensor) -> SampledImage:

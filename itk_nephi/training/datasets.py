@@ -183,6 +183,12 @@ class FolderPairs:
     def __post_init__(self) -> None:
         check_settings(self)
         _check_kind(self.initial_transform)
+        try:
+            re.compile(self.subject)
+        except re.error as error:
+            raise ValueError(
+                f"expected subject to be a regular expression, got {self.subject!r}: {error}"
+            ) from error
         needed, kind = (2, "") if self.pairs == "between" else (1, " with two images")
         if len(self._files) < needed:
             raise ValueError(

@@ -27,6 +27,9 @@ from itk_nephi.workflows.provenance import sha256
 RECORD = "batch.json"
 """The file that makes a pair's folder complete: what it was made from, and its warnings."""
 
+UNNAMED = "batch.json.partial"
+"""The same before all files are on the disk."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
@@ -180,7 +183,10 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
                         interrupted=_stop,
                     )
                 record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
-                (stage / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+                text = json.dumps(record, indent=2) + "\n"
+                (stage / UNNAMED).write_text(text, encoding="utf-8")
+                for file in stage.iterdir():
+                    sync(file)
                 _put(stage, folder, digest)
     except Exception as error:
         reason = plain_words(error)
@@ -197,8 +203,7 @@ def _put(stage: Path, folder: Path, digest: str) -> None:
 
     While its files are replaced, its record is that of an incomplete folder.
     """
-    for file in stage.iterdir():
-        sync(file)
+    (stage / UNNAMED).rename(stage / RECORD)
     try:
         stage.rename(folder)
     except OSError:
@@ -207,7 +212,10 @@ def _put(stage: Path, folder: Path, digest: str) -> None:
             raise
         if found != digest:  # else a worker that was given up was quicker
             (folder / RECORD).write_text("{}\n", encoding="utf-8")
-            for file in sorted(stage.iterdir(), key=lambda path: path.name == RECORD):
+            made = sorted(stage.iterdir(), key=lambda path: path.name == RECORD)
+            for name in {*files(RESULTS)} - {file.name for file in made}:
+                (folder / name).unlink(missing_ok=True)
+            for file in made:
                 file.replace(folder / file.name)
     sync(folder)
 

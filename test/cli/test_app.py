@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -124,3 +125,26 @@ def test_waiting_threads_of_torch_leave_the_cores_to_others(
             monkeypatch.setenv("OMP_WAIT_POLICY", given)
         app.main()
         assert seen["policy"] == expected
+
+
+def test_versions_are_shown() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"itk-nephi \d\S*, itk 5\.4\.\d+\n", result.stdout)
+
+
+def test_the_package_is_run_as_the_command() -> None:
+    command = [sys.executable, "-m", "itk_nephi", "--version"]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert result.stdout.startswith("itk-nephi ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_no_file(inputs: Path, tmp_path: Path, closed: str) -> None:
+    arguments = ["transform-image", inputs / "moving.nrrd", inputs / "affine.tfm"]
+    arguments += ["--reference", inputs / "fixed.nrrd", "-o", tmp_path / "out.nrrd"]
+    command = ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, "-m", "itk_nephi"]
+    subprocess.run([*command, *map(str, arguments)], check=True)
+    expected = run(*arguments[:-1], tmp_path / "other.nrrd")
+    assert expected.exit_code == 0, expected.output
+    assert (tmp_path / "out.nrrd").read_bytes() == (tmp_path / "other.nrrd").read_bytes()

@@ -144,6 +144,11 @@ def test_settings_of_another_model_are_refused(path: Path, tmp_path: Path) -> No
         {"encoder": 3},
         {"encoder": {}, "size": [12.5, 10]},
         {"color": "red"},
+        {"field": {"depth": 10**7}},
+        {"field": {"width": 10**5}},
+        {"field": {"local_grid": 10**9}},
+        {"encoder": {"pooled": 10**4}},
+        {"encoder": {"filters": [10**4, 10**4, 10**4], "local_block": 1}},
     ):
         other = tmp_path / "other"
         other.write_bytes(path.read_bytes())

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from itk_nephi.registration.checks import checked_images, landmark_pairs
+from itk_nephi.phantoms.pairs import deformed_shape
+from itk_nephi.registration.checks import (
+    checked_images,
+    checked_initial_transform,
+    landmark_pairs,
+)
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.transforms import compose
 
 CPU = torch.device("cpu")
 
@@ -53,3 +59,13 @@ def test_landmarks_that_are_none_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             landmark_pairs(wrong, domain, shift([0, 0]), 1.0, CPU)
+
+
+def test_a_singular_initial_transform_is_refused() -> None:
+    pair = deformed_shape(2, size=24, motion=2, seed=1).pair
+    flat = itk.AffineTransform[itk.D, 2].New()
+    flat.SetMatrix(itk.matrix_from_array(np.diag([1.0, 0.0])))
+    nested = compose([itk.IdentityTransform[itk.D, 2].New(), flat])
+    for transform in (flat, nested):
+        with pytest.raises(ValueError, match="have an inverse, got one with a AffineTransform of"):
+            checked_initial_transform(replace(pair, initial_transform=transform))

@@ -160,3 +160,32 @@ def test_register_takes_elastix_files_and_options_win(tmp_path: Path) -> None:
     assert '"steps": 3,' in metrics
     missing = run("register", image, image, "-o", tmp_path, "--elastix-parameters", "no.txt")
     assert_fails(missing, "expected --elastix-parameters to be a file, got no.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "a.txt",
+            "(NumberOfResolutions 5000)",
+            "NumberOfResolutions of 1 to 12, whole, got 5000 in",
+        ),
+        ("a.txt", "(NumberOfResolutions 1000000000)", "NumberOfResolutions of 1 to 12"),
+        ("a.txt", f"(MaximumNumberOfIterations {'9' * 400})", r"whole, got 9{40}\.\.\. in line 1"),
+        ("a.txt", "(NumberOfSpatialSamples 1e3)", "NumberOfSpatialSamples of 1 to 10000000"),
+        ("a.txt", "(MaximumNumberOfIterations ²)", "MaximumNumberOfIterations of 1 to"),
+        ("a.toml", "Transform = []", "Transform has no value"),
+        (
+            "a.toml",
+            "'NumberOfResolutions' = 0",
+            "NumberOfResolutions of 1 to 12, whole, got 0 in line",
+        ),
+        ("a.toml", "x = " + "[" * 5000, "to be an elastix parameter file"),
+    ],
+)
+def test_numbers_out_of_bounds_are_a_sentence(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (tmp_path / name).write_text(text + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=words):
+        translate_parameters([tmp_path / name])

@@ -1,0 +1,5 @@
+"""``python -m itk_nephi``: the ``itk-nephi`` command."""
+
+from itk_nephi.cli.app import main
+
+main()
