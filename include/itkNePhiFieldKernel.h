@@ -113,6 +113,9 @@ SineAndCosine(const TReal * angles, TReal * sines, TReal * cosines, std::size_t 
   }
 }
 
+/** A point on the boundary may be computed to lie slightly outside; so far it gets the derivative from within. */
+constexpr double Tolerance = 1e-6;
+
 /** Evaluates VPoints points together. Numbers of a feature lie side by side: [feature][point].
  *
  * Column 0 holds the values, columns 1 to D the derivatives by each coordinate. Every number is computed by the same
@@ -195,8 +198,6 @@ public:
     }
     Apply(field.Output, hidden, next, stride);
 
-    // A point on the boundary may be computed to lie slightly outside; it gets the derivative from within.
-    constexpr double tolerance = 1e-6;
     for (std::size_t p = 0; p < VPoints; ++p)
     {
       for (unsigned int i = 0; i < VDimension; ++i)
@@ -205,7 +206,7 @@ public:
         for (unsigned int j = 0; j + 1 < VColumns; ++j)
         {
           const double x = coords[p * VDimension + j];
-          const bool   isInside = (x < 0.0 ? -x : x) <= field.Extent[j] * (1.0 + tolerance);
+          const bool   isInside = (x < 0.0 ? -x : x) <= field.Extent[j] * (1.0 + Tolerance);
           jacobians[(p * VDimension + i) * VDimension + j] =
             isInside ? next[(j + 1) * stride + i * VPoints + p] : TReal{};
         }
@@ -418,14 +419,32 @@ private:
   }
 };
 
-/** Evaluates any number of points, block by block. */
+/** Adds all splines of a field. */
 template <typename TReal, unsigned int VDimension, unsigned int VColumns>
 void
-Evaluate(const NePhiPackedField<TReal, VDimension> & field,
-         std::size_t                                 count,
-         const double *                              coords,
-         double *                                    displacements,
-         double *                                    jacobians)
+AddSplines(const NePhiPackedField<TReal, VDimension> & field,
+           std::size_t                                 count,
+           const double *                              coords,
+           double *                                    displacements,
+           double *                                    jacobians)
+{
+  const TReal * coefficients = field.SplineCoefficients.data();
+  for (const auto & spline : field.Splines)
+  {
+    AddSpline<TReal, double, VDimension, VColumns>(
+      spline, coefficients, Tolerance, count, coords, displacements, jacobians);
+    coefficients += spline.GetSize(spline.Cells);
+  }
+}
+
+/** Evaluates the network at any number of points, block by block. */
+template <typename TReal, unsigned int VDimension, unsigned int VColumns>
+void
+EvaluateNetwork(const NePhiPackedField<TReal, VDimension> & field,
+                std::size_t                                 count,
+                const double *                              coords,
+                double *                                    displacements,
+                double *                                    jacobians)
 {
   constexpr std::size_t points = NePhiPointsTogether<TReal>(ITK_NEPHI_VECTOR_BYTES);
   // A block costs about as much as so many points one by one.
@@ -465,6 +484,19 @@ Evaluate(const NePhiPackedField<TReal, VDimension> & field,
     Block<TReal, VDimension, VColumns, 1>::Evaluate(
       field, coords + n * VDimension, displacements + n * VDimension, VColumns > 1 ? jacobians + n * square : nullptr);
   }
+}
+
+/** Evaluates a field. */
+template <typename TReal, unsigned int VDimension, unsigned int VColumns>
+void
+Evaluate(const NePhiPackedField<TReal, VDimension> & field,
+         std::size_t                                 count,
+         const double *                              coords,
+         double *                                    displacements,
+         double *                                    jacobians)
+{
+  EvaluateNetwork<TReal, VDimension, VColumns>(field, count, coords, displacements, jacobians);
+  AddSplines<TReal, VDimension, VColumns>(field, count, coords, displacements, jacobians);
 }
 
 } // namespace ITK_NEPHI_TARGET
