@@ -104,9 +104,9 @@ def sample_spline_with_derivatives(coefficients: Tensor, position: Tensor) -> tu
 def _spline_weights(coefficients: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the cells of positions, and along each axis four weights and their derivatives."""
     cells = position.new_tensor(coefficients.shape[-2::-1]) - 3
-    place = (position + 1) / 2 * cells
-    cell = torch.minimum(place.detach().floor().clamp(min=0), cells - 1)
-    t = place - cell
+    index = (position + 1) / 2 * cells
+    cell = torch.minimum(index.detach().floor().clamp(min=0), cells - 1)
+    t = index - cell
     s = 1 - t
     near, far = t**2 * (t / 2 - 1) + 2 / 3, s**2 * (s / 2 - 1) + 2 / 3
     weights = torch.stack([s**3 / 6, near, far, t**3 / 6], dim=-1)
