@@ -61,14 +61,6 @@ struct NePhiSpline
     return clamped * Rate[d] + 0.5 * static_cast<double>(Cells[d]);
   }
 
-  /** The cell of a position along axis d. */
-  std::size_t
-  GetCell(unsigned int d, double position) const
-  {
-    const auto cell = static_cast<std::size_t>(position);
-    return cell < Cells[d] ? cell : Cells[d] - 1;
-  }
-
   /** The number of numbers in the coefficients of so many cells. */
   static std::size_t
   GetSize(const CellsType & cells)

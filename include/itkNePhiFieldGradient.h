@@ -86,7 +86,7 @@ public:
     m_SplinePoints.clear();
     for (const auto & cells : m_Shape.SplineCells)
     {
-      m_SplinePoints.emplace_back(NePhiSpline<VDimension>(cells, m_Extent.data()), x.data(), 0.0);
+      m_SplinePoints.emplace_back(NePhiSpline<VDimension>(cells, m_Extent.data())).Find(1, x.data(), 0.0);
     }
     m_Embedding.resize(2 * frequencies);
     for (std::size_t f = 0; f < frequencies; ++f)
@@ -183,13 +183,16 @@ public:
     }
     for (std::size_t n = 0; n < m_SplinePoints.size(); ++n)
     {
-      const SplinePointType & point = m_SplinePoints[n];
-      for (unsigned int row = 0; row < SplinePointType::Rows; ++row)
+      const auto & factors = m_SplinePoints[n].Factors;
+      for (unsigned int i = 0; i < 4 * m_SplinePoints[n].Planes; ++i)
       {
-        TDerivative * const gradRow = gradSplines + point.GetRow(row);
+        const unsigned int row = i % 4;
+        const unsigned int plane = i / 4;
+        const double share = factors[1][0][row][0] * (VDimension == 3 ? factors[VDimension - 1][0][plane][0] : 1.0);
+        TDerivative * const gradRow = gradSplines + m_SplinePoints[n].GetRow(0, row, plane);
         for (unsigned int k = 0; k < 4 * VDimension; ++k)
         {
-          const double factor = point.GetRowFactor(row, 0) * point.Factors[0][0][k / VDimension];
+          const double factor = share * factors[0][0][k / VDimension][0];
           gradRow[k] += static_cast<TDerivative>(factor * cotangents[k % VDimension]);
         }
       }
@@ -198,7 +201,7 @@ public:
   }
 
 private:
-  using SplinePointType = NePhiKernels::Portable::SplinePoint<double, VDimension, 0>;
+  using SplinePointsType = NePhiKernels::Portable::SplinePoints<double, VDimension, 0>;
 
   static constexpr double Omega = 30.0;
 
@@ -293,7 +296,7 @@ private:
   std::vector<double>              m_Embedding{};
   std::vector<double>              m_Source{};
   std::vector<VertexType>          m_Vertices{};
-  std::vector<SplinePointType>     m_SplinePoints{};
+  std::vector<SplinePointsType>    m_SplinePoints{};
   std::vector<SineType>            m_GateSines{};
   std::vector<SineType>            m_HiddenSines{};
   std::vector<std::vector<double>> m_Gates{};

@@ -582,7 +582,7 @@ private:
     for (std::size_t p = 0; p < count; ++p)
     {
       const double      x = static_cast<double>(coords[p * VDimension + last]);
-      const std::size_t plane = spline.GetCell(last, spline.GetPosition(last, x));
+      const std::size_t plane = std::min(static_cast<std::size_t>(spline.GetPosition(last, x)), cells - 1);
       planes[p] = static_cast<std::uint32_t>(plane);
       ++begins[plane + 2];
     }

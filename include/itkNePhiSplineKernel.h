@@ -24,70 +24,73 @@ namespace NePhiKernels
 namespace ITK_NEPHI_TARGET
 {
 
-/** The share of the 4^D coefficients around a point in a spline and in its derivatives up to VOrder at that point.
+/** Some points in a spline, and its values and derivatives up to VOrder there.
  *
- * Four neighbors along the first axis, with all their components, lie side by side in memory, a row: it is read as
- * VDimension vectors of four numbers. Every number is computed by the same operations whatever VOrder is.
+ * Around a point are 4^D coefficients. Four neighbors along the first axis, with all their components, lie side by side
+ * in memory, a row: it is read as VDimension vectors of four numbers. All points are looked up by the same code, in
+ * lanes, as many as there is room for: a point gets the same bits alone and among others.
  */
 template <typename TReal, unsigned int VDimension, unsigned int VOrder>
-class SplinePoint
+class SplinePoints
 {
 public:
   using SplineType = NePhiSpline<VDimension>;
   typedef TReal FourType __attribute__((vector_size(4 * sizeof(TReal))));
   typedef TReal FourInMemory __attribute__((vector_size(4 * sizeof(TReal)), aligned(alignof(TReal)), may_alias));
 
-  static constexpr unsigned int Rows = VDimension == 3 ? 16 : 4;
+  static constexpr std::size_t  Size = 16;
+  static constexpr unsigned int Planes = VDimension == 3 ? 4 : 1;
 
   /** How often the rows are summed: by how often they are differentiated along the second and the third axis. */
   static constexpr unsigned int Sums = VDimension == 3 ? (VOrder + 1) * (VOrder + 2) / 2 : VOrder + 1;
 
-  /** Looks up coords, clamped to the box; a point further out than extent * (1 + tolerance) is not inside. */
-  template <typename TCoord>
-  explicit SplinePoint(const SplineType & spline, const TCoord * coords, double tolerance)
+  explicit SplinePoints(const SplineType & spline)
+    : m_Spline(spline)
   {
-    std::size_t step = VDimension;
-    m_First = 0;
+    m_Steps[0] = VDimension;
+    for (unsigned int d = 1; d < VDimension; ++d)
+    {
+      m_Steps[d] = m_Steps[d - 1] * (spline.Cells[d - 1] + 3);
+    }
+  }
+
+  /** Looks up to Size coords, clamped to the box; one further out than extent * (1 + tolerance) is not inside. */
+  template <typename TCoord>
+  void
+  Find(std::size_t count, const TCoord * coords, double tolerance)
+  {
     for (unsigned int d = 0; d < VDimension; ++d)
     {
-      const double      x = static_cast<double>(coords[d]);
-      const double      position = spline.GetPosition(d, x);
-      const std::size_t cell = spline.GetCell(d, position);
-      IsInside[d] = (x < 0.0 ? -x : x) <= spline.Extent[d] * (1.0 + tolerance);
-      this->SetFactors(d, static_cast<TReal>(position - static_cast<double>(cell)), static_cast<TReal>(spline.Rate[d]));
-      Steps[d] = step;
-      m_First += cell * step;
-      step *= spline.Cells[d] + 3;
-      Cell[d] = cell;
+      double x[Size];
+      for (std::size_t p = 0; p < Size; ++p)
+      {
+        x[p] = p < count ? static_cast<double>(coords[p * VDimension + d]) : 0.0;
+      }
+      const auto last = static_cast<std::int32_t>(m_Spline.Cells[d] - 1);
+      for (std::size_t p = 0; p < Size; ++p)
+      {
+        const double position = m_Spline.GetPosition(d, x[p]);
+        const auto   floor = static_cast<std::int32_t>(position);
+        const auto   cell = floor < last ? floor : last;
+        Cells[d][p] = cell;
+        m_Fractions[d][p] = static_cast<TReal>(position - static_cast<double>(cell));
+        IsInside[d][p] = (x[p] < 0.0 ? -x[p] : x[p]) <= m_Spline.Extent[d] * (1.0 + tolerance);
+      }
+      this->SetFactors(d, static_cast<TReal>(m_Spline.Rate[d]));
     }
   }
 
-  /** Where a row begins among the coefficients. */
+  /** Where the row of a point begins among the coefficients that is some steps further along the other axes. */
   std::size_t
-  GetRow(unsigned int row) const
+  GetRow(std::size_t p, unsigned int second, unsigned int third) const
   {
-    std::size_t begin = m_First + (row & 3u) * Steps[1];
+    std::size_t begin = static_cast<std::size_t>(Cells[0][p]) * m_Steps[0];
+    begin += (static_cast<std::size_t>(Cells[1][p]) + second) * m_Steps[1];
     if constexpr (VDimension == 3)
     {
-      begin += (row >> 2u) * Steps[2];
+      begin += (static_cast<std::size_t>(Cells[2][p]) + third) * m_Steps[2];
     }
     return begin;
-  }
-
-  /** The share of a row, differentiated along the second and the third axis as often as a sum is. */
-  TReal
-  GetRowFactor(unsigned int row, unsigned int sum) const
-  {
-    constexpr unsigned int second[6] = { 0, 1, 0, 2, 1, 0 };
-    constexpr unsigned int third[6] = { 0, 0, 1, 0, 1, 2 };
-    if constexpr (VDimension == 3)
-    {
-      return Factors[1][second[sum]][row & 3u] * Factors[2][third[sum]][row >> 2u];
-    }
-    else
-    {
-      return Factors[1][sum][row];
-    }
   }
 
   /** The number of the sum that is differentiated along two axes, counted from 0; a dimension stands for none. */
@@ -100,20 +103,52 @@ public:
     return VDimension == 3 ? order * (order + 1) / 2 + third : second;
   }
 
-  /** Sums the rows. */
+  /** Sums the rows around a point, unless they are those that were summed last: along a row of voxels, points differ
+   * in their first coordinate alone. */
   void
-  Read(const TReal * coefficients)
+  Read(std::size_t p, const TReal * coefficients)
   {
-    FourType sums[Sums][VDimension]{};
-    for (unsigned int row = 0; row < Rows; ++row)
+    bool isSame = m_Cells[0] == Cells[0][p];
+    for (unsigned int d = 1; d < VDimension; ++d)
     {
-      const auto * const numbers = reinterpret_cast<const FourInMemory *>(coefficients + this->GetRow(row));
-      for (unsigned int sum = 0; sum < Sums; ++sum)
+      isSame = isSame && m_Cells[d] == Cells[d][p] && m_LastFractions[d] == m_Fractions[d][p];
+    }
+    if (isSame)
+    {
+      return;
+    }
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      m_Cells[d] = Cells[d][p];
+      m_LastFractions[d] = m_Fractions[d][p];
+    }
+
+    FourType sums[Sums][VDimension]{};
+    for (unsigned int plane = 0; plane < Planes; ++plane)
+    {
+      FourType inPlane[VOrder + 1][VDimension]{};
+      for (unsigned int row = 0; row < 4; ++row)
       {
-        const TReal factor = this->GetRowFactor(row, sum);
-        for (unsigned int v = 0; v < VDimension; ++v)
+        const auto * const numbers = reinterpret_cast<const FourInMemory *>(coefficients + this->GetRow(p, row, plane));
+        for (unsigned int order = 0; order <= VOrder; ++order)
         {
-          sums[sum][v] += factor * FourType(numbers[v]);
+          for (unsigned int v = 0; v < VDimension; ++v)
+          {
+            inPlane[order][v] += Factors[1][order][row][p] * FourType(numbers[v]);
+          }
+        }
+      }
+      for (unsigned int second = 0; second <= VOrder; ++second)
+      {
+        for (unsigned int third = 0; third <= (VDimension == 3 ? VOrder - second : 0); ++third)
+        {
+          const unsigned int order = second + third;
+          const unsigned int sum = VDimension == 3 ? order * (order + 1) / 2 + third : second;
+          const TReal        factor = VDimension == 3 ? Factors[VDimension - 1][third][plane][p] : TReal{ 1 };
+          for (unsigned int v = 0; v < VDimension; ++v)
+          {
+            sums[sum][v] += factor * inPlane[second][v];
+          }
         }
       }
     }
@@ -126,52 +161,62 @@ public:
     }
   }
 
-  /** A component of the spline, differentiated along up to two axes, counted from 0; a dimension stands for none. */
+  /** A component of the spline at the point last read, differentiated along up to two axes, counted from 0; a dimension
+   * stands for none. */
   TReal
-  Get(unsigned int component, unsigned int one = VDimension, unsigned int other = VDimension) const
+  Get(std::size_t p, unsigned int component, unsigned int one = VDimension, unsigned int other = VDimension) const
   {
-    const TReal * const factors = Factors[0][(one == 0) + (other == 0)];
+    const auto &        factors = Factors[0][(one == 0) + (other == 0)];
     const TReal * const numbers = m_Sums[GetSum(one, other)] + component;
-    return (factors[0] * numbers[0] + factors[1] * numbers[VDimension]) +
-           (factors[2] * numbers[2 * VDimension] + factors[3] * numbers[3 * VDimension]);
+    return (factors[0][p] * numbers[0] + factors[1][p] * numbers[VDimension]) +
+           (factors[2][p] * numbers[2 * VDimension] + factors[3][p] * numbers[3 * VDimension]);
   }
 
-  bool        IsInside[VDimension];
-  std::size_t Cell[VDimension];
-  std::size_t Steps[VDimension];
-  TReal       Factors[VDimension][VOrder + 1][4];
+  bool         IsInside[VDimension][Size];
+  std::int32_t Cells[VDimension][Size];
+
+  /** The shares of the four neighbors along an axis: [axis][order of the derivative][neighbor][point]. */
+  TReal Factors[VDimension][VOrder + 1][4][Size];
 
 private:
   void
-  SetFactors(unsigned int d, TReal t, TReal rate)
+  SetFactors(unsigned int d, TReal rate)
   {
-    const TReal s = TReal{ 1 } - t;
     const TReal sixth = TReal{ 1 } / TReal{ 6 };
     const TReal most = TReal{ 2 } / TReal{ 3 };
     auto &      factors = Factors[d];
-    factors[0][0] = sixth * s * s * s;
-    factors[0][1] = most + t * t * (TReal{ 0.5 } * t - TReal{ 1 });
-    factors[0][2] = most + s * s * (TReal{ 0.5 } * s - TReal{ 1 });
-    factors[0][3] = sixth * t * t * t;
-    if constexpr (VOrder > 0)
+    for (std::size_t p = 0; p < Size; ++p)
     {
-      factors[1][0] = rate * (TReal{ -0.5 } * s * s);
-      factors[1][1] = rate * (t * (TReal{ 1.5 } * t - TReal{ 2 }));
-      factors[1][2] = rate * (s * (TReal{ 2 } - TReal{ 1.5 } * s));
-      factors[1][3] = rate * (TReal{ 0.5 } * t * t);
-    }
-    if constexpr (VOrder > 1)
-    {
-      const TReal square = rate * rate;
-      factors[2][0] = square * s;
-      factors[2][1] = square * (TReal{ 3 } * t - TReal{ 2 });
-      factors[2][2] = square * (TReal{ 3 } * s - TReal{ 2 });
-      factors[2][3] = square * t;
+      const TReal t = m_Fractions[d][p];
+      const TReal s = TReal{ 1 } - t;
+      factors[0][0][p] = sixth * s * s * s;
+      factors[0][1][p] = most + t * t * (TReal{ 0.5 } * t - TReal{ 1 });
+      factors[0][2][p] = most + s * s * (TReal{ 0.5 } * s - TReal{ 1 });
+      factors[0][3][p] = sixth * t * t * t;
+      if constexpr (VOrder > 0)
+      {
+        factors[1][0][p] = rate * (TReal{ -0.5 } * s * s);
+        factors[1][1][p] = rate * (t * (TReal{ 1.5 } * t - TReal{ 2 }));
+        factors[1][2][p] = rate * (s * (TReal{ 2 } - TReal{ 1.5 } * s));
+        factors[1][3][p] = rate * (TReal{ 0.5 } * t * t);
+      }
+      if constexpr (VOrder > 1)
+      {
+        const TReal square = rate * rate;
+        factors[2][0][p] = square * s;
+        factors[2][1][p] = square * (TReal{ 3 } * t - TReal{ 2 });
+        factors[2][2][p] = square * (TReal{ 3 } * s - TReal{ 2 });
+        factors[2][3][p] = square * t;
+      }
     }
   }
 
-  std::size_t m_First;
-  TReal       m_Sums[Sums][4 * VDimension];
+  SplineType   m_Spline;
+  std::size_t  m_Steps[VDimension];
+  TReal        m_Fractions[VDimension][Size];
+  std::int32_t m_Cells[VDimension]{ -1 };
+  TReal        m_LastFractions[VDimension]{};
+  TReal        m_Sums[Sums][4 * VDimension];
 };
 
 /** Adds a spline to values, [point][D], and, with columns for them, its derivatives to Jacobians, [point][D][D].
@@ -188,18 +233,24 @@ AddSpline(const NePhiSpline<VDimension> & spline,
           TCoord *                        values,
           TCoord *                        jacobians)
 {
-  for (std::size_t p = 0; p < count; ++p)
+  SplinePoints<TReal, VDimension, (VColumns > 1)> points(spline);
+  for (std::size_t begin = 0; begin < count; begin += points.Size)
   {
-    SplinePoint<TReal, VDimension, (VColumns > 1)> point(spline, coords + p * VDimension, tolerance);
-    point.Read(coefficients);
-    for (unsigned int i = 0; i < VDimension; ++i)
+    const std::size_t size = count - begin < points.Size ? count - begin : points.Size;
+    points.Find(size, coords + begin * VDimension, tolerance);
+    for (std::size_t p = 0; p < size; ++p)
     {
-      values[p * VDimension + i] += static_cast<TCoord>(point.Get(i));
-      for (unsigned int j = 0; j + 1 < VColumns; ++j)
+      points.Read(p, coefficients);
+      for (unsigned int i = 0; i < VDimension; ++i)
       {
-        if (point.IsInside[j])
+        const std::size_t n = (begin + p) * VDimension + i;
+        values[n] += static_cast<TCoord>(points.Get(p, i));
+        for (unsigned int j = 0; j + 1 < VColumns; ++j)
         {
-          jacobians[(p * VDimension + i) * VDimension + j] += static_cast<TCoord>(point.Get(i, j));
+          if (points.IsInside[j][p])
+          {
+            jacobians[n * VDimension + j] += static_cast<TCoord>(points.Get(p, i, j));
+          }
         }
       }
     }
@@ -218,28 +269,34 @@ AddSplineCoordsGradient(const NePhiSpline<VDimension> & spline,
                         const float *                   gradJacobians,
                         float *                         gradCoords)
 {
-  for (std::size_t p = 0; p < count; ++p)
+  SplinePoints<float, VDimension, (VColumns > 1 ? 2 : 1)> points(spline);
+  for (std::size_t begin = 0; begin < count; begin += points.Size)
   {
-    SplinePoint<float, VDimension, (VColumns > 1 ? 2 : 1)> point(spline, coords + p * VDimension, 0.0);
-    point.Read(coefficients);
-    for (unsigned int e = 0; e < VDimension; ++e)
+    const std::size_t size = count - begin < points.Size ? count - begin : points.Size;
+    points.Find(size, coords + begin * VDimension, 0.0);
+    for (std::size_t p = 0; p < size; ++p)
     {
-      float sum = 0.0F;
-      for (unsigned int i = 0; i < VDimension; ++i)
+      const std::size_t n = (begin + p) * VDimension;
+      points.Read(p, coefficients);
+      for (unsigned int e = 0; e < VDimension; ++e)
       {
-        if (gradValues != nullptr)
+        float sum = 0.0F;
+        for (unsigned int i = 0; i < VDimension; ++i)
         {
-          sum += gradValues[p * VDimension + i] * point.Get(i, e);
-        }
-        for (unsigned int j = 0; j + 1 < VColumns; ++j)
-        {
-          if (point.IsInside[j])
+          if (gradValues != nullptr)
           {
-            sum += gradJacobians[(p * VDimension + i) * VDimension + j] * point.Get(i, e, j);
+            sum += gradValues[n + i] * points.Get(p, i, e);
+          }
+          for (unsigned int j = 0; j + 1 < VColumns; ++j)
+          {
+            if (points.IsInside[j][p])
+            {
+              sum += gradJacobians[(n + i) * VDimension + j] * points.Get(p, i, e, j);
+            }
           }
         }
+        gradCoords[n + e] += points.IsInside[e][p] ? sum : 0.0F;
       }
-      gradCoords[p * VDimension + e] += point.IsInside[e] ? sum : 0.0F;
     }
   }
 }
@@ -260,57 +317,87 @@ AddSplineDerivatives(const NePhiSpline<VDimension> & spline,
                      const float *                   gradJacobians,
                      float *                         gradCoefficients)
 {
-  using PointType = SplinePoint<float, VDimension, (VColumns > 1)>;
-  using FourType = typename PointType::FourType;
-  using FourInMemory = typename PointType::FourInMemory;
-  constexpr unsigned int rowsInPlane = PointType::Rows / 4;
-  for (std::size_t n = 0; n < count; ++n)
+  using PointsType = SplinePoints<float, VDimension, (VColumns > 1)>;
+  using FourType = typename PointsType::FourType;
+  using FourInMemory = typename PointsType::FourInMemory;
+  constexpr unsigned int last = VDimension - 1;
+  PointsType             points(spline);
+  for (std::size_t first = 0; first < count; first += points.Size)
   {
-    const std::size_t p = numbers[n];
-    const PointType   point(spline, coords + p * VDimension, 0.0);
-
-    // A row of derivatives for each sum of rows in the spline and its first derivatives.
-    float shares[PointType::Sums][4 * VDimension];
-    for (unsigned int i = 0; i < VDimension; ++i)
+    const std::size_t size = count - first < points.Size ? count - first : points.Size;
+    float             someCoords[PointsType::Size * VDimension];
+    for (std::size_t i = 0; i < size * VDimension; ++i)
     {
-      const float value = gradValues == nullptr ? 0.0F : gradValues[p * VDimension + i];
-      float       slopes[VDimension];
-      for (unsigned int j = 0; j + 1 < VColumns; ++j)
-      {
-        slopes[j] = point.IsInside[j] ? gradJacobians[(p * VDimension + i) * VDimension + j] : 0.0F;
-      }
-      for (unsigned int k = 0; k < 4; ++k)
-      {
-        float first = point.Factors[0][0][k] * value;
-        if constexpr (VColumns > 1)
-        {
-          first += point.Factors[0][1][k] * slopes[0];
-          for (unsigned int j = 1; j < VDimension; ++j)
-          {
-            shares[j][k * VDimension + i] = point.Factors[0][0][k] * slopes[j];
-          }
-        }
-        shares[0][k * VDimension + i] = first;
-      }
+      someCoords[i] = coords[numbers[first + i / VDimension] * VDimension + i % VDimension];
     }
-    const std::size_t cell = point.Cell[VDimension - 1];
-    for (unsigned int plane = 0; plane < 4; ++plane)
+    points.Find(size, someCoords, 0.0);
+    for (std::size_t p = 0; p < size; ++p)
     {
-      if (cell + plane < begin || cell + plane >= end)
+      // A row of derivatives for each sum of rows in the spline and its first derivatives.
+      const std::size_t number = numbers[first + p];
+      float             shares[PointsType::Sums][4 * VDimension];
+      for (unsigned int i = 0; i < VDimension; ++i)
       {
-        continue;
-      }
-      for (unsigned int row = plane * rowsInPlane; row < (plane + 1) * rowsInPlane; ++row)
-      {
-        auto * const goal = reinterpret_cast<FourInMemory *>(gradCoefficients + point.GetRow(row));
-        for (unsigned int v = 0; v < VDimension; ++v)
+        const std::size_t n = number * VDimension + i;
+        float             slopes[VDimension];
+        for (unsigned int j = 0; j + 1 < VColumns; ++j)
         {
-          FourType sum = goal[v];
-          for (unsigned int each = 0; each < PointType::Sums; ++each)
+          slopes[j] = points.IsInside[j][p] ? gradJacobians[n * VDimension + j] : 0.0F;
+        }
+        for (unsigned int k = 0; k < 4; ++k)
+        {
+          float share = gradValues == nullptr ? 0.0F : points.Factors[0][0][k][p] * gradValues[n];
+          if constexpr (VColumns > 1)
           {
-            sum += point.GetRowFactor(row, each) * FourType(reinterpret_cast<const FourInMemory *>(shares[each])[v]);
+            share += points.Factors[0][1][k][p] * slopes[0];
+            for (unsigned int j = 1; j < VDimension; ++j)
+            {
+              shares[j][k * VDimension + i] = points.Factors[0][0][k][p] * slopes[j];
+            }
           }
-          goal[v] = sum;
+          shares[0][k * VDimension + i] = share;
+        }
+      }
+      for (unsigned int plane = 0; plane < 4; ++plane)
+      {
+        const std::size_t place = static_cast<std::size_t>(points.Cells[last][p]) + plane;
+        if (place < begin || place >= end)
+        {
+          continue;
+        }
+        for (unsigned int row = 0; row < (VDimension == 3 ? 4 : 1); ++row)
+        {
+          // along the last axis, and the one between it and the first
+          const std::size_t offset = VDimension == 3 ? points.GetRow(p, row, plane) : points.GetRow(p, plane, 0);
+          const auto &      ofPlane = points.Factors[last];
+          auto * const      goal = reinterpret_cast<FourInMemory *>(gradCoefficients + offset);
+          for (unsigned int v = 0; v < VDimension; ++v)
+          {
+            const auto share = [&](unsigned int sum) {
+              return FourType(reinterpret_cast<const FourInMemory *>(shares[sum])[v]);
+            };
+            FourType ofRow = share(0);
+            FourType ofSlope{};
+            if constexpr (VDimension == 3)
+            {
+              ofRow = points.Factors[1][0][row][p] * share(0);
+              if constexpr (VColumns > 1)
+              {
+                ofRow += points.Factors[1][1][row][p] * share(1);
+                ofSlope = points.Factors[1][0][row][p] * share(2);
+              }
+            }
+            else if constexpr (VColumns > 1)
+            {
+              ofSlope = share(1);
+            }
+            FourType sum = goal[v] + ofPlane[0][plane][p] * ofRow;
+            if constexpr (VColumns > 1)
+            {
+              sum += ofPlane[1][plane][p] * ofSlope;
+            }
+            goal[v] = sum;
+          }
         }
       }
     }
