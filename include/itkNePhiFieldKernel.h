@@ -149,6 +149,7 @@ public:
     TReal * const     pointScratch = slope + rows * VPoints;
     const std::size_t size = rows * VPoints;
 
+    double points[VDimension][VPoints];
     for (std::size_t p = 0; p < VPoints; ++p)
     {
       double clamped[VDimension];
@@ -158,7 +159,18 @@ public:
         clamped[d] = x > -field.Extent[d] ? (x < field.Extent[d] ? x : field.Extent[d]) : -field.Extent[d];
       }
       InterpolateLocalCode(field, clamped, input + p, stride, pointScratch);
-      Embed(field, clamped, embedding + p, stride, pointScratch);
+      if constexpr (VPoints == 1)
+      {
+        Embed(field, clamped, embedding + p, stride, pointScratch);
+      }
+      for (unsigned int d = 0; d < VDimension; ++d)
+      {
+        points[d][p] = clamped[d];
+      }
+    }
+    if constexpr (VPoints > 1)
+    {
+      EmbedPoints(field, points, embedding, stride);
     }
 
     Apply(field.Modulation[0], input, firstGate, stride);
@@ -377,6 +389,40 @@ private:
       for (std::size_t i = 0; i < channels; ++i)
       {
         y[c * stride + i * VPoints] = sums[i];
+      }
+    }
+  }
+
+  /** As Embed(), of all points. */
+  static void
+  EmbedPoints(const FieldType & field, const double (&x)[VDimension][VPoints], TReal * y, std::size_t stride)
+  {
+    constexpr double  twoPi = 6.283185307179586;
+    constexpr double  round = 6755399441055744.0;
+    const std::size_t size = field.Frequencies;
+    const std::size_t padded = LayerType::Pad(size);
+    for (std::size_t f = 0; f < size; ++f)
+    {
+      TReal * const sines = y + f * VPoints;
+      TReal * const cosines = y + (size + f) * VPoints;
+      for (std::size_t p = 0; p < VPoints; ++p)
+      {
+        double turns = 0.0;
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          turns += x[d][p] * field.FrequencyMatrix[d * padded + f];
+        }
+        sines[p] = static_cast<TReal>(twoPi * (turns - ((turns + round) - round)));
+      }
+      SineAndCosine<true>(sines, sines, cosines, VPoints);
+      for (unsigned int c = 1; c < VColumns; ++c)
+      {
+        const TReal factor = static_cast<TReal>(twoPi * field.FrequencyMatrix[(c - 1) * padded + f]);
+        for (std::size_t p = 0; p < VPoints; ++p)
+        {
+          sines[c * stride + p] = factor * cosines[p];
+          cosines[c * stride + p] = -factor * sines[p];
+        }
       }
     }
   }

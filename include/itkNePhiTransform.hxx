@@ -586,9 +586,9 @@ NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const CoordsTy
   {
     for (unsigned int i = 0; i < VDimension; ++i)
     {
-      coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]) / m_Layout.Scale;
+      coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]);
     }
-    coords[j] = (coords[j] + round) - round;
+    coords[j] = (coords[j] / m_Layout.Scale + round) - round;
   }
   return coords;
 }
