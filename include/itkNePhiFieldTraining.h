@@ -594,7 +594,8 @@ private:
     // now begins[plane] is where the numbers of a plane begin
 
     const std::size_t size = spline.GetSize(spline.Cells) / (cells + 3);
-    const std::size_t units = std::min<std::size_t>(cells + 3, 32);
+    // A point adds to four planes: with fewer in a unit, more of them look it up.
+    const std::size_t units = std::min<std::size_t>((cells + 3) / 4, 32);
     parallelize(units, [&](std::size_t unit) {
       const std::size_t begin = unit * (cells + 3) / units;
       const std::size_t end = (unit + 1) * (cells + 3) / units;
