@@ -113,6 +113,9 @@ SineAndCosine(const TReal * angles, TReal * sines, TReal * cosines, std::size_t 
   }
 }
 
+/** A point on the boundary may be computed to lie slightly outside; so far it gets the derivative from within. */
+constexpr double Tolerance = 1e-6;
+
 /** Evaluates VPoints points together. Numbers of a feature lie side by side: [feature][point].
  *
  * Column 0 holds the values, columns 1 to D the derivatives by each coordinate. Every number is computed by the same
@@ -146,6 +149,7 @@ public:
     TReal * const     pointScratch = slope + rows * VPoints;
     const std::size_t size = rows * VPoints;
 
+    double points[VDimension][VPoints];
     for (std::size_t p = 0; p < VPoints; ++p)
     {
       double clamped[VDimension];
@@ -155,7 +159,18 @@ public:
         clamped[d] = x > -field.Extent[d] ? (x < field.Extent[d] ? x : field.Extent[d]) : -field.Extent[d];
       }
       InterpolateLocalCode(field, clamped, input + p, stride, pointScratch);
-      Embed(field, clamped, embedding + p, stride, pointScratch);
+      if constexpr (VPoints == 1)
+      {
+        Embed(field, clamped, embedding + p, stride, pointScratch);
+      }
+      for (unsigned int d = 0; d < VDimension; ++d)
+      {
+        points[d][p] = clamped[d];
+      }
+    }
+    if constexpr (VPoints > 1)
+    {
+      EmbedPoints(field, points, embedding, stride);
     }
 
     Apply(field.Modulation[0], input, firstGate, stride);
@@ -195,8 +210,6 @@ public:
     }
     Apply(field.Output, hidden, next, stride);
 
-    // A point on the boundary may be computed to lie slightly outside; it gets the derivative from within.
-    constexpr double tolerance = 1e-6;
     for (std::size_t p = 0; p < VPoints; ++p)
     {
       for (unsigned int i = 0; i < VDimension; ++i)
@@ -205,7 +218,7 @@ public:
         for (unsigned int j = 0; j + 1 < VColumns; ++j)
         {
           const double x = coords[p * VDimension + j];
-          const bool   isInside = (x < 0.0 ? -x : x) <= field.Extent[j] * (1.0 + tolerance);
+          const bool   isInside = (x < 0.0 ? -x : x) <= field.Extent[j] * (1.0 + Tolerance);
           jacobians[(p * VDimension + i) * VDimension + j] =
             isInside ? next[(j + 1) * stride + i * VPoints + p] : TReal{};
         }
@@ -380,6 +393,40 @@ private:
     }
   }
 
+  /** As Embed(), of all points. */
+  static void
+  EmbedPoints(const FieldType & field, const double (&x)[VDimension][VPoints], TReal * y, std::size_t stride)
+  {
+    constexpr double  twoPi = 6.283185307179586;
+    constexpr double  round = 6755399441055744.0;
+    const std::size_t size = field.Frequencies;
+    const std::size_t padded = LayerType::Pad(size);
+    for (std::size_t f = 0; f < size; ++f)
+    {
+      TReal * const sines = y + f * VPoints;
+      TReal * const cosines = y + (size + f) * VPoints;
+      for (std::size_t p = 0; p < VPoints; ++p)
+      {
+        double turns = 0.0;
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          turns += x[d][p] * field.FrequencyMatrix[d * padded + f];
+        }
+        sines[p] = static_cast<TReal>(twoPi * (turns - ((turns + round) - round)));
+      }
+      SineAndCosine<true>(sines, sines, cosines, VPoints);
+      for (unsigned int c = 1; c < VColumns; ++c)
+      {
+        const TReal factor = static_cast<TReal>(twoPi * field.FrequencyMatrix[(c - 1) * padded + f]);
+        for (std::size_t p = 0; p < VPoints; ++p)
+        {
+          sines[c * stride + p] = factor * cosines[p];
+          cosines[c * stride + p] = -factor * sines[p];
+        }
+      }
+    }
+  }
+
   /** Writes e, and its derivatives, of one point. The phases are in double precision, where they are largest. */
   static void
   Embed(const FieldType & field, const double * x, TReal * y, std::size_t stride, TReal * angles)
@@ -418,14 +465,32 @@ private:
   }
 };
 
-/** Evaluates any number of points, block by block. */
+/** Adds all splines of a field. */
 template <typename TReal, unsigned int VDimension, unsigned int VColumns>
 void
-Evaluate(const NePhiPackedField<TReal, VDimension> & field,
-         std::size_t                                 count,
-         const double *                              coords,
-         double *                                    displacements,
-         double *                                    jacobians)
+AddSplines(const NePhiPackedField<TReal, VDimension> & field,
+           std::size_t                                 count,
+           const double *                              coords,
+           double *                                    displacements,
+           double *                                    jacobians)
+{
+  const TReal * coefficients = field.SplineCoefficients.data();
+  for (const auto & spline : field.Splines)
+  {
+    AddSpline<TReal, double, VDimension, VColumns>(
+      spline, coefficients, Tolerance, count, coords, displacements, jacobians);
+    coefficients += spline.GetSize(spline.Cells);
+  }
+}
+
+/** Evaluates the network at any number of points, block by block. */
+template <typename TReal, unsigned int VDimension, unsigned int VColumns>
+void
+EvaluateNetwork(const NePhiPackedField<TReal, VDimension> & field,
+                std::size_t                                 count,
+                const double *                              coords,
+                double *                                    displacements,
+                double *                                    jacobians)
 {
   constexpr std::size_t points = NePhiPointsTogether<TReal>(ITK_NEPHI_VECTOR_BYTES);
   // A block costs about as much as so many points one by one.
@@ -465,6 +530,19 @@ Evaluate(const NePhiPackedField<TReal, VDimension> & field,
     Block<TReal, VDimension, VColumns, 1>::Evaluate(
       field, coords + n * VDimension, displacements + n * VDimension, VColumns > 1 ? jacobians + n * square : nullptr);
   }
+}
+
+/** Evaluates a field. */
+template <typename TReal, unsigned int VDimension, unsigned int VColumns>
+void
+Evaluate(const NePhiPackedField<TReal, VDimension> & field,
+         std::size_t                                 count,
+         const double *                              coords,
+         double *                                    displacements,
+         double *                                    jacobians)
+{
+  EvaluateNetwork<TReal, VDimension, VColumns>(field, count, coords, displacements, jacobians);
+  AddSplines<TReal, VDimension, VColumns>(field, count, coords, displacements, jacobians);
 }
 
 } // namespace ITK_NEPHI_TARGET
