@@ -35,12 +35,16 @@ REGISTRATION = flat_settings(RegistrationSettings)
 
 KEYWORDS = inspect.signature(itk_nephi.register).parameters
 
-KEYWORDS_WITHOUT_OPTION = {"callback": "the command shows progress itself"}
+KEYWORDS_WITHOUT_OPTION = {
+    "callback": "the command shows progress itself",
+    "keep_checkpoint": "the command keeps it until the results are written",
+}
 
 KEYWORDS_OF_FILTER = {
     "fixed": ["FixedImage", "FixedChannels"],
     "moving": ["MovingImage", "MovingChannels"],
     "callback": [],  # observers
+    "keep_checkpoint": [],  # of those who write the results
     "preset": ["Preset"],
 }
 """Keywords of register() whose filter methods do not have exactly their name."""
@@ -53,6 +57,8 @@ OPTIONS_WITHOUT_KEYWORD = {
     "elastix_parameters": "become settings",
     "evaluation_landmarks": "judge the result, which evaluate() does",
     "labels": "likewise",
+    "results": "chooses among the files",
+    "series": "chooses in a folder of files",
 }
 
 OTHER_WORDS = {

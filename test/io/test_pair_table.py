@@ -234,7 +234,7 @@ def test_masks_and_labels_lie_on_the_grid_of_their_image(folder: Path, column: s
     other = {"fixed": "moving", "moving": "fixed"}[space]
     (fault,) = faults(written(folder, FILES | {column: FILES[f"{other}_{kind}"]}))
     assert f"expected {column} on the grid of {space}, " in fault
-    assert "voxels of" in fault
+    assert " instead of " in fault
 
 
 def test_one_label_image_alone_is_refused(folder: Path) -> None:
