@@ -37,6 +37,7 @@ REPLACED = {
 
 LEGITIMATE = (
     r"in[ _-]place",
+    r"file\.tell\(\)",
     r":focus-visible|\.focus\(\)",  # of a browser
 )
 

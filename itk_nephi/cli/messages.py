@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,7 +59,11 @@ def libraries_apart() -> Iterator[None]:
     of our own: descriptors belong to all threads.
     """
     terminal, usual, failed = os.dup(2), sys.stderr, False
-    with tempfile.TemporaryFile() as printed, os.fdopen(terminal, "w", 1) as sys.stderr:
+    # in memory, as the disk may be full
+    with (
+        os.fdopen(os.memfd_create("printed"), "w+b") as printed,
+        os.fdopen(terminal, "w", 1) as sys.stderr,
+    ):
         os.dup2(printed.fileno(), 2)
         try:
             yield

@@ -187,7 +187,7 @@ def transform_mesh(
     """Map the points of a mesh through a transform; all else in the file is kept.
 
     Points are physical, in mm, as in ITK (LPS): x to the patient's left, y to
-    the back, z to the head; a file that says SPACE=RAS, as 3D Slicer writes
+    the back, z to the head; a file with SPACE=RAS, as 3D Slicer writes
     it, is read and written as that. Normals and other vectors are left out.
     A transform that resamples moving images maps fixed points to moving
     points; to map a mesh the other way take moving_to_fixed.h5.
@@ -344,7 +344,7 @@ def _point_columns(
     if chosen is None and not spaces:
         raise ValueError(
             f"expected --columns fixed or moving, got {table.path} with both, and a TRANSFORM "
-            "whose name does not tell which of them it maps"
+            "whose name does not show which of them it maps"
         )
     space = chosen or spaces[0]
     return [f"{space}_{axis}" for axis in axes]

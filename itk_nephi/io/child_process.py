@@ -25,15 +25,19 @@ LARGEST_RATIO = 1100
 """How many bytes a byte of a file can stand for; of zlib's streams it is at most 1032."""
 
 
-def read_apart(read: Callable[[Path], Result], path: Path) -> tuple[Result, list[str]]:
-    """Read a file in a child process, whatever that does to it.
+def read_apart(
+    read: Callable[[Path], Result], path: Path, size: int | None = None
+) -> tuple[Result, list[str]]:
+    """Read a file in a child process, or write one, whatever that does to it.
 
     Parameters
     ----------
     read : callable
         From the file to what can be pickled.
     path : Path
-        The file; its size bounds time and memory.
+        The file.
+    size : int, optional
+        Bytes that bound time and memory; those of the file when left out.
 
     Returns
     -------
@@ -45,9 +49,9 @@ def read_apart(read: Callable[[Path], Result], path: Path) -> tuple[Result, list
     Raises
     ------
     ValueError
-        If ``read`` raised, or the process died; the message says of what.
+        If ``read`` raised, or the process died; the message names the cause.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if size is None else size
     receiving, sending = os.pipe()
     child = os.fork()
     if not child:
@@ -68,7 +72,7 @@ def read_apart(read: Callable[[Path], Result], path: Path) -> tuple[Result, list
 def _answer(read: Callable[[Path], Any], path: Path, size: int, sending: int) -> None:
     """Read in the child, send what came of it, and end the child."""
     try:
-        faulthandler.disable()  # a crash is told in a sentence
+        faulthandler.disable()  # a crash becomes a sentence
         printed = os.memfd_create("printed")
         for descriptor in (1, 2):
             os.dup2(printed, descriptor)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+
+READING_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(OSError, EOFError, struct.error, zlib.error),
+)
+"""What a damaged file can raise in its reader."""
 
 _HELP = {
     "No orthonormal definition found": (
@@ -14,7 +22,7 @@ _HELP = {
         "for instance with nibabel.processing.conform or 3D Slicer's module Resample Image"
     ),
 }
-"""What to do about what ITK says in passing."""
+"""What helps where ITK only names the cause."""
 
 
 def plain_words(error: BaseException) -> str:
@@ -48,5 +56,5 @@ def plain_errors(expectation: str) -> Iterator[None]:
     """Turn what ITK throws into one ValueError."""
     try:
         yield
-    except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+    except READING_ERRORS as error:
         raise ValueError(f"{expectation}: {plain_words(error)}") from error

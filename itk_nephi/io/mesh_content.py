@@ -1,4 +1,4 @@
-"""The content of a mesh file: where its points are, so that all else can stay as it is."""
+"""A parsed mesh file: where its points are, so that all else can stay as it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from itk_nephi.spatial.domain import Array
 
 @dataclass(frozen=True, kw_only=True)
 class MeshContent:
-    """The points of a mesh file, and the file with others in their place.
+    """The points of a mesh file, and the file with others instead.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def text_numbers(content: bytes, start: int, count: int) -> tuple[Array, int]:
 def check_count(count: int, size: int) -> None:
     """Raise unless so many numbers can stand in so many bytes."""
     if not 0 <= count <= size:
-        raise ValueError(f"damaged: it tells of {count} numbers, in {size} bytes")
+        raise ValueError(f"damaged: its header names {count} numbers, in {size} bytes")
 
 
 def check_indices(indices: npt.NDArray[np.int_], points: int) -> None:

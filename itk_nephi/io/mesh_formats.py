@@ -101,7 +101,7 @@ def read_off(content: bytes) -> MeshContent:
     for row in filled[count : count + faces]:
         numbers = [int(float(word)) for word in lines[row].split("#")[0].split()]
         if len(numbers) < numbers[0] + 1:
-            raise ValueError("truncated or damaged: a face has fewer corners than it tells of")
+            raise ValueError("truncated or damaged: a face has fewer corners than its header names")
         corners += numbers[1 : numbers[0] + 1]
     check_indices(np.array(corners, int), count)
 
@@ -384,7 +384,7 @@ READERS: dict[str, Callable[[bytes], MeshContent]] = {
     ".gii": read_gifti,
     ".byu": read_byu,
 }
-"""By suffix: what finds the points of a file."""
+"""By suffix: the reader of a file."""
 
 
 def _points(rows: list[list[str]]) -> Array:

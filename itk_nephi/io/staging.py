@@ -49,9 +49,9 @@ def staged(
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        place = folder.parent if made else folder
-        clear_unfinished(place)
-        beside = temporary_folder(place)
+        where = folder.parent if made else folder
+        clear_unfinished(where)
+        beside = temporary_folder(where)
         stage = beside.__enter__()
     except OSError as error:
         _remove_empty(made)
@@ -87,7 +87,7 @@ def staged_file(path: Path, argument: str, inputs: Collection[Path] = ()) -> Ite
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Give a folder, beside those that are complete, which is removed unless it was renamed.
 
-    It is locked while this process lives, which tells others that it is not left over.
+    It is locked while this process lives, so that others do not take it for left over.
     """
     folder, lock = _locked_folder(parent)
     try:

@@ -70,7 +70,7 @@ _SPACE = re.compile(r"#\s*(?:CoordinateSystem|SPACE)\s*=\s*(\w+)", re.IGNORECASE
 class Table:
     """A CSV file: its columns' names and its rows, as text.
 
-    Points are those of ITK (LPS), whatever space a comment says the file has them in.
+    Points are those of ITK (LPS), whatever space a comment names.
     """
 
     path: Path

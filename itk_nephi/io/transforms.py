@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,15 @@ def write_transform(transform: Transform, path: Path) -> None:
     ValueError
         If ITK cannot write it, or not all of it got to the disk.
     """
+    # in a child process: HDF5 cannot be rid of a file that it could not write
+    size = sum(8 * part.GetNumberOfParameters() for part in flatten(transform))
     with plain_errors(f"expected to write a transform to {path}"):
-        itk.transformwrite(transform, str(path), compression=True)
-        _check_file(path)
+        read_apart(partial(_write_and_check, transform), path, size)
+
+
+def _write_and_check(transform: Transform, path: Path) -> None:
+    itk.transformwrite(transform, str(path), compression=True)
+    _read_and_drop(path)
 
 
 def _read_transforms(path: Path, argument: str) -> list[Any]:

@@ -25,7 +25,7 @@ STRIPS = (273, 279, 324, 325)
 
 
 def check_voxel_bytes(path: Path, size: int, values: int) -> None:
-    """Check that a file holds all of its voxels, and no more, undamaged as far as it can tell.
+    """Check that a file holds all of its voxels, and no more, undamaged as far as its format shows.
 
     Parameters
     ----------
@@ -163,8 +163,8 @@ def _check_mrc(path: Path, size: int, _values: int) -> None:
 
 def _check_bmp(path: Path, _size: int, _values: int) -> None:
     with path.open("rb") as file:
-        told = struct.unpack_from("<I", file.read(6).ljust(6), 2)[0]
-    _check_count(path.stat().st_size, told)
+        named = struct.unpack_from("<I", file.read(6).ljust(6), 2)[0]
+    _check_count(path.stat().st_size, named)
 
 
 def _check_tiff(path: Path, _size: int, _values: int) -> None:
@@ -182,13 +182,13 @@ def _check_tiff(path: Path, _size: int, _values: int) -> None:
         order = "<" if file.read(2) == b"II" else ">"
         big = read(2, "H")[0] == 43
         at, count, entry, next_one = (8, "Q", "HHQQ", "Q") if big else (4, "H", "HHII", "I")
-        (place,), seen = read(at, next_one), set()
-        while place:
-            if place in seen:
+        (offset,), seen = read(at, next_one), set()
+        while offset:
+            if offset in seen:
                 raise ValueError("damaged: its directories go round in circles")
-            seen.add(place)
-            (entries,), values = read(place, count), {}
-            start, step = place + struct.calcsize(order + count), struct.calcsize(order + entry)
+            seen.add(offset)
+            (entries,), values = read(offset, count), {}
+            start, step = offset + struct.calcsize(order + count), struct.calcsize(order + entry)
             for number in range(entries):
                 tag, kind, many, value = read(start + number * step, entry)
                 code = f"{many}{TIFF_TYPES.get(kind, 'B')}" if many < end else f"{end}q"
@@ -199,7 +199,7 @@ def _check_tiff(path: Path, _size: int, _values: int) -> None:
                 pairs = zip(values.get(offsets, ()), values.get(lengths, ()), strict=True)
                 if any(first + length > end for first, length in pairs):
                     raise ValueError("truncated: it names voxels beyond its end")
-            (place,) = read(start + entries * step, next_one)
+            (offset,) = read(start + entries * step, next_one)
 
 
 FORMATS: dict[str, Callable[[Path, int, int], None]] = {
@@ -292,11 +292,11 @@ def _check_count(found: int, size: int) -> None:
 
 def _check_end(rest: bytes) -> None:
     if rest:
-        raise ValueError("damaged: it holds more than the voxels that its header tells of")
+        raise ValueError("damaged: it holds more than the voxels of its header")
 
 
 def _inflated(file: BinaryIO, decompressor: Any = None) -> Iterator[bytes]:
-    """Yield the content of a compressed stream, gzip and zlib alike, whose checksum has to fit."""
+    """Yield the bytes of a compressed stream, gzip and zlib alike, whose checksum has to fit."""
     decompressor = decompressor or partial(zlib.decompressobj, 47)
     stream, begun = decompressor(), False
     try:

@@ -172,13 +172,13 @@ class _Reader:
         else:
             self.at = begin
             numbers = self.numbers("int", size).astype(int)
-            is_index, place = np.ones(size, bool), 0
+            is_index, item = np.ones(size, bool), 0
             for _ in range(count):
-                if place >= size or not 0 <= numbers[place] <= size - place - 1:
+                if item >= size or not 0 <= numbers[item] <= size - item - 1:
                     raise ValueError("damaged: the sizes of its cells do not fit")
-                is_index[place] = False
-                place += int(numbers[place]) + 1
-            if place != size:
+                is_index[item] = False
+                item += int(numbers[item]) + 1
+            if item != size:
                 raise ValueError("damaged: the sizes of its cells do not fit")
             indices = numbers[is_index]
             self.cells += count
@@ -205,7 +205,7 @@ class _Reader:
             for _ in range(int(arguments[1])):
                 array, width, tuples, kind = self.words()
                 if array == "METADATA":
-                    raise ValueError("damaged: a field has fewer arrays than it tells of")
+                    raise ValueError("damaged: a field has fewer arrays than its header names")
                 self.numbers(kind, int(width) * int(tuples))
                 if width == "3" and self._data:
                     self.kept.append(f"array {array} at {self.where}, whose vectors do not turn,")

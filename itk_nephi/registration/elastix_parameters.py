@@ -148,7 +148,7 @@ def translate_parameters(paths: Sequence[Path]) -> Translation:
             text = " ".join(given)
             text = text if len(text) < 40 else f"{text[:40]}..."
             raise ValueError(
-                f"expected {name} of 1 to {largest}, whole, got {text} {_place(path, name)}"
+                f"expected {name} of 1 to {largest}, whole, got {text} {_location(path, name)}"
             )
         return values
 
@@ -164,7 +164,7 @@ def translate_parameters(paths: Sequence[Path]) -> Translation:
             if rest or axes not in (2, 3):
                 raise ValueError(
                     f"expected {pyramid[0]} to have 2 or 3 numbers for each of {levels} "
-                    f"resolutions, got {len(schedule)} {_place(path, pyramid[0])}"
+                    f"resolutions, got {len(schedule)} {_location(path, pyramid[0])}"
                 )
             factors = [schedule[axes * level : axes * (level + 1)] for level in range(levels)]
         names = [name for name in ("NumberOfResolutions", *pyramid) if name in parameters]
@@ -197,7 +197,7 @@ def _strings(value: Any) -> list[str]:
     return [str(entry).lower() if isinstance(entry, bool) else str(entry) for entry in values]
 
 
-def _place(path: Path, name: str) -> str:
+def _location(path: Path, name: str) -> str:
     """Return where a file names a parameter."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     entry = re.compile(rf"\s*\(?\s*[\"']?{re.escape(name)}\b")

@@ -264,7 +264,7 @@ def difference(domain: ImageDomain, expected: ImageDomain) -> str:
 
 
 def _apart(ours: tuple[float, ...], others: tuple[float, ...]) -> str:
-    """Return two rows of numbers, with the fewest digits that tell them apart."""
+    """Return two rows of numbers, with the fewest digits that differ."""
     for digits in (6, 9, 12, 17):
         words = [
             "(" + ", ".join(f"{x + 0.0:.{digits}g}" for x in numbers) + ")"

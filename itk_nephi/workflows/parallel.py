@@ -154,7 +154,7 @@ def _lost(what: str, address: str | None) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out the log of Dask, which says with tracebacks what is said here in a sentence."""
+    """Leave out the log of Dask, whose tracebacks are sentences here."""
     logger = logging.getLogger("distributed")
     usual = logger.level
     logger.setLevel(logging.CRITICAL + 1)
