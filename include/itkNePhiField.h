@@ -183,7 +183,8 @@ struct NePhiAffineLayer
   }
 };
 
-/** A field as its kernels read it: constants multiplied in, the global code part of a bias, sizes padded. */
+/** A field as its kernels read it: constants multiplied in, the global code part of a bias, sizes padded, those of the
+ * local code at its end. */
 template <typename TReal, unsigned int VDimension>
 struct NePhiPackedField
 {
@@ -206,7 +207,8 @@ struct NePhiPackedField
   GetPointScratchSize() const
   {
     const std::size_t embedding = 3 * LayerType::Pad(Frequencies);
-    return embedding > Channels ? embedding : Channels;
+    const std::size_t channels = LayerType::Pad(Channels);
+    return embedding > channels ? embedding : channels;
   }
 };
 
@@ -346,7 +348,9 @@ public:
         m_Packed.FrequencyMatrix[d * padded + f] = frequencies[d * shape.Frequencies + f];
       }
     }
+    m_Packed.LocalCode.reserve(shape.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
     m_Packed.LocalCode.assign(localCode, localCode + shape.GetLocalCodeSize());
+    m_Packed.LocalCode.resize(shape.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
 
     weights = m_Packed.Synthesis.emplace_back().Pack(weights, shape.Width, embedding, 1.0);
     for (std::size_t k = 0; k < shape.Depth; ++k)

@@ -201,7 +201,7 @@ public:
   }
 
 private:
-  using SplinePointsType = NePhiKernels::Portable::SplinePoints<double, VDimension, 0>;
+  using SplinePointsType = NePhiKernels::Portable::SplinePoints<double, VDimension, 0, 1>;
 
   static constexpr double Omega = 30.0;
 

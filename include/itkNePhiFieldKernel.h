@@ -344,14 +344,16 @@ private:
 
   /** Writes z_l(x), and its derivatives, of one point. */
   static void
-  InterpolateLocalCode(const FieldType & field, const double * x, TReal * y, std::size_t stride, TReal * sums)
+  InterpolateLocalCode(const FieldType & field, const double * x, TReal * y, std::size_t stride, TReal * channels)
   {
-    const std::size_t channels = field.Channels;
-    std::size_t       corner = 0;
-    std::size_t       step[VDimension];
-    double            weight[VDimension][2];
-    double            slope[VDimension];
-    std::size_t       size = channels;
+    constexpr unsigned int vertices = 1u << VDimension;
+    constexpr std::size_t  vectors = Tile / V::Lanes;
+    const std::size_t      padded = LayerType::Pad(field.Channels);
+    std::size_t            corner = 0;
+    std::size_t            step[VDimension];
+    double                 weight[VDimension][2];
+    double                 slope[VDimension];
+    std::size_t            size = field.Channels;
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       const double      cells = static_cast<double>(field.Grid[d] - 1);
@@ -367,28 +369,39 @@ private:
     }
     for (unsigned int c = 0; c < VColumns; ++c)
     {
-      for (std::size_t i = 0; i < channels; ++i)
+      const TReal * codes[vertices];
+      TReal         factors[vertices];
+      for (unsigned int n = 0; n < vertices; ++n)
       {
-        sums[i] = TReal{};
-      }
-      for (unsigned int n = 0; n < (1u << VDimension); ++n)
-      {
-        const TReal * code = field.LocalCode.data() + corner;
-        double        factor = 1.0;
+        codes[n] = field.LocalCode.data() + corner;
+        double factor = 1.0;
         for (unsigned int d = 0; d < VDimension; ++d)
         {
           const unsigned int upper = (n >> d) & 1u;
-          code += upper * step[d];
+          codes[n] += upper * step[d];
           factor *= (c == d + 1) ? (upper ? slope[d] : -slope[d]) : weight[d][upper];
         }
-        for (std::size_t i = 0; i < channels; ++i)
+        factors[n] = static_cast<TReal>(factor);
+      }
+      // The last tile also holds numbers of the next vertex, which nothing reads.
+      for (std::size_t begin = 0; begin < padded; begin += Tile)
+      {
+        VectorType sums[vectors]{};
+        for (unsigned int n = 0; n < vertices; ++n)
         {
-          sums[i] += static_cast<TReal>(factor) * code[i];
+          for (std::size_t v = 0; v < vectors; ++v)
+          {
+            sums[v] += factors[n] * V::At(codes[n] + begin + v * V::Lanes);
+          }
+        }
+        for (std::size_t v = 0; v < vectors; ++v)
+        {
+          V::At(channels + begin + v * V::Lanes) = sums[v];
         }
       }
-      for (std::size_t i = 0; i < channels; ++i)
+      for (std::size_t i = 0; i < field.Channels; ++i)
       {
-        y[c * stride + i * VPoints] = sums[i];
+        y[c * stride + i * VPoints] = channels[i];
       }
     }
   }

@@ -27,10 +27,10 @@ namespace ITK_NEPHI_TARGET
 /** Some points in a spline, and its values and derivatives up to VOrder there.
  *
  * Around a point are 4^D coefficients. Four neighbors along the first axis, with all their components, lie side by side
- * in memory, a row: it is read as VDimension vectors of four numbers. All points are looked up by the same code, in
- * lanes, as many as there is room for: a point gets the same bits alone and among others.
+ * in memory, a row: it is read as VDimension vectors of four numbers. Every number is computed by the same operations
+ * in the same order whatever VPoints is, so that a point gets the same bits alone and among others.
  */
-template <typename TReal, unsigned int VDimension, unsigned int VOrder>
+template <typename TReal, unsigned int VDimension, unsigned int VOrder, std::size_t VPoints>
 class SplinePoints
 {
 public:
@@ -38,7 +38,7 @@ public:
   typedef TReal FourType __attribute__((vector_size(4 * sizeof(TReal))));
   typedef TReal FourInMemory __attribute__((vector_size(4 * sizeof(TReal)), aligned(alignof(TReal)), may_alias));
 
-  static constexpr std::size_t  Size = 16;
+  static constexpr std::size_t  Size = VPoints;
   static constexpr unsigned int Planes = VDimension == 3 ? 4 : 1;
 
   /** How often the rows are summed: by how often they are differentiated along the second and the third axis. */
@@ -219,21 +219,21 @@ private:
   TReal        m_Sums[Sums][4 * VDimension];
 };
 
-/** Adds a spline to values, [point][D], and, with columns for them, its derivatives to Jacobians, [point][D][D].
- *
- * Not inlined: it is the same code, which gives the same bits, wherever it is called from.
- */
-template <typename TReal, typename TCoord, unsigned int VDimension, unsigned int VColumns>
-__attribute__((noinline)) void
-AddSpline(const NePhiSpline<VDimension> & spline,
-          const TReal *                   coefficients,
-          double                          tolerance,
-          std::size_t                     count,
-          const TCoord *                  coords,
-          TCoord *                        values,
-          TCoord *                        jacobians)
+/** How many points of a spline are looked up together. */
+constexpr std::size_t SplinePointsTogether = 16;
+
+/** Adds a spline at points, so many together. */
+template <typename TReal, typename TCoord, unsigned int VDimension, unsigned int VColumns, std::size_t VPoints>
+void
+AddSplineTogether(const NePhiSpline<VDimension> & spline,
+                  const TReal *                   coefficients,
+                  double                          tolerance,
+                  std::size_t                     count,
+                  const TCoord *                  coords,
+                  TCoord *                        values,
+                  TCoord *                        jacobians)
 {
-  SplinePoints<TReal, VDimension, (VColumns > 1)> points(spline);
+  SplinePoints<TReal, VDimension, (VColumns > 1), VPoints> points(spline);
   for (std::size_t begin = 0; begin < count; begin += points.Size)
   {
     const std::size_t size = count - begin < points.Size ? count - begin : points.Size;
@@ -257,6 +257,23 @@ AddSpline(const NePhiSpline<VDimension> & spline,
   }
 }
 
+/** Adds a spline to values, [point][D], and, with columns for them, its derivatives to Jacobians, [point][D][D]. */
+template <typename TReal, typename TCoord, unsigned int VDimension, unsigned int VColumns>
+void
+AddSpline(const NePhiSpline<VDimension> & spline,
+          const TReal *                   coefficients,
+          double                          tolerance,
+          std::size_t                     count,
+          const TCoord *                  coords,
+          TCoord *                        values,
+          TCoord *                        jacobians)
+{
+  // So many points together cost about as much as four one by one.
+  const auto add = count > 4 ? AddSplineTogether<TReal, TCoord, VDimension, VColumns, SplinePointsTogether>
+                             : AddSplineTogether<TReal, TCoord, VDimension, VColumns, 1>;
+  add(spline, coefficients, tolerance, count, coords, values, jacobians);
+}
+
 /** Adds to derivatives with respect to coords, [point][D], those of a spline and of its Jacobian times the given
  * numbers. */
 template <unsigned int VDimension, unsigned int VColumns>
@@ -269,7 +286,7 @@ AddSplineCoordsGradient(const NePhiSpline<VDimension> & spline,
                         const float *                   gradJacobians,
                         float *                         gradCoords)
 {
-  SplinePoints<float, VDimension, (VColumns > 1 ? 2 : 1)> points(spline);
+  SplinePoints<float, VDimension, (VColumns > 1 ? 2 : 1), SplinePointsTogether> points(spline);
   for (std::size_t begin = 0; begin < count; begin += points.Size)
   {
     const std::size_t size = count - begin < points.Size ? count - begin : points.Size;
@@ -317,7 +334,7 @@ AddSplineDerivatives(const NePhiSpline<VDimension> & spline,
                      const float *                   gradJacobians,
                      float *                         gradCoefficients)
 {
-  using PointsType = SplinePoints<float, VDimension, (VColumns > 1)>;
+  using PointsType = SplinePoints<float, VDimension, (VColumns > 1), SplinePointsTogether>;
   using FourType = typename PointsType::FourType;
   using FourInMemory = typename PointsType::FourInMemory;
   constexpr unsigned int last = VDimension - 1;
