@@ -377,8 +377,8 @@ AddSplineDerivatives(const NePhiSpline<VDimension> & spline,
       }
       for (unsigned int plane = 0; plane < 4; ++plane)
       {
-        const std::size_t place = static_cast<std::size_t>(points.Cells[last][p]) + plane;
-        if (place < begin || place >= end)
+        const std::size_t position = static_cast<std::size_t>(points.Cells[last][p]) + plane;
+        if (position < begin || position >= end)
         {
           continue;
         }

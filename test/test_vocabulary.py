@@ -57,7 +57,6 @@ OPTIONS_WITHOUT_KEYWORD = {
     "elastix_parameters": "become settings",
     "evaluation_landmarks": "judge the result, which evaluate() does",
     "labels": "likewise",
-    "results": "chooses among the files",
     "series": "chooses in a folder of files",
 }
 

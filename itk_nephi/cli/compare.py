@@ -90,7 +90,7 @@ def compare(
         "elastix_parameters": elastix_parameters or [],
         "seed": seed,
         "threads": threads,
-        "callback": pulse.say,
+        "callback": pulse.show,
         "stage": pulse.change,
     }
     if table is None:

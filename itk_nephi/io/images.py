@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,9 @@ import numpy.typing as npt
 from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.compression import compress
 from itk_nephi.io.errors import plain_errors, plain_words, require_file
+from itk_nephi.io.image_header import ImageHeader
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes, image_suffix
+from itk_nephi.io.voxels import KINDS, VECTOR_KINDS, exact_image
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
 
@@ -32,56 +34,8 @@ IN_PROCESS = (".nii", ".gipl")
 IN_CHILD = (".tif", ".tiff", ".lsm")
 """The suffixes of those that are checked before, but hold more than what is checked."""
 
-_KINDS = {
-    "unsigned_char": (itk.UC, np.uint8),
-    "char": (itk.SS, np.int8),
-    "unsigned_short": (itk.US, np.uint16),
-    "short": (itk.SS, np.int16),
-    "unsigned_int": (itk.UI, np.uint32),
-    "int": (itk.SI, np.int32),
-    "unsigned_long": (itk.ULL, np.uint64),
-    "long": (itk.ULL, np.int64),
-    "unsigned_long_long": (itk.ULL, np.uint64),
-    "long_long": (itk.ULL, np.int64),
-    "float": (itk.F, np.float32),
-}
-"""As what ITK's Python, which lacks some types, reads a component, and what it is in truth."""
-
-_VECTOR_KINDS = (itk.UC, itk.US, itk.SS, itk.F)
-"""The components of images of vectors in ITK's Python; all others become double."""
-
-_COLORS = ("rgb", "rgba")
-
 Reader = Callable[["str | list[str]", "ImageHeader"], Any]
 """From a file, or those of a DICOM series, and the header of the first, to an image."""
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """The header of an image file; ``direction`` has a row per axis."""
-
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: tuple[tuple[float, ...], ...]
-    pixel: str
-    component: str
-    components: int
-    component_bytes: int
-
-    @property
-    def domain(self) -> ImageDomain:
-        """The voxel grid in physical space; that of each frame where there are four axes."""
-        axes = min(len(self.size), 3)
-        directions = zip(*(row[:axes] for row in self.direction[:axes]), strict=True)
-        return ImageDomain(
-            self.size[:axes], self.spacing[:axes], self.origin[:axes], tuple(directions)
-        )
-
-    @property
-    def is_color(self) -> bool:
-        """Whether the voxels are colors."""
-        return self.pixel in _COLORS
 
 
 def read_image_header(path: Path, argument: str, series: Sequence[str] = ()) -> ImageHeader:
@@ -140,8 +94,8 @@ def read_image(path: Path, argument: str, series: Sequence[str] = ()) -> Any:
         logger.warning("%s: color converted to luminance", path)
     if isinstance(image, np.ndarray):
         image = image_from_array(image, header.domain)
-    if _KINDS.get(header.component, (None,))[0] == itk.ULL:
-        image = _exact_image(image, header, path, argument)
+    if KINDS.get(header.component, (None,))[0] == itk.ULL:
+        image = exact_image(image, header, path, argument)
     return image
 
 
@@ -163,7 +117,7 @@ def read_voxels(
     _check_size(header, path, argument, (2, 3, 4))
     values = image if isinstance(image, np.ndarray) else itk.array_from_image(image)
     values = values.reshape(-1, *header.domain.size[::-1], header.components)
-    kind = _KINDS.get(header.component, (None, np.float64))[1]
+    kind = KINDS.get(header.component, (None, np.float64))[1]
     return header, values.view(kind) if values.itemsize == 8 else values.astype(kind, copy=False)
 
 
@@ -218,86 +172,6 @@ def require_image_suffix(path: Path) -> None:
             f"expected to write an image to {path}, whose suffix is none of an image that ITK "
             "writes; take .nii.gz, .nrrd or .mha"
         )
-
-
-def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: ImageDomain) -> Image:
-    """Return an image of the voxels of a file on another grid.
-
-    Parameters
-    ----------
-    values : array
-        As :func:`read_voxels` returns them.
-    header : ImageHeader
-        Of the file; a fourth axis stays as it is there.
-    domain : ImageDomain
-        The grid of the other axes.
-
-    Raises
-    ------
-    ValueError
-        If ITK's Python has no images that hold all values.
-    """
-    values = _writable(values if header.components > 1 else values[..., 0])
-    if len(header.size) < 4:
-        values = values[0]
-    values = np.ascontiguousarray(values)
-    if values.dtype == np.uint64:
-        image = _unsigned_image(values)
-    else:
-        image = itk.image_from_array(values, is_vector=header.components > 1)
-    spacing, origin, direction = domain.spacing, domain.origin, np.array(domain.direction)
-    if len(header.size) == 4:
-        spacing, origin = (*spacing, header.spacing[3]), (*origin, header.origin[3])
-        direction = np.block([[direction, np.zeros((3, 1))], [np.zeros((1, 3)), np.eye(1)]])
-    image.SetSpacing(spacing)
-    image.SetOrigin(origin)
-    image.SetDirection(itk.matrix_from_array(direction))
-    return image
-
-
-def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return voxels in a type of which ITK's Python has images; that they changed is logged."""
-    wider: dict[str, tuple[Any, ...]] = {
-        "int8": (np.int16,),
-        "int64": (np.int32, np.uint64, np.float64),
-    }
-    if values.dtype.name not in wider:
-        return values
-    for kind in wider[values.dtype.name]:
-        if (values.astype(kind).astype(values.dtype) == values).all() and (
-            kind != np.uint64 or values.min() >= 0
-        ):
-            logger.warning(
-                "%s values are written as %s, as ITK's Python has no such images",
-                values.dtype,
-                np.dtype(kind),
-            )
-            return values.astype(kind)
-    raise ValueError(
-        f"expected whole numbers of at most 2**53, got {values.min()} to {values.max()}, which no "
-        "type of ITK's Python holds"
-    )
-
-
-def _exact_image(image: Image, header: ImageHeader, path: Path, argument: str) -> Image:
-    """Return an image of 64-bit whole numbers as one of double or else of unsigned ones."""
-    values = np.asarray(itk.array_view_from_image(image)).view(_KINDS[header.component][1])
-    if (np.abs(values.astype(np.float64)) <= 2.0**53).all():
-        return image_from_array(values.astype(np.float64), header.domain)
-    if values.min() < 0:
-        raise ValueError(
-            f"expected {argument} to have whole numbers of at most 2**53, got {path} with "
-            f"{values.min()} to {values.max()}"
-        )
-    return image  # of unsigned numbers
-
-
-def _unsigned_image(values: npt.NDArray[np.uint64]) -> Image:
-    image = itk.Image[itk.ULL, values.ndim].New()
-    image.SetRegions(values.shape[::-1])
-    image.Allocate()
-    itk.array_view_from_image(image)[...] = values
-    return image
 
 
 def _check_scalar(header: ImageHeader, path: Path, argument: str) -> None:
@@ -429,15 +303,15 @@ def _read_header(name: str | Path) -> ImageHeader:
 def _read_components(name: str | list[str], header: ImageHeader) -> Any:
     if header.components == 1:
         return _read_scalars(name, header)
-    kind = _KINDS.get(header.component, (itk.D,))[0]
-    if kind not in _VECTOR_KINDS:
+    kind = KINDS.get(header.component, (itk.D,))[0]
+    if kind not in VECTOR_KINDS:
         kind = itk.D
     kind = itk.VectorImage[kind, len(header.size)]
     return _output(kind, name)
 
 
 def _read_scalars(name: str | list[str], header: ImageHeader) -> Any:
-    kind = _KINDS.get(header.component, (itk.D,))[0]
+    kind = KINDS.get(header.component, (itk.D,))[0]
     return itk.imread(name, kind) if isinstance(name, str) else _output(itk.Image[kind, 3], name)
 
 
