@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from benchmarks.cache import ROOT, log
-from benchmarks.performance import build, memory, start_up, transform
+from benchmarks.performance import build, memory, results, start_up, transform
 from benchmarks.publish import list_studies, publish
 from benchmarks.studies import (
     ablation,
+    alignment,
     chests,
     claims,
     cohort,
@@ -41,6 +42,7 @@ MODULES = (
     phantoms,
     hippocampus,
     histology,
+    alignment,
     series,
     cohort,
     report,
@@ -48,6 +50,7 @@ MODULES = (
     reproducibility,
     same_parameters,
     claims,
+    results,
     transform,
     start_up,
     build,

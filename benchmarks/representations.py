@@ -115,7 +115,7 @@ class SplineCode(nn.Module):
 
     def __init__(self, code: Any) -> None:
         super().__init__()
-        self.global_code = code.global_code
+        self.global_code, self.splines = code.global_code, code.splines
         self.coefficients = code.local_code
         vertices = self.coefficients.shape[:-1]
         self._bases = [cubic_basis(count, FINER * (count - 1) + 1) for count in vertices]

@@ -24,6 +24,56 @@
 
 namespace itk
 {
+/** \class NePhiSpline
+ * \brief A uniform cubic B-spline of displacements over the box |x_i| <= extent_i: where its coefficients lie.
+ *
+ * With n_i cells along axis i there are n_i + 3 coefficients along it, the second of which belongs to the begin of the
+ * box; each is a displacement. In memory components are innermost, then i, j, k.
+ *
+ * \ingroup NePhi
+ */
+template <unsigned int VDimension>
+struct NePhiSpline
+{
+  using CellsType = std::array<std::size_t, VDimension>;
+
+  CellsType                      Cells{};
+  std::array<double, VDimension> Extent{};
+  /** Cells a unit of coords. */
+  std::array<double, VDimension> Rate{};
+
+  template <typename TReal>
+  NePhiSpline(const CellsType & cells, const TReal * extent)
+    : Cells(cells)
+  {
+    for (unsigned int d = 0; d < VDimension; ++d)
+    {
+      Extent[d] = static_cast<double>(extent[d]);
+      Rate[d] = static_cast<double>(cells[d]) / (2.0 * Extent[d]);
+    }
+  }
+
+  /** Where x, clamped to the box, lies along axis d, in cells. */
+  double
+  GetPosition(unsigned int d, double x) const
+  {
+    const double clamped = x > -Extent[d] ? (x < Extent[d] ? x : Extent[d]) : -Extent[d];
+    return clamped * Rate[d] + 0.5 * static_cast<double>(Cells[d]);
+  }
+
+  /** The number of numbers in the coefficients of so many cells. */
+  static std::size_t
+  GetSize(const CellsType & cells)
+  {
+    std::size_t size = VDimension;
+    for (const std::size_t count : cells)
+    {
+      size *= count + 3;
+    }
+    return size;
+  }
+};
+
 /** \class NePhiFieldShape
  * \brief The sizes of a neural deformation field; they fix the number and the order of its weights.
  * \ingroup NePhi
@@ -37,6 +87,9 @@ struct NePhiFieldShape
   std::size_t                         GlobalCodeSize{ 0 };
   std::size_t                         LocalCodeChannels{ 1 };
   std::array<std::size_t, VDimension> LocalCodeGrid{};
+
+  /** The cells of each B-spline along each axis. */
+  std::vector<std::array<std::size_t, VDimension>> SplineCells{};
 
   std::size_t
   GetNumberOfWeights() const
@@ -58,12 +111,24 @@ struct NePhiFieldShape
     return size;
   }
 
+  /** The number of numbers in the coefficients of all B-splines. */
+  std::size_t
+  GetSplinesSize() const
+  {
+    std::size_t size = 0;
+    for (const auto & cells : SplineCells)
+    {
+      size += NePhiSpline<VDimension>::GetSize(cells);
+    }
+    return size;
+  }
+
   bool
   operator==(const NePhiFieldShape & other) const
   {
     return Width == other.Width && Depth == other.Depth && Frequencies == other.Frequencies &&
            GlobalCodeSize == other.GlobalCodeSize && LocalCodeChannels == other.LocalCodeChannels &&
-           LocalCodeGrid == other.LocalCodeGrid;
+           LocalCodeGrid == other.LocalCodeGrid && SplineCells == other.SplineCells;
   }
 };
 
@@ -118,28 +183,32 @@ struct NePhiAffineLayer
   }
 };
 
-/** A field as its kernels read it: constants multiplied in, the global code part of a bias, sizes padded. */
+/** A field as its kernels read it: constants multiplied in, the global code part of a bias, sizes padded, those of the
+ * local code at its end. */
 template <typename TReal, unsigned int VDimension>
 struct NePhiPackedField
 {
   using LayerType = NePhiAffineLayer<TReal>;
 
-  std::array<double, VDimension>      Extent{};
-  std::array<std::size_t, VDimension> Grid{};
-  std::size_t                         Channels{ 0 };
-  std::size_t                         Frequencies{ 0 };
-  std::size_t                         Depth{ 0 };
-  std::vector<double>                 FrequencyMatrix{};
-  std::vector<TReal>                  LocalCode{};
-  std::vector<LayerType>              Synthesis{};
-  std::vector<LayerType>              Modulation{};
-  LayerType                           Output{};
+  std::array<double, VDimension>       Extent{};
+  std::array<std::size_t, VDimension>  Grid{};
+  std::size_t                          Channels{ 0 };
+  std::size_t                          Frequencies{ 0 };
+  std::size_t                          Depth{ 0 };
+  std::vector<double>                  FrequencyMatrix{};
+  std::vector<TReal>                   LocalCode{};
+  std::vector<LayerType>               Synthesis{};
+  std::vector<LayerType>               Modulation{};
+  LayerType                            Output{};
+  std::vector<NePhiSpline<VDimension>> Splines{};
+  std::vector<TReal>                   SplineCoefficients{};
 
   std::size_t
   GetPointScratchSize() const
   {
     const std::size_t embedding = 3 * LayerType::Pad(Frequencies);
-    return embedding > Channels ? embedding : Channels;
+    const std::size_t channels = LayerType::Pad(Channels);
+    return embedding > channels ? embedding : channels;
   }
 };
 
@@ -165,6 +234,8 @@ NePhiPointsTogether(std::size_t vectorBytes)
 }
 } // namespace itk
 
+#define ITK_NEPHI_KERNELS "itkNePhiSplineKernel.h"
+#include "itkNePhiForEachTarget.h"
 #define ITK_NEPHI_KERNELS "itkNePhiFieldKernel.h"
 #include "itkNePhiForEachTarget.h"
 
@@ -181,6 +252,7 @@ struct NePhiKernelSet
   std::size_t  PointsTogether;
   FunctionType Evaluate;
   FunctionType EvaluateWithJacobian;
+  FunctionType AddSplines;
 
   /** Those that this processor can run, the fastest last. */
   static const std::vector<NePhiKernelSet> &
@@ -190,14 +262,16 @@ struct NePhiKernelSet
       std::vector<NePhiKernelSet> sets{ { "portable",
                                           NePhiPointsTogether<TReal>(16),
                                           NePhiKernels::Portable::Evaluate<TReal, VDimension, 1>,
-                                          NePhiKernels::Portable::Evaluate<TReal, VDimension, 1 + VDimension> } };
+                                          NePhiKernels::Portable::Evaluate<TReal, VDimension, 1 + VDimension>,
+                                          NePhiKernels::Portable::AddSplines<TReal, VDimension, 1> } };
 #ifdef ITK_NEPHI_X86_DISPATCH
       if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
       {
         sets.push_back({ "AVX2",
                          NePhiPointsTogether<TReal>(32),
                          NePhiKernels::AVX2::Evaluate<TReal, VDimension, 1>,
-                         NePhiKernels::AVX2::Evaluate<TReal, VDimension, 1 + VDimension> });
+                         NePhiKernels::AVX2::Evaluate<TReal, VDimension, 1 + VDimension>,
+                         NePhiKernels::AVX2::AddSplines<TReal, VDimension, 1> });
       }
       if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
@@ -205,7 +279,8 @@ struct NePhiKernelSet
         sets.push_back({ "AVX-512",
                          NePhiPointsTogether<TReal>(64),
                          NePhiKernels::AVX512::Evaluate<TReal, VDimension, 1>,
-                         NePhiKernels::AVX512::Evaluate<TReal, VDimension, 1 + VDimension> });
+                         NePhiKernels::AVX512::Evaluate<TReal, VDimension, 1 + VDimension>,
+                         NePhiKernels::AVX512::AddSplines<TReal, VDimension, 1> });
       }
 #endif
       return sets;
@@ -222,15 +297,16 @@ struct NePhiKernelSet
  *     e  = [sin(2 pi x B), cos(2 pi x B)]      s   = [z_g, z_l(x), e]
  *     m0 = sin(30 (A0 s + a0))                 m_k = sin(30 (A_k m_{k-1} + a_k)) + m0
  *     h0 = sin(W0 e + b0)                      h_k = m_k * sin(30 (W_k h_{k-1} + b_k))
- *     u  = W_out h_L + b_out
+ *     u  = W_out h_L + b_out + sum_n S_n(x)
  *
- * z_l(x) is interpolated multilinearly on a grid whose corners are the corners of the box.
+ * z_l(x) is interpolated multilinearly on a grid whose corners are the corners of the box. S_n are uniform cubic
+ * B-splines of displacements over the box, see NePhiSpline.
  *
  * The order of the weights is W0, b0, W_1, b_1 ... W_L, b_L, W_out, b_out, A0, a0, A_1, a_1 ... A_L, a_L, matrices
  * row-major [output][input]. The local code is in the order of a VectorImage buffer: channels innermost, then i, j, k.
  *
- * The layers are computed in the precision TReal, the position in the local code's grid and the phases 2 pi x B in
- * double precision.
+ * The layers and the splines are computed in the precision TReal, the position in the grids of the local code and of
+ * the splines and the phases 2 pi x B in double precision.
  *
  * Evaluation is thread-safe, allocates only when a thread first evaluates a larger field than before, and gives the
  * same bits for the same point, alone or among others, in whatever order points come.
@@ -272,7 +348,9 @@ public:
         m_Packed.FrequencyMatrix[d * padded + f] = frequencies[d * shape.Frequencies + f];
       }
     }
+    m_Packed.LocalCode.reserve(shape.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
     m_Packed.LocalCode.assign(localCode, localCode + shape.GetLocalCodeSize());
+    m_Packed.LocalCode.resize(shape.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
 
     weights = m_Packed.Synthesis.emplace_back().Pack(weights, shape.Width, embedding, 1.0);
     for (std::size_t k = 0; k < shape.Depth; ++k)
@@ -286,6 +364,19 @@ public:
     {
       weights = m_Packed.Modulation.emplace_back().Pack(weights, shape.Width, shape.Width, omega);
     }
+  }
+
+  /** Takes over the splines, which are zero before; their coefficients one after the other. */
+  template <typename TSource>
+  void
+  SetSplines(const ShapeType & shape, const TSource * coefficients)
+  {
+    m_Packed.Splines.clear();
+    for (const auto & cells : shape.SplineCells)
+    {
+      m_Packed.Splines.emplace_back(cells, m_Packed.Extent.data());
+    }
+    m_Packed.SplineCoefficients.assign(coefficients, coefficients + shape.GetSplinesSize());
   }
 
   /** How many points are best evaluated together. */
@@ -314,6 +405,13 @@ public:
                        const KernelsType & kernels = KernelsType::GetAll().back()) const
   {
     kernels.EvaluateWithJacobian(m_Packed, count, coords, displacements, jacobians);
+  }
+
+  /** Adds the splines alone to displacements. */
+  void
+  AddSplines(std::size_t count, const double * coords, double * displacements) const
+  {
+    KernelsType::GetAll().back().AddSplines(m_Packed, count, coords, displacements, nullptr);
   }
 
 private:

@@ -24,8 +24,8 @@
 namespace itk
 {
 /** \class NePhiFieldGradient
- * \brief Differentiates a neural deformation field with respect to its weights and codes, in reverse mode, in double
- * precision.
+ * \brief Differentiates a neural deformation field with respect to its weights, codes and splines, in reverse mode,
+ * in double precision.
  *
  * For the formula and the order of the weights see NePhiField. One object serves one point after the other of one
  * field, and one thread.
@@ -83,6 +83,11 @@ public:
     {
       x[d] = std::min(std::max(-m_Extent[d], coords[d]), m_Extent[d]);
     }
+    m_SplinePoints.clear();
+    for (const auto & cells : m_Shape.SplineCells)
+    {
+      m_SplinePoints.emplace_back(NePhiSpline<VDimension>(cells, m_Extent.data())).Find(1, x.data(), 0.0);
+    }
     m_Embedding.resize(2 * frequencies);
     for (std::size_t f = 0; f < frequencies; ++f)
     {
@@ -134,7 +139,8 @@ public:
   AddDerivatives(const CoordsType & cotangents,
                  TDerivative *      gradWeights,
                  TDerivative *      gradGlobalCode,
-                 TDerivative *      gradLocalCode)
+                 TDerivative *      gradLocalCode,
+                 TDerivative *      gradSplines)
   {
     const std::size_t   width = m_Shape.Width;
     const std::size_t   depth = m_Shape.Depth;
@@ -175,9 +181,28 @@ public:
           static_cast<TDerivative>(vertex.Weight * gradSource[m_Shape.GlobalCodeSize + c]);
       }
     }
+    for (std::size_t n = 0; n < m_SplinePoints.size(); ++n)
+    {
+      const auto & factors = m_SplinePoints[n].Factors;
+      for (unsigned int i = 0; i < 4 * m_SplinePoints[n].Planes; ++i)
+      {
+        const unsigned int row = i % 4;
+        const unsigned int plane = i / 4;
+        const double share = factors[1][0][row][0] * (VDimension == 3 ? factors[VDimension - 1][0][plane][0] : 1.0);
+        TDerivative * const gradRow = gradSplines + m_SplinePoints[n].GetRow(0, row, plane);
+        for (unsigned int k = 0; k < 4 * VDimension; ++k)
+        {
+          const double factor = share * factors[0][0][k / VDimension][0];
+          gradRow[k] += static_cast<TDerivative>(factor * cotangents[k % VDimension]);
+        }
+      }
+      gradSplines += NePhiSpline<VDimension>::GetSize(m_Shape.SplineCells[n]);
+    }
   }
 
 private:
+  using SplinePointsType = NePhiKernels::Portable::SplinePoints<double, VDimension, 0, 1>;
+
   static constexpr double Omega = 30.0;
 
   struct Layer
@@ -271,6 +296,7 @@ private:
   std::vector<double>              m_Embedding{};
   std::vector<double>              m_Source{};
   std::vector<VertexType>          m_Vertices{};
+  std::vector<SplinePointsType>    m_SplinePoints{};
   std::vector<SineType>            m_GateSines{};
   std::vector<SineType>            m_HiddenSines{};
   std::vector<std::vector<double>> m_Gates{};

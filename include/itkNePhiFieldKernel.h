@@ -113,6 +113,9 @@ SineAndCosine(const TReal * angles, TReal * sines, TReal * cosines, std::size_t 
   }
 }
 
+/** A point on the boundary may be computed to lie slightly outside; so far it gets the derivative from within. */
+constexpr double Tolerance = 1e-6;
+
 /** Evaluates VPoints points together. Numbers of a feature lie side by side: [feature][point].
  *
  * Column 0 holds the values, columns 1 to D the derivatives by each coordinate. Every number is computed by the same
@@ -146,6 +149,7 @@ public:
     TReal * const     pointScratch = slope + rows * VPoints;
     const std::size_t size = rows * VPoints;
 
+    double points[VDimension][VPoints];
     for (std::size_t p = 0; p < VPoints; ++p)
     {
       double clamped[VDimension];
@@ -155,7 +159,18 @@ public:
         clamped[d] = x > -field.Extent[d] ? (x < field.Extent[d] ? x : field.Extent[d]) : -field.Extent[d];
       }
       InterpolateLocalCode(field, clamped, input + p, stride, pointScratch);
-      Embed(field, clamped, embedding + p, stride, pointScratch);
+      if constexpr (VPoints == 1)
+      {
+        Embed(field, clamped, embedding + p, stride, pointScratch);
+      }
+      for (unsigned int d = 0; d < VDimension; ++d)
+      {
+        points[d][p] = clamped[d];
+      }
+    }
+    if constexpr (VPoints > 1)
+    {
+      EmbedPoints(field, points, embedding, stride);
     }
 
     Apply(field.Modulation[0], input, firstGate, stride);
@@ -195,8 +210,6 @@ public:
     }
     Apply(field.Output, hidden, next, stride);
 
-    // A point on the boundary may be computed to lie slightly outside; it gets the derivative from within.
-    constexpr double tolerance = 1e-6;
     for (std::size_t p = 0; p < VPoints; ++p)
     {
       for (unsigned int i = 0; i < VDimension; ++i)
@@ -205,7 +218,7 @@ public:
         for (unsigned int j = 0; j + 1 < VColumns; ++j)
         {
           const double x = coords[p * VDimension + j];
-          const bool   isInside = (x < 0.0 ? -x : x) <= field.Extent[j] * (1.0 + tolerance);
+          const bool   isInside = (x < 0.0 ? -x : x) <= field.Extent[j] * (1.0 + Tolerance);
           jacobians[(p * VDimension + i) * VDimension + j] =
             isInside ? next[(j + 1) * stride + i * VPoints + p] : TReal{};
         }
@@ -331,14 +344,16 @@ private:
 
   /** Writes z_l(x), and its derivatives, of one point. */
   static void
-  InterpolateLocalCode(const FieldType & field, const double * x, TReal * y, std::size_t stride, TReal * sums)
+  InterpolateLocalCode(const FieldType & field, const double * x, TReal * y, std::size_t stride, TReal * channels)
   {
-    const std::size_t channels = field.Channels;
-    std::size_t       corner = 0;
-    std::size_t       step[VDimension];
-    double            weight[VDimension][2];
-    double            slope[VDimension];
-    std::size_t       size = channels;
+    constexpr unsigned int vertices = 1u << VDimension;
+    constexpr std::size_t  vectors = Tile / V::Lanes;
+    const std::size_t      padded = LayerType::Pad(field.Channels);
+    std::size_t            corner = 0;
+    std::size_t            step[VDimension];
+    double                 weight[VDimension][2];
+    double                 slope[VDimension];
+    std::size_t            size = field.Channels;
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       const double      cells = static_cast<double>(field.Grid[d] - 1);
@@ -354,28 +369,73 @@ private:
     }
     for (unsigned int c = 0; c < VColumns; ++c)
     {
-      for (std::size_t i = 0; i < channels; ++i)
+      const TReal * codes[vertices];
+      TReal         factors[vertices];
+      for (unsigned int n = 0; n < vertices; ++n)
       {
-        sums[i] = TReal{};
-      }
-      for (unsigned int n = 0; n < (1u << VDimension); ++n)
-      {
-        const TReal * code = field.LocalCode.data() + corner;
-        double        factor = 1.0;
+        codes[n] = field.LocalCode.data() + corner;
+        double factor = 1.0;
         for (unsigned int d = 0; d < VDimension; ++d)
         {
           const unsigned int upper = (n >> d) & 1u;
-          code += upper * step[d];
+          codes[n] += upper * step[d];
           factor *= (c == d + 1) ? (upper ? slope[d] : -slope[d]) : weight[d][upper];
         }
-        for (std::size_t i = 0; i < channels; ++i)
+        factors[n] = static_cast<TReal>(factor);
+      }
+      // The last tile also holds numbers of the next vertex, which nothing reads.
+      for (std::size_t begin = 0; begin < padded; begin += Tile)
+      {
+        VectorType sums[vectors]{};
+        for (unsigned int n = 0; n < vertices; ++n)
         {
-          sums[i] += static_cast<TReal>(factor) * code[i];
+          for (std::size_t v = 0; v < vectors; ++v)
+          {
+            sums[v] += factors[n] * V::At(codes[n] + begin + v * V::Lanes);
+          }
+        }
+        for (std::size_t v = 0; v < vectors; ++v)
+        {
+          V::At(channels + begin + v * V::Lanes) = sums[v];
         }
       }
-      for (std::size_t i = 0; i < channels; ++i)
+      for (std::size_t i = 0; i < field.Channels; ++i)
       {
-        y[c * stride + i * VPoints] = sums[i];
+        y[c * stride + i * VPoints] = channels[i];
+      }
+    }
+  }
+
+  /** As Embed(), of all points. */
+  static void
+  EmbedPoints(const FieldType & field, const double (&x)[VDimension][VPoints], TReal * y, std::size_t stride)
+  {
+    constexpr double  twoPi = 6.283185307179586;
+    constexpr double  round = 6755399441055744.0;
+    const std::size_t size = field.Frequencies;
+    const std::size_t padded = LayerType::Pad(size);
+    for (std::size_t f = 0; f < size; ++f)
+    {
+      TReal * const sines = y + f * VPoints;
+      TReal * const cosines = y + (size + f) * VPoints;
+      for (std::size_t p = 0; p < VPoints; ++p)
+      {
+        double turns = 0.0;
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          turns += x[d][p] * field.FrequencyMatrix[d * padded + f];
+        }
+        sines[p] = static_cast<TReal>(twoPi * (turns - ((turns + round) - round)));
+      }
+      SineAndCosine<true>(sines, sines, cosines, VPoints);
+      for (unsigned int c = 1; c < VColumns; ++c)
+      {
+        const TReal factor = static_cast<TReal>(twoPi * field.FrequencyMatrix[(c - 1) * padded + f]);
+        for (std::size_t p = 0; p < VPoints; ++p)
+        {
+          sines[c * stride + p] = factor * cosines[p];
+          cosines[c * stride + p] = -factor * sines[p];
+        }
       }
     }
   }
@@ -418,14 +478,32 @@ private:
   }
 };
 
-/** Evaluates any number of points, block by block. */
+/** Adds all splines of a field. */
 template <typename TReal, unsigned int VDimension, unsigned int VColumns>
 void
-Evaluate(const NePhiPackedField<TReal, VDimension> & field,
-         std::size_t                                 count,
-         const double *                              coords,
-         double *                                    displacements,
-         double *                                    jacobians)
+AddSplines(const NePhiPackedField<TReal, VDimension> & field,
+           std::size_t                                 count,
+           const double *                              coords,
+           double *                                    displacements,
+           double *                                    jacobians)
+{
+  const TReal * coefficients = field.SplineCoefficients.data();
+  for (const auto & spline : field.Splines)
+  {
+    AddSpline<TReal, double, VDimension, VColumns>(
+      spline, coefficients, Tolerance, count, coords, displacements, jacobians);
+    coefficients += spline.GetSize(spline.Cells);
+  }
+}
+
+/** Evaluates the network at any number of points, block by block. */
+template <typename TReal, unsigned int VDimension, unsigned int VColumns>
+void
+EvaluateNetwork(const NePhiPackedField<TReal, VDimension> & field,
+                std::size_t                                 count,
+                const double *                              coords,
+                double *                                    displacements,
+                double *                                    jacobians)
 {
   constexpr std::size_t points = NePhiPointsTogether<TReal>(ITK_NEPHI_VECTOR_BYTES);
   // A block costs about as much as so many points one by one.
@@ -465,6 +543,19 @@ Evaluate(const NePhiPackedField<TReal, VDimension> & field,
     Block<TReal, VDimension, VColumns, 1>::Evaluate(
       field, coords + n * VDimension, displacements + n * VDimension, VColumns > 1 ? jacobians + n * square : nullptr);
   }
+}
+
+/** Evaluates a field. */
+template <typename TReal, unsigned int VDimension, unsigned int VColumns>
+void
+Evaluate(const NePhiPackedField<TReal, VDimension> & field,
+         std::size_t                                 count,
+         const double *                              coords,
+         double *                                    displacements,
+         double *                                    jacobians)
+{
+  EvaluateNetwork<TReal, VDimension, VColumns>(field, count, coords, displacements, jacobians);
+  AddSplines<TReal, VDimension, VColumns>(field, count, coords, displacements, jacobians);
 }
 
 } // namespace ITK_NEPHI_TARGET

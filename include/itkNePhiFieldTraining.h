@@ -19,6 +19,7 @@
 #include "itkNePhiField.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace itk
@@ -164,10 +165,27 @@ struct NePhiTrainingKernelSet
                                 float *,
                                 float *,
                                 float *);
+  using SplineType = NePhiSpline<VDimension>;
+  using AddSplineType =
+    void (*)(const SplineType &, const float *, double, std::size_t, const float *, float *, float *);
+  using AddSplineCoordsGradientType =
+    void (*)(const SplineType &, const float *, std::size_t, const float *, const float *, const float *, float *);
+  using AddSplineDerivativesType = void (*)(const SplineType &,
+                                            std::size_t,
+                                            std::size_t,
+                                            std::size_t,
+                                            const std::uint32_t *,
+                                            const float *,
+                                            const float *,
+                                            const float *,
+                                            float *);
 
-  std::size_t  Lanes;
-  ForwardType  Forward[2];
-  BackwardType Backward[2];
+  std::size_t                 Lanes;
+  ForwardType                 Forward[2];
+  BackwardType                Backward[2];
+  AddSplineType               AddSpline[2];
+  AddSplineCoordsGradientType AddSplineCoordsGradient[2];
+  AddSplineDerivativesType    AddSplineDerivatives[2];
 
   /** Those that this processor can run, the fastest last: the same as of NePhiKernelSet. */
   static const std::vector<NePhiTrainingKernelSet> &
@@ -175,11 +193,19 @@ struct NePhiTrainingKernelSet
   {
     static const std::vector<NePhiTrainingKernelSet> all = [] {
       constexpr unsigned int              columns = 1 + VDimension;
-      std::vector<NePhiTrainingKernelSet> sets{ { 4,
-                                                  { NePhiKernels::Portable::TrainForward<VDimension, 1>,
-                                                    NePhiKernels::Portable::TrainForward<VDimension, columns> },
-                                                  { NePhiKernels::Portable::TrainBackward<VDimension, 1>,
-                                                    NePhiKernels::Portable::TrainBackward<VDimension, columns> } } };
+      std::vector<NePhiTrainingKernelSet> sets{
+        { 4,
+          { NePhiKernels::Portable::TrainForward<VDimension, 1>,
+            NePhiKernels::Portable::TrainForward<VDimension, columns> },
+          { NePhiKernels::Portable::TrainBackward<VDimension, 1>,
+            NePhiKernels::Portable::TrainBackward<VDimension, columns> },
+          { NePhiKernels::Portable::AddSpline<float, float, VDimension, 1>,
+            NePhiKernels::Portable::AddSpline<float, float, VDimension, columns> },
+          { NePhiKernels::Portable::AddSplineCoordsGradient<VDimension, 1>,
+            NePhiKernels::Portable::AddSplineCoordsGradient<VDimension, columns> },
+          { NePhiKernels::Portable::AddSplineDerivatives<VDimension, 1>,
+            NePhiKernels::Portable::AddSplineDerivatives<VDimension, columns> } }
+      };
 #ifdef ITK_NEPHI_X86_DISPATCH
       const std::size_t count = NePhiKernelSet<float, VDimension>::GetAll().size();
       if (count > 1)
@@ -188,7 +214,13 @@ struct NePhiTrainingKernelSet
           { 8,
             { NePhiKernels::AVX2::TrainForward<VDimension, 1>, NePhiKernels::AVX2::TrainForward<VDimension, columns> },
             { NePhiKernels::AVX2::TrainBackward<VDimension, 1>,
-              NePhiKernels::AVX2::TrainBackward<VDimension, columns> } });
+              NePhiKernels::AVX2::TrainBackward<VDimension, columns> },
+            { NePhiKernels::AVX2::AddSpline<float, float, VDimension, 1>,
+              NePhiKernels::AVX2::AddSpline<float, float, VDimension, columns> },
+            { NePhiKernels::AVX2::AddSplineCoordsGradient<VDimension, 1>,
+              NePhiKernels::AVX2::AddSplineCoordsGradient<VDimension, columns> },
+            { NePhiKernels::AVX2::AddSplineDerivatives<VDimension, 1>,
+              NePhiKernels::AVX2::AddSplineDerivatives<VDimension, columns> } });
       }
       if (count > 2)
       {
@@ -196,7 +228,13 @@ struct NePhiTrainingKernelSet
                          { NePhiKernels::AVX512::TrainForward<VDimension, 1>,
                            NePhiKernels::AVX512::TrainForward<VDimension, columns> },
                          { NePhiKernels::AVX512::TrainBackward<VDimension, 1>,
-                           NePhiKernels::AVX512::TrainBackward<VDimension, columns> } });
+                           NePhiKernels::AVX512::TrainBackward<VDimension, columns> },
+                         { NePhiKernels::AVX512::AddSpline<float, float, VDimension, 1>,
+                           NePhiKernels::AVX512::AddSpline<float, float, VDimension, columns> },
+                         { NePhiKernels::AVX512::AddSplineCoordsGradient<VDimension, 1>,
+                           NePhiKernels::AVX512::AddSplineCoordsGradient<VDimension, columns> },
+                         { NePhiKernels::AVX512::AddSplineDerivatives<VDimension, 1>,
+                           NePhiKernels::AVX512::AddSplineDerivatives<VDimension, columns> } });
       }
 #endif
       return sets;
@@ -209,7 +247,7 @@ struct NePhiTrainingKernelSet
  * \brief Moves coords by a neural deformation field and differentiates the result, in single precision, on threads.
  *
  * For the formula see NePhiField. Parameters, and the derivatives with respect to them, are arrays in this order: the
- * global code, the local code, and the weights, each matrix and each bias by itself.
+ * global code, the local code, the weights, each matrix and each bias by itself, and the coefficients of each spline.
  *
  * Work is split into blocks that do not depend on the number of threads, and summed in their order: results are the
  * same bits on any number of threads. The way back computes the way forth again, so that nothing has to be kept.
@@ -223,6 +261,7 @@ class NePhiFieldTraining
 {
 public:
   using ShapeType = NePhiFieldShape<VDimension>;
+  using SplineType = NePhiSpline<VDimension>;
   using KernelsType = NePhiTrainingKernelSet<VDimension>;
 
   NePhiFieldTraining(const NePhiFieldTraining &) = delete;
@@ -249,6 +288,10 @@ public:
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       std::copy_n(frequencies + d * shape.Frequencies, shape.Frequencies, m_Field.Frequencies.begin() + d * half);
+    }
+    for (const auto & cells : shape.SplineCells)
+    {
+      m_Splines.emplace_back(cells, extent);
     }
     m_Field.Synthesis.resize(shape.Depth);
     m_Field.Modulation.resize(shape.Depth);
@@ -285,12 +328,19 @@ public:
     const std::size_t tile = GetTile(hasJacobians);
     const std::size_t blocks = GetBlocks(count, tile);
     parallelize(blocks, [&](std::size_t block) {
-      m_Kernels.Forward[hasJacobians](m_Field,
-                                      GetBegin(block, blocks, count, tile),
-                                      GetBegin(block + 1, blocks, count, tile),
-                                      coords,
-                                      moved,
-                                      jacobians);
+      const std::size_t begin = GetBegin(block, blocks, count, tile);
+      const std::size_t end = GetBegin(block + 1, blocks, count, tile);
+      m_Kernels.Forward[hasJacobians](m_Field, begin, end, coords, moved, jacobians);
+      for (std::size_t n = 0; n < m_Splines.size(); ++n)
+      {
+        m_Kernels.AddSpline[hasJacobians](m_Splines[n],
+                                          m_Parameters[this->GetSplineParameter(n)],
+                                          0.0,
+                                          end - begin,
+                                          coords + begin * VDimension,
+                                          moved + begin * VDimension,
+                                          hasJacobians ? jacobians + begin * VDimension * VDimension : nullptr);
+      }
     });
   }
 
@@ -317,15 +367,28 @@ public:
     std::vector<NePhiCacheLine> sums(std::max<std::size_t>(blocks, 1) * lines);
     std::vector<float>          gradLocal(count * columns * m_Field.Channels);
     parallelize(blocks, [&](std::size_t block) {
+      const std::size_t begin = GetBegin(block, blocks, count, tile);
+      const std::size_t end = GetBegin(block + 1, blocks, count, tile);
       m_Kernels.Backward[hasJacobians](m_Field,
-                                       GetBegin(block, blocks, count, tile),
-                                       GetBegin(block + 1, blocks, count, tile),
+                                       begin,
+                                       end,
                                        coords,
                                        gradMoved,
                                        gradJacobians,
                                        sums[block * lines].Numbers,
                                        gradLocal.data(),
                                        gradCoords);
+      for (std::size_t n = 0; gradCoords != nullptr && n < m_Splines.size(); ++n)
+      {
+        m_Kernels.AddSplineCoordsGradient[hasJacobians](m_Splines[n],
+                                                        m_Parameters[this->GetSplineParameter(n)],
+                                                        end - begin,
+                                                        coords + begin * VDimension,
+                                                        gradMoved == nullptr ? nullptr : gradMoved + begin * VDimension,
+                                                        hasJacobians ? gradJacobians + begin * VDimension * VDimension
+                                                                     : nullptr,
+                                                        gradCoords + begin * VDimension);
+      }
     });
     for (std::size_t block = 1; block < blocks; ++block)
     {
@@ -342,6 +405,16 @@ public:
       this->Unpack(part, sums.data()->Numbers, gradParameters);
     }
     this->Scatter(count, columns, coords, gradLocal.data(), gradParameters[1]);
+    for (std::size_t n = 0; n < m_Splines.size(); ++n)
+    {
+      this->ScatterSpline(m_Splines[n],
+                          count,
+                          coords,
+                          gradMoved,
+                          gradJacobians,
+                          gradParameters[this->GetSplineParameter(n)],
+                          parallelize);
+    }
   }
 
 private:
@@ -480,10 +553,65 @@ private:
     }
   }
 
+  std::size_t
+  GetSplineParameter(std::size_t n) const
+  {
+    return 8 + 4 * m_Shape.Depth + n;
+  }
+
+  /** Shares out the derivatives with respect to a spline among its coefficients.
+   *
+   * Points are sorted by the planes of cells along the last axis, stably, and each work unit adds to planes of its own:
+   * every coefficient's sum is in the same order, whatever the units are.
+   */
+  template <typename TParallelize>
+  void
+  ScatterSpline(const SplineType &   spline,
+                std::size_t          count,
+                const float *        coords,
+                const float *        gradMoved,
+                const float *        gradJacobians,
+                float *              gradCoefficients,
+                const TParallelize & parallelize) const
+  {
+    constexpr unsigned int     last = VDimension - 1;
+    const std::size_t          cells = spline.Cells[last];
+    std::vector<std::uint32_t> planes(count);
+    std::vector<std::uint32_t> numbers(count);
+    std::vector<std::size_t>   begins(cells + 2, 0);
+    for (std::size_t p = 0; p < count; ++p)
+    {
+      const double      x = static_cast<double>(coords[p * VDimension + last]);
+      const std::size_t plane = std::min(static_cast<std::size_t>(spline.GetPosition(last, x)), cells - 1);
+      planes[p] = static_cast<std::uint32_t>(plane);
+      ++begins[plane + 2];
+    }
+    std::partial_sum(begins.begin(), begins.end(), begins.begin());
+    for (std::size_t p = 0; p < count; ++p)
+    {
+      numbers[begins[planes[p] + 1]++] = static_cast<std::uint32_t>(p);
+    }
+    // now begins[plane] is where the numbers of a plane begin
+
+    const std::size_t size = spline.GetSize(spline.Cells) / (cells + 3);
+    // A point adds to four planes: with fewer in a unit, more of them look it up.
+    const std::size_t units = std::min<std::size_t>((cells + 3) / 4, 32);
+    parallelize(units, [&](std::size_t unit) {
+      const std::size_t begin = unit * (cells + 3) / units;
+      const std::size_t end = (unit + 1) * (cells + 3) / units;
+      std::fill(gradCoefficients + begin * size, gradCoefficients + end * size, 0.0F);
+      const std::size_t first = begins[begin > 3 ? begin - 3 : 0];
+      const std::size_t beyond = begins[std::min(end, cells)];
+      m_Kernels.AddSplineDerivatives[gradJacobians != nullptr](
+        spline, begin, end, beyond - first, numbers.data() + first, coords, gradMoved, gradJacobians, gradCoefficients);
+    });
+  }
+
   ShapeType                      m_Shape;
   const KernelsType &            m_Kernels;
   const float * const *          m_Parameters;
   NePhiTrainingField<VDimension> m_Field{};
+  std::vector<SplineType>        m_Splines{};
   std::vector<Part>              m_Parts{};
   std::size_t                    m_SumsSize{ 0 };
 };

@@ -85,7 +85,8 @@ public:
   GetInitialTransform() const;
   /** @ITKEndGrouping */
 
-  /** The kind of initial transform that is computed where none is set: affine, moments, geometry or identity. */
+  /** The kind of initial transform that is computed where none is set: affine, similarity, rigid, translation,
+   * moments, geometry or identity. */
   /** @ITKStartGrouping */
   itkSetStringMacro(InitialTransformKind);
   itkGetStringMacro(InitialTransformKind);

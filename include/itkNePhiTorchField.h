@@ -304,7 +304,8 @@ private:
 /** \class NePhiTorchField
  * \brief Evaluates a neural deformation field with torch, on a processor or a GPU.
  *
- * The same field and the same precision as NePhiField, for large numbers of points. Thread-safe.
+ * The same network and the same precision as in NePhiField, without its splines, for large numbers of points.
+ * Thread-safe.
  *
  * \ingroup NePhi
  */
@@ -386,7 +387,7 @@ public:
     return m_PointsTogether;
   }
 
-  /** As NePhiField::Evaluate(). */
+  /** As NePhiField::Evaluate(), without splines. */
   void
   Evaluate(std::size_t count, const double * coords, double * displacements) const
   {

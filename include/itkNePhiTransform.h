@@ -38,11 +38,12 @@ namespace itk
  *
  * Fixed parameters: file format version, width, depth, frequencies, global code size, local code channels, local code
  * grid (D); size, spacing, origin (D each) and direction (D x D, row-major) of the domain; frequency matrices (D x
- * frequencies, row-major) of the field and of the inverse field. They size the parameters; where they change the sizes,
- * all parameters become zero, which is the identity.
+ * frequencies, row-major) of the field and of the inverse field; cells of each spline (D). They size the parameters;
+ * where they change the sizes, all parameters become zero, which is the identity. The version is 1 without splines,
+ * which older readers know, and 2 with them.
  *
  * Parameters: weights of the field, weights of the inverse field, both in the order of NePhiField; global code; local
- * code.
+ * code; coefficients of the field's splines; those of the inverse field's.
  *
  * Whatever TParametersValueType is, the layers of the field are evaluated in single precision, which costs about 1e-7
  * of the domain's extent, and the rest in double precision. The same point always gets the same bits.
@@ -67,7 +68,8 @@ public:
   itkNewMacro(Self);
   itkOverrideGetNameOfClassMacro(NePhiTransform);
 
-  static constexpr unsigned int FileFormatVersion = 1;
+  /** The newest version; a transform without splines is of version 1. */
+  static constexpr unsigned int FileFormatVersion = 2;
 
   using typename Superclass::DerivativeType;
   using typename Superclass::FixedParametersType;
@@ -170,9 +172,8 @@ private:
   LayoutType
   ParseFixedParameters(const FixedParametersType & fixedParameters) const;
 
-  /** The frequencies of the field, followed by those of the inverse field. */
-  static const double *
-  GetFrequencies(const LayoutType & layout, const FixedParametersType & fixedParameters);
+  /** The number of fixed parameters before the frequencies of the field, which those of the inverse field follow. */
+  static constexpr SizeValueType FrequenciesBegin = 6 + 4 * VDimension + VDimension * VDimension;
 
   /** The field that the parameters describe, as the class that evaluates it; first comes what else that class needs. */
   template <typename TField, typename... TArguments>

@@ -30,9 +30,9 @@ template <typename TParametersValueType, unsigned int VDimension>
 NePhiTransform<TParametersValueType, VDimension>::NePhiTransform()
 {
   // The identity: one hidden feature, all weights zero, on a domain of two voxels an axis.
-  FixedParametersType fixedParameters(6 + 4 * VDimension + VDimension * VDimension + 2 * VDimension);
+  FixedParametersType fixedParameters(FrequenciesBegin + 2 * VDimension);
   fixedParameters.Fill(0.0);
-  fixedParameters[0] = FileFormatVersion;
+  fixedParameters[0] = 1.0;
   fixedParameters[1] = 1.0;
   fixedParameters[3] = 1.0;
   fixedParameters[5] = 1.0;
@@ -117,7 +117,7 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPa
 
   NePhiFieldGradient<ParametersValueType, VDimension> gradient(shape,
                                                                m_Layout.Extent,
-                                                               GetFrequencies(m_Layout, this->m_FixedParameters),
+                                                               this->m_FixedParameters.data_block() + FrequenciesBegin,
                                                                weights,
                                                                globalCode,
                                                                globalCode + shape.GlobalCodeSize);
@@ -135,7 +135,9 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPa
       cotangents[j] = m_Layout.Scale * m_Layout.Direction[i][j];
     }
     ParametersValueType * const row = jacobian[i];
-    gradient.AddDerivatives(cotangents, row, row + 2 * weightsSize, row + 2 * weightsSize + shape.GlobalCodeSize);
+    ParametersValueType * const gradGlobalCode = row + 2 * weightsSize;
+    ParametersValueType * const gradLocalCode = gradGlobalCode + shape.GlobalCodeSize;
+    gradient.AddDerivatives(cotangents, row, gradGlobalCode, gradLocalCode, gradLocalCode + shape.GetLocalCodeSize());
   }
 }
 
@@ -251,7 +253,8 @@ NePhiTransform<TParametersValueType, VDimension>::SetState(const LayoutType &   
                                                            const FixedParametersType & fixedParameters,
                                                            const ParametersType &      parameters)
 {
-  FieldType                       field = MakeField<FieldType>(layout, fixedParameters, parameters);
+  FieldType field = MakeField<FieldType>(layout, fixedParameters, parameters);
+  field.SetSplines(layout.Shape, parameters.data_block() + parameters.Size() - 2 * layout.Shape.GetSplinesSize());
   std::unique_ptr<TorchFieldType> torchField;
   if (m_TorchField)
   {
@@ -336,6 +339,7 @@ NePhiTransform<TParametersValueType, VDimension>::Evaluate(SizeValueType  count,
   if (m_TorchField)
   {
     m_TorchField->Evaluate(count, coords, displacements);
+    m_Field.AddSplines(count, coords, displacements);
   }
   else
   {
@@ -363,13 +367,13 @@ NePhiTransform<TParametersValueType, VDimension>::GetInverse(Self * inverse) con
   this->VerifyParameters();
   FixedParametersType fixedParameters = this->m_FixedParameters;
   const SizeValueType frequencies = VDimension * m_Layout.Shape.Frequencies;
-  double * const      frequenciesBegin = fixedParameters.data_block() + fixedParameters.Size() - 2 * frequencies;
-  std::swap_ranges(frequenciesBegin, frequenciesBegin + frequencies, frequenciesBegin + frequencies);
-
-  ParametersType              parameters = this->m_Parameters;
-  const SizeValueType         weights = m_Layout.Shape.GetNumberOfWeights();
-  ParametersValueType * const weightsBegin = parameters.data_block();
-  std::swap_ranges(weightsBegin, weightsBegin + weights, weightsBegin + weights);
+  ParametersType      parameters = this->m_Parameters;
+  const SizeValueType weights = m_Layout.Shape.GetNumberOfWeights();
+  const SizeValueType splines = m_Layout.Shape.GetSplinesSize();
+  const auto exchange = [](auto * begin, SizeValueType size) { std::swap_ranges(begin, begin + size, begin + size); };
+  exchange(fixedParameters.data_block() + FrequenciesBegin, frequencies);
+  exchange(parameters.data_block(), weights);
+  exchange(parameters.data_block() + parameters.Size() - 2 * splines, splines);
 
   inverse->SetFixedParameters(fixedParameters);
   inverse->SetParameters(parameters);
@@ -390,7 +394,7 @@ template <typename TParametersValueType, unsigned int VDimension>
 SizeValueType
 NePhiTransform<TParametersValueType, VDimension>::CountParameters(const ShapeType & shape)
 {
-  return 2 * shape.GetNumberOfWeights() + shape.GlobalCodeSize + shape.GetLocalCodeSize();
+  return 2 * shape.GetNumberOfWeights() + shape.GlobalCodeSize + shape.GetLocalCodeSize() + 2 * shape.GetSplinesSize();
 }
 
 
@@ -400,20 +404,20 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
   const FixedParametersType & fixedParameters) const -> LayoutType
 {
   constexpr double        largestCount = 16777216.0; // 2^24
-  constexpr SizeValueType leastSize = 6 + 4 * VDimension + VDimension * VDimension + 2 * VDimension;
+  constexpr SizeValueType leastSize = FrequenciesBegin + 2 * VDimension;
   const SizeValueType     size = fixedParameters.Size();
 
   const double version = size > 0 ? fixedParameters[0] : 0.0;
   if (version > FileFormatVersion && version == std::floor(version) && std::isfinite(version))
   {
     itkExceptionMacro("Expected file format version "
-                      << FileFormatVersion << ", got " << version
+                      << FileFormatVersion << " or an older one, got " << version
                       << ": the transform was written by a newer itk-nephi, update itk-nephi to read it");
   }
-  if (version != FileFormatVersion)
+  if (version != 1.0 && version != FileFormatVersion)
   {
-    itkExceptionMacro("Expected file format version " << FileFormatVersion << " as first fixed parameter, got "
-                                                      << version << ": the transform is damaged");
+    itkExceptionMacro("Expected file format version 1 or " << FileFormatVersion << " as first fixed parameter, got "
+                                                           << version << ": the transform is damaged");
   }
   if (size < leastSize)
   {
@@ -462,18 +466,36 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
     codeSize *= static_cast<double>(gridSize);
   }
   const double sources = static_cast<double>(shape.GlobalCodeSize + shape.LocalCodeChannels);
-  const double count = 4.0 * static_cast<double>(shape.Depth) * width * (width + 1.0) +
-                       2.0 * width * (2.0 * (embedding + 1.0) + sources) + 2.0 * VDimension * (width + 1.0) + codeSize;
-  if (count > largestCount)
+  double       count = 4.0 * static_cast<double>(shape.Depth) * width * (width + 1.0) +
+                 2.0 * width * (2.0 * (embedding + 1.0) + sources) + 2.0 * VDimension * (width + 1.0) + codeSize;
+  const auto verifyCount = [&] {
+    if (count > largestCount)
+    {
+      itkExceptionMacro("Expected sizes that make at most " << largestCount << " parameters, got " << count);
+    }
+  };
+  verifyCount();
+  const SizeValueType splinesBegin = leastSize + 2 * VDimension * (shape.Frequencies - 1);
+  const bool          hasSplines = version > 1.0;
+  if (hasSplines ? size <= splinesBegin || (size - splinesBegin) % VDimension != 0 : size != splinesBegin)
   {
-    itkExceptionMacro("Expected sizes that make at most " << largestCount << " parameters, got " << count);
+    itkExceptionMacro("Expected " << splinesBegin << " fixed parameters for " << shape.Frequencies << " frequencies"
+                                  << (hasSplines ? ", and the cells of one or more splines" : "") << ", got " << size);
   }
-  const SizeValueType expected = leastSize + 2 * VDimension * (shape.Frequencies - 1);
-  if (size != expected)
+  const SizeValueType domainBegin = next;
+  for (next = splinesBegin; next < size;)
   {
-    itkExceptionMacro("Expected " << expected << " fixed parameters for " << shape.Frequencies << " frequencies, got "
-                                  << size);
+    double coefficients = 2.0 * VDimension;
+    auto & cells = shape.SplineCells.emplace_back();
+    for (auto & cellCount : cells)
+    {
+      cellCount = takeCount("the number of cells of a spline", 1.0, largestCount);
+      coefficients *= static_cast<double>(cellCount + 3);
+    }
+    count += coefficients;
+    verifyCount();
   }
+  next = domainBegin;
 
   CoordsType halfExtent;
   for (auto & extent : halfExtent)
@@ -517,7 +539,7 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
       }
     }
   }
-  while (next < size)
+  while (next < splinesBegin)
   {
     takeNumber("the frequency");
   }
@@ -528,15 +550,6 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
     layout.Extent[d] = halfExtent[d] / layout.Scale;
   }
   return layout;
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-const double *
-NePhiTransform<TParametersValueType, VDimension>::GetFrequencies(const LayoutType &          layout,
-                                                                 const FixedParametersType & fixedParameters)
-{
-  return fixedParameters.data_block() + fixedParameters.Size() - 2 * VDimension * layout.Shape.Frequencies;
 }
 
 
@@ -554,7 +567,7 @@ NePhiTransform<TParametersValueType, VDimension>::MakeField(const LayoutType &  
   return TField(arguments...,
                 shape,
                 layout.Extent,
-                GetFrequencies(layout, fixedParameters),
+                fixedParameters.data_block() + FrequenciesBegin,
                 weights,
                 globalCode,
                 globalCode + shape.GlobalCodeSize);
@@ -573,9 +586,9 @@ NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const CoordsTy
   {
     for (unsigned int i = 0; i < VDimension; ++i)
     {
-      coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]) / m_Layout.Scale;
+      coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]);
     }
-    coords[j] = (coords[j] + round) - round;
+    coords[j] = (coords[j] / m_Layout.Scale + round) - round;
   }
   return coords;
 }
@@ -682,6 +695,10 @@ NePhiTransform<TParametersValueType, VDimension>::PrintSelf(std::ostream & os, I
   os << indent << "GlobalCodeSize: " << shape.GlobalCodeSize << std::endl;
   os << indent << "LocalCodeChannels: " << shape.LocalCodeChannels << std::endl;
   print("LocalCodeGrid", shape.LocalCodeGrid);
+  for (const auto & cells : shape.SplineCells)
+  {
+    print("SplineCells", cells);
+  }
   print("Center", m_Layout.Center);
   print("Extent", m_Layout.Extent);
   for (const auto & row : m_Layout.Direction)

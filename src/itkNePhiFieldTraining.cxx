@@ -70,6 +70,13 @@ MakeField(const std::int64_t * sizes, const float * extent, const float * freque
   shape.GlobalCodeSize = static_cast<std::size_t>(sizes[3]);
   shape.LocalCodeChannels = static_cast<std::size_t>(sizes[4]);
   std::copy_n(sizes + 5, VDimension, shape.LocalCodeGrid.begin());
+  sizes += 5 + VDimension;
+  shape.SplineCells.resize(static_cast<std::size_t>(*sizes++));
+  for (auto & cells : shape.SplineCells)
+  {
+    std::copy_n(sizes, VDimension, cells.begin());
+    sizes += VDimension;
+  }
   return { shape, extent, frequencies, parameters };
 }
 

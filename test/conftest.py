@@ -64,18 +64,26 @@ def affine(domain: ImageDomain) -> Any:
 @pytest.fixture
 def small_field() -> FieldSettings:
     return FieldSettings(
-        width=9, depth=2, frequencies=5, global_code=3, local_channels=4, local_grid=5
+        width=9,
+        depth=2,
+        frequencies=5,
+        global_code=3,
+        local_channels=4,
+        local_grid=5,
+        spline_spacings=(6.0, 2.5),
     )
 
 
 @pytest.fixture
 def deformation(domain: ImageDomain, small_field: FieldSettings) -> Deformation:
-    """Both fields with every weight at random, so that points move by about a voxel."""
+    """Both fields with every number at random, so that points move by about a voxel."""
     generator = torch.Generator().manual_seed(3)
     deformation = Deformation.identity(domain, small_field, generator)
     for field in (deformation.field, deformation.inverse_field):
         torch.nn.init.normal_(field.output.weight, std=0.03, generator=generator)
         torch.nn.init.normal_(field.output.bias, std=0.03, generator=generator)
+    for spline in deformation.code.splines.parameters():
+        torch.nn.init.normal_(spline, std=0.03, generator=generator)
     return deformation
 
 
@@ -83,7 +91,8 @@ def deformation(domain: ImageDomain, small_field: FieldSettings) -> Deformation:
 def diffeomorphism(deformation: Deformation) -> Any:
     """An affine transform after a random field that does not fold and whose inverse is poor."""
     with torch.no_grad():
-        deformation.field.output.weight /= 30
+        for weight in (deformation.field.output.weight, *deformation.code.splines[0]):
+            weight /= 30
     dimension = deformation.domain.dimension
     rng = np.random.default_rng(2)
     affine = itk.AffineTransform[itk.D, dimension].New()

@@ -30,11 +30,11 @@ WITHOUT_TORCH = ["spatial", "alignment", "io", "evaluation", "phantoms", "visual
 
 TESTED_ELSEWHERE = {
     "alignment/level": "alignment/test_explained_variance.py",
+    "alignment/problem": "alignment/test_alignment.py",
     "alignment/pyramid": "alignment/test_alignment.py",
     "alignment/rotation_search": "alignment/test_alignment.py",
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
-    "io/image_files": "io/test_images.py",
     "io/mesh_content": "io/test_meshes.py",
     "io/mesh_formats": "io/test_meshes.py",
     "io/voxel_bytes": "io/test_images.py",

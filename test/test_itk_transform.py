@@ -22,6 +22,7 @@ DOMAINS = {
     3: ((11, 7, 5), (0.8, 1.7, 2.9), (-31.0, 12.5, 107.0)),
 }
 LOCAL_CODE_GRID = {2: (4, 3), 3: (4, 3, 2)}
+SPLINE_CELLS = {2: ((1, 2), (9, 5)), 3: ((1, 1, 2), (6, 4, 5))}
 KINDS = [(itk.D, 2), (itk.D, 3), (itk.F, 2), (itk.F, 3)]
 
 
@@ -61,17 +62,22 @@ class Description:
     weights: np.ndarray
     global_code: np.ndarray
     local_code: np.ndarray
+    spline_cells: tuple[tuple[int, ...], ...]
+    splines: np.ndarray
 
     @classmethod
-    def random(cls, dimension: int) -> Description:
+    def random(cls, dimension: int, spline_cells: tuple[tuple[int, ...], ...] = ()) -> Description:
         rng = np.random.default_rng(dimension)
         grid = LOCAL_CODE_GRID[dimension]
+        coefficients = sum(dimension * np.prod(np.add(cells, 3)) for cells in spline_cells)
         return cls(
             dimension,
             rng.normal(size=(2, dimension, FREQUENCIES)),
             np.stack([random_weights(rng, dimension) for _ in range(2)]),
             rng.normal(size=GLOBAL_CODE_SIZE),
             rng.normal(size=(*reversed(grid), CHANNELS)),
+            spline_cells,
+            rng.normal(size=(2, coefficients), scale=0.02),
         )
 
     @property
@@ -85,24 +91,33 @@ class Description:
 
     @property
     def fixed_parameters(self) -> np.ndarray:
-        sizes = [1, WIDTH, DEPTH, FREQUENCIES, GLOBAL_CODE_SIZE, CHANNELS]
+        sizes = [
+            2 if self.spline_cells else 1,
+            WIDTH,
+            DEPTH,
+            FREQUENCIES,
+            GLOBAL_CODE_SIZE,
+            CHANNELS,
+        ]
         domain = np.concatenate([*DOMAINS[self.dimension], rotation(self.dimension).ravel()])
         grid = LOCAL_CODE_GRID[self.dimension]
-        return np.concatenate([sizes, grid, domain, self.frequencies.ravel()])
+        splines = np.ravel(self.spline_cells)
+        return np.concatenate([sizes, grid, domain, self.frequencies.ravel(), splines])
 
     @property
     def parameters(self) -> np.ndarray:
-        return np.concatenate([self.weights.ravel(), self.global_code, self.local_code.ravel()])
+        codes = [self.global_code, self.local_code.ravel(), self.splines.ravel()]
+        return np.concatenate([self.weights.ravel(), *codes])
 
     def with_parameters(self, parameters: np.ndarray) -> Description:
-        weights, global_code, local_code = np.split(
-            parameters, [self.weights.size, self.weights.size + GLOBAL_CODE_SIZE]
-        )
+        sizes = [self.weights.size, GLOBAL_CODE_SIZE, self.local_code.size]
+        weights, global_code, local_code, splines = np.split(parameters, np.cumsum(sizes))
         return replace(
             self,
             weights=weights.reshape(self.weights.shape),
             global_code=global_code,
             local_code=local_code.reshape(self.local_code.shape),
+            splines=splines.reshape(self.splines.shape),
         )
 
     def points(self, count: int, largest: float = 0.99) -> np.ndarray:
@@ -121,6 +136,22 @@ class Description:
             weight = np.prod(1 - abs(position - index), axis=1, keepdims=True)
             code += weight * self.local_code[tuple(index.T[::-1])]
         return code
+
+    def evaluate_splines(self, relative: np.ndarray, field: int) -> np.ndarray:
+        displacement = np.zeros_like(relative)
+        rest = self.splines[field]
+        for cells in self.spline_cells:
+            size = np.add(cells, 3)
+            coefficients, rest = np.split(rest, [self.dimension * np.prod(size)])
+            coefficients = coefficients.reshape(*size[::-1], self.dimension)
+            position = (relative + 1) / 2 * cells + 1
+            for index in np.ndindex(*size):
+                distance = abs(position - index)
+                near, far = 2 / 3 - distance**2 + distance**3 / 2, np.maximum(2 - distance, 0) ** 3
+                weight = np.prod(np.where(distance < 1, near, far / 6), axis=1, keepdims=True)
+                displacement += weight * coefficients[index[::-1]]
+        assert rest.size == 0
+        return displacement
 
     def transform(self, points: np.ndarray, field: int = 0) -> np.ndarray:
         direction, scale = rotation(self.dimension), self.half_extent.max()
@@ -156,6 +187,7 @@ class Description:
             gate = np.sin(30 * (gate @ modulation[k][0] + modulation[k][1])) + first_gate
             hidden = gate * np.sin(30 * (hidden @ synthesis[k][0] + synthesis[k][1]))
         displacement = hidden @ output[0] + output[1]
+        displacement += self.evaluate_splines(coords / box, field)
         return points + scale * displacement @ direction.T
 
 
@@ -170,9 +202,12 @@ def make_transform(description: Description, kind: object = itk.D) -> itk.Transf
     return transform
 
 
-@pytest.fixture(params=[2, 3])
+@pytest.fixture(
+    params=[(2, ()), (3, ()), (2, SPLINE_CELLS[2]), (3, SPLINE_CELLS[3])],
+    ids=["2D", "3D", "2D with splines", "3D with splines"],
+)
 def description(request: pytest.FixtureRequest) -> Description:
-    return Description.random(request.param)
+    return Description.random(*request.param)
 
 
 @pytest.fixture
@@ -404,7 +439,7 @@ def test_points_that_are_not_finite_stay_so(transform: itk.Transform) -> None:
 
 @pytest.mark.parametrize(("kind", "dimension"), KINDS)
 def test_the_inverse_is_the_other_field(kind: object, dimension: int) -> None:
-    description = Description.random(dimension)
+    description = Description.random(dimension, SPLINE_CELLS[dimension])
     transform = make_transform(description, kind)
     points = description.points(50, 1.2)
     inverse = transform.GetInverseTransform()
@@ -441,15 +476,20 @@ def test_it_is_neither_linear_nor_a_displacement_field(transform: itk.Transform)
 def test_the_jacobian_with_respect_to_parameters_agrees_with_finite_differences(
     kind: object, dimension: int
 ) -> None:
-    description = Description.random(dimension)
+    description = Description.random(dimension, SPLINE_CELLS[dimension])
     transform = make_transform(description, kind)
     rng = np.random.default_rng(1)
-    codes = len(description.parameters) - description.weights.size
-    # along random directions, each within one of the parts: field, inverse field, codes
+    count, splines = len(description.parameters), description.splines[0].size
+    # along random directions, each within one of the parts: field, inverse field, codes, splines
     parts = np.split(
-        np.arange(len(description.parameters)),
-        [description.weights[0].size, description.weights.size, description.weights.size + codes],
-    )[:3]
+        np.arange(count),
+        [
+            description.weights[0].size,
+            description.weights.size,
+            count - 2 * splines,
+            count - splines,
+        ],
+    )
     for point in description.points(4, 1.3):
         jacobian = itk.Array2D[kind]()
         point = [float(x) for x in np.asarray(point, np.float32)]
@@ -469,6 +509,7 @@ def test_the_jacobian_with_respect_to_parameters_agrees_with_finite_differences(
             tolerance = 1e-4 * (1 + abs(expected).max())
             np.testing.assert_allclose(jacobian @ direction, expected, atol=tolerance, rtol=0)
         assert not jacobian[:, parts[1]].any()
+        assert not jacobian[:, parts[4]].any()
 
 
 def test_a_point_has_the_same_bits_in_every_order_and_thread(
@@ -542,7 +583,7 @@ assert "itk_nephi" not in sys.modules
 def test_a_process_with_only_itk_reads_what_was_written(tmp_path: Path) -> None:
     written = {}
     for dimension in (2, 3):
-        description = Description.random(dimension)
+        description = Description.random(dimension, SPLINE_CELLS[dimension])
         transform = make_transform(description)
         shift = itk.TranslationTransform[itk.D, dimension].New()
         shift.Translate([1.5] * dimension)
@@ -563,7 +604,7 @@ def test_a_process_with_only_itk_reads_what_was_written(tmp_path: Path) -> None:
 
 
 def test_the_float_transform_goes_through_files(tmp_path: Path) -> None:
-    description = Description.random(3)
+    description = Description.random(3, SPLINE_CELLS[3])
     transform = make_transform(description, itk.F)
     path = tmp_path / "transform.h5"
     writer = itk.TransformFileWriterTemplate[itk.F].New(FileName=str(path))
@@ -589,11 +630,12 @@ def change(position: int, value: float) -> Damage:
 
 
 BAD_FIXED_PARAMETERS = {
-    "none": (lambda fixed: fixed[:0], "version 1 as first fixed parameter, got 0"),
+    "none": (lambda fixed: fixed[:0], "version 1 or 2 as first fixed parameter, got 0"),
     "few": (lambda fixed: fixed[:10], "Expected at least 33 fixed parameters, got 10"),
     "one too few": (lambda fixed: fixed[:-1], "Expected 57 fixed parameters .*, got 56"),
     "one too many": (lambda fixed: np.append(fixed, 0), "Expected 57 fixed parameters .*, got 58"),
-    "newer": (change(0, 2), "written by a newer itk-nephi, update itk-nephi"),
+    "without splines": (change(0, 2), "and the cells of one or more splines, got 57"),
+    "newer": (change(0, 3), "written by a newer itk-nephi, update itk-nephi"),
     "version zero": (change(0, 0), "first fixed parameter, got 0: the transform is damaged"),
     "version broken": (change(0, 1.5), "got 1.5: the transform is damaged"),
     "version nan": (change(0, np.nan), "the transform is damaged"),
@@ -618,11 +660,32 @@ BAD_FIXED_PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FIXED_PARAMETERS)
-def test_bad_fixed_parameters_are_refused_and_change_nothing(name: str) -> None:
-    damage, message = BAD_FIXED_PARAMETERS[name]
-    description = Description.random(3)
-    assert description.fixed_parameters.size == 57
+BAD_SPLINES = {
+    "one too few": (lambda fixed: fixed[:-1], "57 fixed parameters .* splines, got 62"),
+    "one too many": (lambda fixed: np.append(fixed, 1), "57 fixed parameters .* splines, got 64"),
+    "older": (change(0, 1), "Expected 57 fixed parameters for 5 frequencies, got 63"),
+    "newer": (change(0, 3), "version 2 or an older one, got 3.*written by a newer itk-nephi"),
+    "no cells": (change(-2, 0), "the number of cells of a spline .* from 1 to .*, got 0"),
+    "cells nan": (change(-1, np.nan), "the number of cells of a spline .*, got nan"),
+    "cells fraction": (
+        change(57, 1.5),
+        "the number of cells of a spline .*whole number.*, got 1.5",
+    ),
+    "too many cells": (change(58, 1e6), "at most .* parameters, got"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "spline_cells"),
+    [(name, ()) for name in BAD_FIXED_PARAMETERS]
+    + [(name, SPLINE_CELLS[3]) for name in BAD_SPLINES],
+)
+def test_bad_fixed_parameters_are_refused_and_change_nothing(
+    name: str, spline_cells: tuple[tuple[int, ...], ...]
+) -> None:
+    damage, message = (BAD_SPLINES if spline_cells else BAD_FIXED_PARAMETERS)[name]
+    description = Description.random(3, spline_cells)
+    assert description.fixed_parameters.size == 57 + np.size(spline_cells)
     transform = make_transform(description)
     with pytest.raises(RuntimeError, match=message):
         transform.SetFixedParameters(vector(damage(description.fixed_parameters)))
@@ -661,7 +724,7 @@ def test_files_with_too_few_parameters_or_of_a_newer_version_are_refused(tmp_pat
     path.write_text(text.replace("\nParameters: 0 ", "\nParameters: "))
     with pytest.raises(RuntimeError, match=r"Expected .* parameters .*, got"):
         itk.transformread(path)
-    path.write_text(text.replace("FixedParameters: 1 ", "FixedParameters: 2 "))
+    path.write_text(text.replace("FixedParameters: 1 ", "FixedParameters: 3 "))
     with pytest.raises(RuntimeError, match="written by a newer itk-nephi"):
         itk.transformread(path)
     path.write_text(text)
@@ -698,8 +761,16 @@ def test_another_object_is_not_cast_to_it() -> None:
 
 
 def test_printing_shows_sizes_and_domain() -> None:
-    text = str(make_transform(Description.random(2)))
-    for line in ("Width: 37", "Depth: 2", "Frequencies: 5", "LocalCodeGrid: [4, 3]", "Scale: "):
+    text = str(make_transform(Description.random(2, SPLINE_CELLS[2])))
+    for line in (
+        "SplineCells: [1, 2]",
+        "SplineCells: [9, 5]",
+        "Width: 37",
+        "Depth: 2",
+        "Frequencies: 5",
+        "LocalCodeGrid: [4, 3]",
+        "Scale: ",
+    ):
         assert line in text
 
 

@@ -37,27 +37,27 @@ KEYWORDS = inspect.signature(itk_nephi.register).parameters
 
 KEYWORDS_WITHOUT_OPTION = {
     "callback": "the command shows progress itself",
-    "keep_checkpoint": "the command deletes it once its results are written",
+    "keep_checkpoint": "the command keeps it until the results are written",
 }
 
 KEYWORDS_OF_FILTER = {
     "fixed": ["FixedImage", "FixedChannels"],
     "moving": ["MovingImage", "MovingChannels"],
     "callback": [],  # observers
-    "keep_checkpoint": [],  # of callers that write
+    "keep_checkpoint": [],  # of those who write the results
     "preset": ["Preset"],
 }
 """Keywords of register() whose filter methods do not have exactly their name."""
 
 OPTIONS_WITHOUT_KEYWORD = {
     "output": "a folder of files, which register() does not write",
+    "results": "which files, likewise",
     "fixed_channel": "repeated, where register() takes a list of images as fixed",
     "moving_channel": "likewise",
     "elastix_parameters": "become settings",
     "evaluation_landmarks": "judge the result, which evaluate() does",
     "labels": "likewise",
-    "series": "of DICOM folders, which the command reads",
-    "results": "the files that the command writes",
+    "series": "chooses in a folder of files",
 }
 
 OTHER_WORDS = {

@@ -19,6 +19,7 @@ from benchmarks.cache import Figures
 from benchmarks.process import available_bytes, call_in_process, peak_memory
 from benchmarks.study import QUICK_STEPS, Run, Study, tabulate
 from benchmarks.voxel_field import VoxelField
+from itk_nephi.alignment.initialization import compute_initial_transform
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.latent_code import LatentCode
 from itk_nephi.fields.settings import FieldSettings
@@ -32,7 +33,6 @@ from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.initialization import compute_initial_transform
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.training import train
 

@@ -16,10 +16,23 @@ from benchmarks.process import begin_peak, call_in_process, peak_memory
 from benchmarks.study import Run, Study, tabulate
 from itk_nephi.fields.deformation import Deformation, transform_from_deformation
 from itk_nephi.fields.settings import FieldSettings
+from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial.conversion import to_bspline_transform
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 
-NETWORKS = {"default": FieldSettings(), "paper": FieldSettings.paper()}
+SPLINES = (24.0, 12.0, 6.0, 3.0)
+
+NETWORKS = {
+    "default": FieldSettings(),
+    "default, B-splines": FieldSettings(spline_spacings=SPLINES),
+    "width 32": FieldSettings(width=32),
+    "width 32, B-splines": FieldSettings(width=32, spline_spacings=SPLINES),
+    "width 16, B-splines": FieldSettings(
+        width=16, depth=1, frequencies=16, local_channels=8, spline_spacings=SPLINES
+    ),
+    "paper": FieldSettings.paper(),
+}
+"""What is measured; the B-splines have the grid spacings of a brain, voxels."""
 
 SIDE = 175
 
@@ -31,7 +44,7 @@ RUNS = 3
 
 
 def measure(run: Run) -> Figures:
-    """Measure both networks on one image, and the default on images of all sizes."""
+    """Measure the networks on one image, and the default on images of all sizes."""
     side, sides = (24, (16, 24)) if run.quick else (SIDE, SIDES)
     return {
         "speed": run.trial(f"speed, {side}", measure_speed, side=side),
@@ -57,6 +70,7 @@ def table(figures: Figures) -> str:
                 f"{found['single_us']:.1f}",
                 f"{found['torch_backend'] / 1e3:,.0f}",
                 f"{found['difference_mm']:.0e}",
+                f"{found['bytes'] / 1e6:.1f}",
             ]
         )
     header = [
@@ -70,6 +84,7 @@ def table(figures: Figures) -> str:
         "us, a single point",
         "thousand points/s, filter with torch backend (cpu)",
         "largest difference of backends, mm",
+        ".h5 file, MB",
     ]
     sizes = [
         [
@@ -90,8 +105,8 @@ def table(figures: Figures) -> str:
     )
 
 
-def measure_speed(_folder: Path, *, side: int) -> Figures:
-    """Return rates in points a second, of both networks and of what they are compared with.
+def measure_speed(folder: Path, *, side: int) -> Figures:
+    """Return rates in points a second, of the networks and of what they are compared with.
 
     The networks have random weights that move points by some millimeters; the peak is the rate of
     torch's matrix product, operations a second.
@@ -105,12 +120,14 @@ def measure_speed(_folder: Path, *, side: int) -> Figures:
         "threads": torch.get_num_threads(),
         "identity": identity,
         "peak": 2 * 2048**3 / best(lambda: left @ right, 5),
-        "networks": {name: measure_network(settings, image) for name, settings in NETWORKS.items()},
+        "networks": {
+            name: measure_network(settings, image, folder) for name, settings in NETWORKS.items()
+        },
     }
 
 
-def measure_network(settings: FieldSettings, image: Any) -> Figures:
-    """Return the rates of a network, points a second; its peers' and its backends'."""
+def measure_network(settings: FieldSettings, image: Any, folder: Path) -> Figures:
+    """Return a network's rates, points a second, those of its peers, and the size of its file."""
     domain = ImageDomain.of(image)
     count = int(np.prod(domain.size))
     made = random_deformation(settings, domain)
@@ -127,6 +144,9 @@ def measure_network(settings: FieldSettings, image: Any) -> Figures:
     compiled = transform.TransformPoints(points)
     transform.SetBackend("torch", "cpu")
     found["torch_backend"] = count / best(lambda: resample(image, transform))
+    path = folder / "transform.h5"
+    write_transform(transform, path)
+    found["bytes"] = path.stat().st_size
     found["difference_mm"] = float(np.abs(transform.TransformPoints(points) - compiled).max())
     return found
 
@@ -168,11 +188,14 @@ def random_deformation(settings: FieldSettings, domain: ImageDomain) -> Deformat
     with torch.no_grad():
         for field in (made.field, made.inverse_field):
             field.output.weight.normal_(std=0.02 * settings.width**-0.5, generator=generator)
+        for splines in made.code.splines:
+            for spline in splines:
+                spline.normal_(std=0.04 / len(spline), generator=generator)
     return made
 
 
 def operations(settings: FieldSettings) -> int:
-    """Return the floating-point operations of a point: two for each weight of its matrices."""
+    """Return the floating-point operations of a network at a point: two for each weight."""
     width, embedded, layers = settings.width, 2 * settings.frequencies, 2 * settings.depth
     sources = settings.local_channels + embedded
     return 2 * (width * (embedded + sources) + layers * width**2 + 3 * width)

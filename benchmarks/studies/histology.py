@@ -32,7 +32,7 @@ def measure(run: Run) -> Figures:
     if run.quick:
         pairs = {"chest": write_phantom(lung(2, size=(48, 40)).pair, folder / "section")}
     else:
-        pairs = {name: _write_sections(name, folder / name) for name in SECTIONS}
+        pairs = {name: write_sections(name, folder / name) for name in SECTIONS}
     return {"trials": run_methods(run, METHODS, pairs)}
 
 
@@ -53,7 +53,8 @@ def table(figures: Figures) -> str:
     )
 
 
-def _write_sections(name: str, folder: Path) -> Pair:
+def write_sections(name: str, folder: Path) -> Pair:
+    """Write two sections in gray, a pixel taken for a mm, and their landmarks."""
     folder.mkdir(parents=True, exist_ok=True)
     pair, points = {}, []
     for role, stain in zip(("fixed", "moving"), SECTIONS[name], strict=True):

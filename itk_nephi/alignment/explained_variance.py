@@ -32,6 +32,10 @@ DAMPING = 1e-2
 """Of the first step, share of the diagonal of the Hessian."""
 LONGEST_STEP = 0.5
 """How far a step moves a corner at most, normalized: a quarter of an edge."""
+LEAST_GAIN = 1e-5
+"""Of similarity, by which a step is worth another one."""
+LEAST_CURVATURE = 0.02
+"""Share of the expected one, below which a step tells nothing of the Hessian."""
 HALVINGS = 5
 POINTS_AT_ONCE = 256
 """Sums of so many products are small enough for one thread, and so the same on any number."""
@@ -106,9 +110,12 @@ def _predicted(target: Array, weights: Array, value: Array) -> tuple[Array, Arra
     for i, one in enumerate(shares):
         weighted = weights * one
         right[i : KNOTS - 1 + i] += np.bincount(knot, weighted * target, KNOTS - 1)
-        for j, other in enumerate(shares):
-            block = matrix[i : KNOTS - 1 + i, j : KNOTS - 1 + j]
-            block += np.diag(np.bincount(knot, weighted * other, KNOTS - 1))
+        matrix[i : KNOTS - 1 + i, i : KNOTS - 1 + i] += np.diag(
+            np.bincount(knot, weighted * one, KNOTS - 1)
+        )
+    both = np.diag(np.bincount(knot, weights * shares[0] * shares[1], KNOTS - 1))
+    matrix[:-1, 1:] += both
+    matrix[1:, :-1] += both
     matrix += np.eye(KNOTS) * RIDGE * weights.sum()
     function = np.linalg.solve(matrix, right)
     steps = np.diff(function)[knot]
@@ -150,7 +157,7 @@ def refine(
     iterations: int,
     tolerance: float,
 ) -> tuple[Array, float]:
-    """Climb to the next maximum of the similarity by damped Gauss-Newton steps.
+    """Climb to the next maximum of the similarity by damped quasi-Newton steps.
 
     Parameters
     ----------
@@ -164,6 +171,7 @@ def refine(
         How many maps to try at most.
     tolerance : float
         A step that moves the corners of the images by less than this is the last; normalized.
+        So is one that promises less than ``LEAST_GAIN``.
 
     Returns
     -------
@@ -177,27 +185,46 @@ def refine(
     )
     corners = moving.corners
     best = similarity(fixed, moving, matrix)
+    hessian, gradient = basis.T @ best.hessian @ basis, basis.T @ best.gradient
     damping = DAMPING
     for _ in range(iterations):
-        hessian = basis.T @ best.hessian @ basis
-        gradient = basis.T @ best.gradient
         floor = 1e-9 * np.trace(hessian) + 1e-30
         step = -np.linalg.solve(hessian + np.diag(damping * np.diag(hessian) + floor), gradient)
+        promised = -2 * float(gradient @ step + step @ hessian @ step / 2)
         motion = np.tensordot(step, generators, axes=1)
         moved = motion[:-1, :-1] @ corners + motion[:-1, -1:]
         length = float(np.sqrt((moved**2).sum(axis=0).max()))
         if length > LONGEST_STEP:
+            step *= LONGEST_STEP / length
             motion *= LONGEST_STEP / length
         tried = exponential(motion) @ matrix
         trial = similarity(fixed, moving, tried)
+        changed = basis.T @ trial.gradient
+        hessian = _secant_update(hessian, step, changed - gradient)
         if trial.explained > best.explained:
-            matrix, best = tried, trial
+            matrix, best, gradient = tried, trial, changed
             damping = max(damping / 5, 1e-6)
         else:
             damping *= 8
-        if length < tolerance or damping > 1e4:
+        if length < tolerance or promised < LEAST_GAIN or damping > 1e4:
             break
     return matrix, best.explained
+
+
+def _secant_update(hessian: Array, step: Array, change: Array) -> Array:
+    """Return a Hessian (BFGS) that agrees with how a step changed the gradient.
+
+    That of Gauss and Newton is too large where texture and noise make gradients, which takes many
+    short steps.
+    """
+    curvature = float(step @ change)
+    along = hessian @ step
+    expected = float(step @ along)
+    if not curvature > LEAST_CURVATURE * expected > 0:
+        return hessian
+    updated: Array = hessian - np.outer(along, along) / expected
+    updated += np.outer(change, change) / curvature
+    return updated
 
 
 def exponential(matrix: Array) -> Array:

@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from itk_nephi.spatial.domain import Array
 
@@ -49,34 +48,40 @@ class Level:
 
     @cached_property
     def points(self) -> Array:
-        """The centers of the voxels that are compared, shape (D, N)."""
-        index = np.unravel_index(self._chosen, self.weights.shape)[::-1]
-        points: Array = np.array(index) * self.spacing[:, None] + self.origin[:, None]
+        """Points that are compared, shape (D, N): one in each voxel, or in some, not its center.
+
+        At the centers, interpolation would leave noise as it is where the other grid coincides, and
+        smooth it elsewhere; maps between voxels would seem better.
+        """
+        inside = np.flatnonzero(self.weights > 0)
+        rng = np.random.default_rng(0)
+        if len(inside) > self.most_points:
+            inside = np.sort(rng.choice(inside, self.most_points, replace=False))
+        last = np.array(self.weights.shape[::-1])[:, None] - 1
+        index = np.array(np.unravel_index(inside, self.weights.shape)[::-1])
+        index = np.clip(index + rng.uniform(-0.5, 0.5, index.shape), 0, last)
+        points: Array = index * self.spacing[:, None] + self.origin[:, None]
         return points
 
     @cached_property
     def point_weights(self) -> Array:
         """Their weights, shape (N,), of mean 1."""
-        chosen = self.weights.ravel()[self._chosen]
-        weights: Array = chosen / chosen.mean()
+        found = self._at_points[0][0].imag
+        weights: Array = found / found.mean()
         return weights
 
     @cached_property
     def residuals(self) -> Array:
         """What the means leave unexplained, shape (C, N), of mean square 1."""
-        values = self.values.reshape(len(self.values), -1)[:, self._chosen].astype(np.float64)
+        values = np.array([value.real for value, _ in self._at_points])
         values -= (values * self.point_weights).mean(axis=1, keepdims=True)
         variance = (values**2 * self.point_weights).mean(axis=1, keepdims=True)
         residuals: Array = values / np.sqrt(np.maximum(variance, 1e-30))
         return residuals
 
     @cached_property
-    def _chosen(self) -> npt.NDArray[np.int_]:
-        inside = np.flatnonzero(self.weights > 0)
-        if len(inside) <= self.most_points:
-            return inside
-        rng = np.random.default_rng(0)
-        return np.sort(rng.choice(inside, self.most_points, replace=False))
+    def _at_points(self) -> list[tuple[Array, Array]]:
+        return self.sample(self.points)
 
     @cached_property
     def _padded(self) -> list[Array]:

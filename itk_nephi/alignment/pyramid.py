@@ -86,14 +86,17 @@ class Pyramid:
         """
         spacing = np.array(self.domain.spacing)
         size = np.array([part.stop - part.start for part in self._box[::-1]])
-        block = np.clip(np.round(length / spacing), 1, np.maximum(size // 2, 1)).astype(int)
+        block = np.clip(
+            np.round(np.round(length / spacing, 6)), 1, np.maximum(size // 2, 1)
+        ).astype(int)
         first = np.array([part.start for part in self._box[::-1]]) + (block - 1) / 2
         weights, values = self._averaged(tuple(block[::-1].tolist()), smooth)
         return Level(
             values=values,
             weights=weights,
-            spacing=block * spacing / unit,
-            origin=(first - (np.array(self.domain.size) - 1) / 2) * spacing / unit,
+            # rounded, so that units of length leave no trace
+            spacing=np.round(block * spacing / unit, 12),
+            origin=np.round((first - (np.array(self.domain.size) - 1) / 2) * spacing / unit, 12),
             most_points=points,
         )
 

@@ -41,7 +41,7 @@ def batch(
         typer.Option(help="Compute on the workers of this Dask scheduler.", metavar="ADDRESS"),
     ] = None,
     initial_transform: Annotated[
-        str, typer.Option(help="identity, geometry, moments or affine, where TABLE names none.")
+        str, typer.Option(help=f"{', '.join(KINDS)}, where TABLE names none.")
     ] = "affine",
     *,
     results: options.Results = "all",

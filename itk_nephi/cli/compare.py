@@ -12,6 +12,7 @@ from itk_nephi.io.errors import require_file
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.pair_table import pair_faults, read_pair_table
 from itk_nephi.io.staging import staged
+from itk_nephi.spatial.initialization import KINDS
 
 
 def compare(
@@ -38,9 +39,7 @@ def compare(
     ] = None,
     initial_transform: Annotated[
         str,
-        typer.Option(
-            help="Where all but `elastix` start: identity, geometry, moments, affine, or a file."
-        ),
+        typer.Option(help=f"Where all but `elastix` start: {', '.join(KINDS)}, or a file."),
     ] = "affine",
     methods: Annotated[
         str | None,
@@ -91,7 +90,7 @@ def compare(
         "elastix_parameters": elastix_parameters or [],
         "seed": seed,
         "threads": threads,
-        "callback": pulse.say,
+        "callback": pulse.show,
         "stage": pulse.change,
     }
     if table is None:

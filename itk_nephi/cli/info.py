@@ -91,6 +91,7 @@ def _described_field(transform: Any) -> list[str]:
     ends = 6 + np.cumsum([dimension, dimension, dimension, dimension, dimension**2])
     grid, size, spacing, origin, direction = np.split(numbers[6 : ends[-1]], ends[:-1] - 6)
     direction = direction.reshape(dimension, dimension)
+    splines = numbers[ends[-1] + 2 * dimension * frequencies :].reshape(-1, dimension)
     ends_of_edges = np.array(list(product((0.0, 1.0), repeat=dimension)))
     corners = origin + ends_of_edges * (size - 1) * spacing @ direction.T
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -98,6 +99,7 @@ def _described_field(transform: Any) -> list[str]:
         f"format version {version}",
         f"field: width {width}, depth {depth}, {frequencies} frequencies",
         f"latent code: {global_code} global, {channels} channels on a grid of {_sizes(grid)}",
+        *(f"B-spline: {_sizes(cells)} cells" for cells in splines),
         f"domain: {_sizes(size)} voxels of {_numbers(spacing)} mm, origin {_numbers(origin)} mm",
         f"domain: direction {_axes(direction.T)}",
         f"domain: from {_numbers(low)} to {_numbers(high)} mm; "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 SILENCE = 5.0
-"""For how long a process is silent at least before it says that it works, seconds."""
+"""For how long a process is silent at least before it shows that it works, seconds."""
 
 LONGEST_SILENCE = 30.0
 """For how long it is silent at most, after an hour for example, seconds."""
@@ -50,10 +50,10 @@ class Pulse:
         self._thread.join()
 
     def change(self, doing: str) -> None:
-        """Say from now on that something else goes on; nothing where it is empty."""
+        """Show from now on that something else goes on; nothing where it is empty."""
         self._doing = doing
 
-    def say(self, line: str) -> None:
+    def show(self, line: str) -> None:
         """Print a line now, in place of the next one."""
         self._last = time.perf_counter()
         typer.echo(line, err=True)
@@ -63,7 +63,7 @@ class Pulse:
             now = time.perf_counter()
             silence = min(max(SILENCE, (now - self._begin) / 20), LONGEST_SILENCE)
             if self._doing and now - self._last >= silence:
-                self.say(f"{self._doing}, {now - self._begin:.0f} s")
+                self.show(f"{self._doing}, {now - self._begin:.0f} s")
 
 
 class _Steps:
@@ -101,7 +101,7 @@ def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], 
             )
             pulse.change(f"{step}{steps.left(progress.done, progress.total)}")
             if progress.left == 0:
-                pulse.say(f"{step}, {time.perf_counter() - start:.0f} s")
+                pulse.show(f"{step}, {time.perf_counter() - start:.0f} s")
 
         yield report
         return
@@ -147,7 +147,7 @@ def pair_progress(total: int, pulse: Pulse | None = None) -> Callable[[PairOutco
             line += f"failed: {outcome.reason}" if outcome.reason else "done"
             left = (time.perf_counter() - start) / computed * (total - ended)
             line += f", {outcome.seconds:.0f} s; {_left(left)}"
-        pulse.say(line)
+        pulse.show(line)
         pulse.change(f"{ended} of {total} pairs")
 
     return report

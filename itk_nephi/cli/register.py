@@ -14,6 +14,7 @@ from itk_nephi.cli.progress import Pulse, shown_progress
 from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import staged
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.initialization import KINDS
 from itk_nephi.workflows import outputs
 
 
@@ -65,7 +66,7 @@ def register(
     ] = None,
     initial_transform: Annotated[
         str,
-        typer.Option(help="identity, geometry, moments, affine, or a file with any ITK transform."),
+        typer.Option(help=f"{', '.join(KINDS)}, or a file with any ITK transform."),
     ] = "affine",
     evaluation_landmarks: Annotated[
         Path | None,

@@ -14,7 +14,6 @@ import typer
 from itk_nephi.cli import options
 from itk_nephi.evaluation import metrics
 from itk_nephi.io.images import (
-    image_from_voxels,
     read_grid,
     read_voxels,
     require_image_suffix,
@@ -26,6 +25,7 @@ from itk_nephi.io.pair_files import landmark_columns
 from itk_nephi.io.staging import staged_file
 from itk_nephi.io.tables import Table
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.io.voxels import image_from_voxels
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial import transforms
 from itk_nephi.spatial.conversion import (

@@ -37,6 +37,7 @@ def evaluate_field(
     frequencies: Tensor,
     codes: tuple[Tensor, Tensor],
     weights: Sequence[Tensor],
+    splines: Sequence[Tensor] = (),
     *,
     derivatives: bool,
     threads: int | None = None,
@@ -44,7 +45,7 @@ def evaluate_field(
     """Evaluate a field, as :class:`itk_nephi.fields.neural_field.DeformationField` does.
 
     All tensors are float32, on the CPU. It can be differentiated once, with respect to coords,
-    codes and weights.
+    codes, weights and splines.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def evaluate_field(
         The global and the local latent code.
     weights : sequence of Tensor
         A weight and a bias for each layer: synthesis, output, modulation.
+    splines : sequence of Tensor, shape (k, j, i, D)
+        The coefficients of each B-spline.
     derivatives : bool
         Whether the Jacobian is wanted.
     threads : int, optional
@@ -75,8 +78,9 @@ def evaluate_field(
     ValueError
         If the shapes do not fit together.
     """
-    _require_shapes(coords, bounds, frequencies, codes, weights)
+    _require_shapes(coords, bounds, frequencies, codes, weights, splines)
     result: tuple[Tensor, Tensor | None] = _Moved.apply(  # type: ignore[no-untyped-call]
+        _sizes(frequencies, codes, weights, splines),
         threads or torch.get_num_threads(),
         derivatives,
         coords,
@@ -84,6 +88,7 @@ def evaluate_field(
         frequencies,
         *codes,
         *weights,
+        *splines,
     )
     return result
 
@@ -91,14 +96,14 @@ def evaluate_field(
 class _Moved(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, threads: int, derivatives: bool, *tensors: Tensor
+        ctx: Any, sizes: list[int], threads: int, derivatives: bool, *tensors: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         tensors = tuple(tensor.contiguous() for tensor in tensors)
         coords = tensors[0]
         moved = torch.empty_like(coords)
         jacobian = coords.new_empty(*coords.shape, coords.shape[1]) if derivatives else None
-        _call("Forward", threads, tensors, moved, jacobian)
-        ctx.threads = threads
+        _call("Forward", sizes, threads, tensors, moved, jacobian)
+        ctx.sizes, ctx.threads = sizes, threads
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
         return moved, jacobian
@@ -111,26 +116,39 @@ class _Moved(torch.autograd.Function):
                 "create_graph=True, which double precision allows"
             )
         tensors = ctx.saved_tensors
-        grad_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[2] else None
+        grad_coords = torch.empty_like(tensors[0]) if ctx.needs_input_grad[3] else None
         grad_parameters = [torch.empty_like(tensor) for tensor in tensors[3:]]
         cotangents = [
             None if cotangent is None else cotangent.contiguous()
             for cotangent in (grad_moved, grad_jacobian)
         ]
-        _call("Backward", ctx.threads, tensors, *cotangents, grad_parameters, grad_coords)
-        return None, None, grad_coords, None, None, *grad_parameters
+        others = *cotangents, grad_parameters, grad_coords
+        _call("Backward", ctx.sizes, ctx.threads, tensors, *others)
+        return None, None, None, grad_coords, None, None, *grad_parameters
 
 
-def _call(way: str, threads: int, tensors: tuple[Tensor, ...], *others: Any) -> None:
-    coords, bounds, frequencies, global_code, local_code, *weights = tensors
+def _sizes(
+    frequencies: Tensor,
+    codes: tuple[Tensor, Tensor],
+    weights: Sequence[Tensor],
+    splines: Sequence[Tensor],
+) -> list[int]:
+    global_code, local_code = codes
     sizes = [len(weights[0]), len(weights) // 4 - 1, frequencies.shape[1], len(global_code)]
-    sizes += local_code.shape[::-1]
+    sizes += [*local_code.shape[::-1], len(splines)]
+    return sizes + [count - 3 for spline in splines for count in spline.shape[-2::-1]]
+
+
+def _call(
+    way: str, sizes: list[int], threads: int, tensors: tuple[Tensor, ...], *others: Any
+) -> None:
+    coords, bounds, frequencies, *parameters = tensors
     function = getattr(compiled_module(), f"itkNePhiField{way}{coords.shape[1]}")
     succeeded = function(
         (ctypes.c_int64 * len(sizes))(*sizes),
         _memory(bounds),
         _memory(frequencies),
-        _memory(tensors[3:]),
+        _memory(parameters),
         ctypes.c_int64(threads),
         ctypes.c_int64(len(coords)),
         _memory(coords),
@@ -155,8 +173,9 @@ def _require_shapes(
     frequencies: Tensor,
     codes: tuple[Tensor, Tensor],
     weights: Sequence[Tensor],
+    splines: Sequence[Tensor],
 ) -> None:
-    for tensor in (coords, bounds, frequencies, *codes, *weights):
+    for tensor in (coords, bounds, frequencies, *codes, *weights, *splines):
         if not _is_plain(tensor):
             raise ValueError(
                 f"expected tensors of float32 on the CPU, got {tensor.dtype} on {tensor.device}"
@@ -178,3 +197,9 @@ def _require_shapes(
     ):
         if tuple(found) != shape:
             raise ValueError(f"expected {name} {shape}, got {tuple(found)}")
+    for spline in splines:
+        if spline.shape[dimension:] != (dimension,) or min(spline.shape[:-1]) < 4:
+            axes = ", ".join(["4 or more"] * dimension)
+            raise ValueError(
+                f"expected splines of shape ({axes}, {dimension}), got {tuple(spline.shape)}"
+            )

@@ -19,7 +19,7 @@ from itk_nephi.fields.threads import torch_threads
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
 
-FILE_FORMAT_VERSION = 1
+FILE_FORMAT_VERSION, FILE_FORMAT_VERSION_OF_SPLINES = 1, 2
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,42 @@ class Deformation:
 
     @classmethod
     def identity(
-        cls, domain: ImageDomain, settings: FieldSettings, generator: torch.Generator
+        cls,
+        domain: ImageDomain,
+        settings: FieldSettings,
+        generator: torch.Generator,
+        spline_cells: Sequence[tuple[int, ...]] | None = None,
     ) -> Deformation:
-        """Return the identity, with random hidden weights and a random latent code."""
+        """Return the identity, with random hidden weights and a random latent code.
+
+        Parameters
+        ----------
+        domain : ImageDomain
+            Where it lives.
+        settings : FieldSettings
+            Its sizes.
+        generator : torch.Generator
+            Draws the weights and the code.
+        spline_cells : sequence of tuple of int, optional
+            The cells of each B-spline along each axis, i first; those that the settings give with
+            the voxels of the domain when left out.
+        """
+        bounds = domain.bounds
+        if spline_cells is None:
+            spline_cells = settings.spline_cells(bounds, domain.voxel_size / domain.scale)
         return cls(
             domain=domain,
             settings=settings,
-            field=DeformationField(settings, domain.bounds, generator),
-            inverse_field=DeformationField(settings, domain.bounds, generator),
-            code=LatentCode(settings, domain.bounds, generator),
+            field=DeformationField(settings, bounds, generator),
+            inverse_field=DeformationField(settings, bounds, generator, is_inverse=True),
+            code=LatentCode(settings, bounds, generator, spline_cells),
+        )
+
+    @property
+    def spline_cells(self) -> tuple[tuple[int, ...], ...]:
+        """The cells of each B-spline along each axis, i first."""
+        return tuple(
+            tuple(count - 3 for count in spline.shape[-2::-1]) for spline in self.code.splines[0]
         )
 
     def to(self, device: torch.device) -> None:
@@ -115,11 +142,12 @@ def threads_for_fields(deformations: Sequence[Deformation], device: torch.device
 def transform_from_deformation(deformation: Deformation) -> Any:
     """Make an ``itk.NePhiTransform[itk.D, D]`` that maps points as a deformation moves coords."""
     domain, settings = deformation.domain, deformation.settings
-    local_grid = deformation.code.local_code.shape[-2::-1]
+    code = deformation.code
+    local_grid = code.local_code.shape[-2::-1]
     fixed_parameters = np.concatenate(
         [
             [
-                FILE_FORMAT_VERSION,
+                FILE_FORMAT_VERSION_OF_SPLINES if deformation.spline_cells else FILE_FORMAT_VERSION,
                 settings.width,
                 settings.depth,
                 settings.frequencies,
@@ -133,12 +161,13 @@ def transform_from_deformation(deformation: Deformation) -> Any:
             np.ravel(domain.direction),
             _flat([deformation.field.embedding]),
             _flat([deformation.inverse_field.embedding]),
+            np.ravel(deformation.spline_cells),
         ]
     )
     transform = itk.NePhiTransform[itk.D, domain.dimension].New()
     transform.SetFixedParameters(itk.OptimizerParameters[itk.D](fixed_parameters.tolist()))
-    code = [deformation.code.global_code, deformation.code.local_code]
-    parameters = _flat([*deformation.weights(), *code]).tolist()
+    codes = [code.global_code, code.local_code, *code.splines[0], *code.splines[1]]
+    parameters = _flat([*deformation.weights(), *codes]).tolist()
     transform.SetParameters(itk.OptimizerParameters[itk.D](parameters))
     return transform
 
@@ -167,6 +196,8 @@ def deformation_from_transform(transform: Any) -> Deformation:
         origin=tuple(float(x) for x in fixed.take(dimension)),
         direction=tuple(tuple(float(x) for x in fixed.take(dimension)) for _ in range(dimension)),
     )
+    embeddings = _Reader(fixed.take(2 * dimension * frequencies))
+    spline_cells = [tuple(int(n) for n in cells) for cells in fixed.rest().reshape(-1, dimension)]
     settings = FieldSettings(
         width=width,
         depth=depth,
@@ -174,17 +205,20 @@ def deformation_from_transform(transform: Any) -> Deformation:
         global_code=global_code,
         local_channels=local_channels,
         local_grid=max(local_grid),
+        spline_spacings=tuple(
+            2 * domain.scale / max(cells) / domain.voxel_size for cells in spline_cells
+        ),
     )
     if settings.local_grid_size(domain.bounds) != local_grid:
         raise ValueError(
             f"expected a local code on a grid of {settings.local_grid_size(domain.bounds)} "
             f"vertices, got {local_grid}"
         )
-    deformation = Deformation.identity(domain, settings, torch.Generator())
+    deformation = Deformation.identity(domain, settings, torch.Generator(), spline_cells)
     parameters = _Reader(np.array(transform.GetParameters(), dtype=np.float64))
     with torch.no_grad():
         for embedding in (deformation.field.embedding, deformation.inverse_field.embedding):
-            fixed.fill(embedding)
+            embeddings.fill(embedding)
         for parameter in deformation.parameters():
             parameters.fill(parameter)
     return deformation
@@ -200,6 +234,9 @@ class _Reader:
     def take(self, count: int) -> Array:
         self._position += count
         return self._values[self._position - count : self._position]
+
+    def rest(self) -> Array:
+        return self.take(len(self._values) - self._position)
 
     def fill(self, tensor: Tensor) -> None:
         tensor.copy_(torch.from_numpy(self.take(tensor.numel())).view(tensor.shape))

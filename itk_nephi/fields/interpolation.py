@@ -1,7 +1,8 @@
-"""Linear interpolation of values on a grid, corners aligned, clamped at the border."""
+"""Values on grids between their vertices: interpolated linearly, or a cubic B-spline."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import torch
@@ -53,36 +54,88 @@ def sample_grid_with_derivatives(values: Tensor, position: Tensor) -> tuple[Tens
     derivatives : Tensor, shape (D, N, C)
         With respect to each component of the position, in the cell that holds it.
     """
-    dimension = position.shape[1]
     last = position.new_tensor(values.shape[-2::-1]) - 1
     index = torch.minimum(((position + 1) / 2 * last).clamp(min=0), last)
     corner = torch.minimum(index.detach().floor(), last - 1)
     fraction = index - corner
     weights = torch.stack([1 - fraction, fraction], dim=-1)
-    slopes = torch.stack([-last / 2, last / 2], dim=-1)
-    jets = [weights]
-    for axis in range(dimension):
-        jets.append(
-            torch.cat(
-                [
-                    weights[:, :axis],
-                    slopes[axis].expand(len(position), 1, 2),
-                    weights[:, axis + 1 :],
-                ],
-                dim=1,
-            )
-        )
-    products = torch.stack([_products(jet) for jet in jets], dim=1)
-
-    steps = torch.tensor(list(product((0, 1), repeat=dimension)), device=position.device).flip(1)
-    strides = torch.tensor(values[..., 0].contiguous().stride()[::-1], device=position.device)
-    vertices = (corner.long()[:, None, :] + steps).mul(strides).sum(-1)
-    found = products @ F.embedding(vertices, values.flatten(0, -2))
+    slopes = torch.stack([-last / 2, last / 2], dim=-1).expand_as(weights)
+    found = _weighted_sums(values, corner, _with_slopes(weights, slopes))
     return found[:, 0], found[:, 1:].movedim(1, 0)
 
 
+def sample_spline(coefficients: Tensor, position: Tensor) -> Tensor:
+    """Evaluate a uniform cubic B-spline.
+
+    Parameters
+    ----------
+    coefficients : Tensor, shape (k, j, i, C)
+        Three more along each axis than there are cells; the second lies at the box's begin.
+    position : Tensor, shape (N, D)
+        Positions in the box, -1 to 1 along each axis; i first.
+
+    Returns
+    -------
+    Tensor, shape (N, C)
+    """
+    cell, weights, _ = _spline_weights(coefficients, position)
+    return _weighted_sums(coefficients, cell, [weights])[:, 0]
+
+
+def sample_spline_with_derivatives(coefficients: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Evaluate a uniform cubic B-spline, with the derivatives; both can be differentiated again.
+
+    Parameters
+    ----------
+    coefficients, position : Tensor
+        As in :func:`sample_spline`.
+
+    Returns
+    -------
+    value : Tensor, shape (N, C)
+    derivatives : Tensor, shape (D, N, C)
+        With respect to each component of the position.
+    """
+    cell, weights, slopes = _spline_weights(coefficients, position)
+    found = _weighted_sums(coefficients, cell, _with_slopes(weights, slopes))
+    return found[:, 0], found[:, 1:].movedim(1, 0)
+
+
+def _spline_weights(coefficients: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the cells of positions, and along each axis four weights and their derivatives."""
+    cells = position.new_tensor(coefficients.shape[-2::-1]) - 3
+    index = (position + 1) / 2 * cells
+    cell = torch.minimum(index.detach().floor().clamp(min=0), cells - 1)
+    t = index - cell
+    s = 1 - t
+    near, far = t**2 * (t / 2 - 1) + 2 / 3, s**2 * (s / 2 - 1) + 2 / 3
+    weights = torch.stack([s**3 / 6, near, far, t**3 / 6], dim=-1)
+    near, far = t * (1.5 * t - 2), s * (2 - 1.5 * s)
+    slopes = torch.stack([-(s**2) / 2, near, far, t**2 / 2], dim=-1)
+    return cell, weights, slopes * (cells / 2)[:, None]
+
+
+def _with_slopes(weights: Tensor, slopes: Tensor) -> list[Tensor]:
+    """Return weights, (N, D, M), and the same with those of one axis differentiated, each axis."""
+    return [weights] + [
+        torch.cat([weights[:, :axis], slopes[:, [axis]], weights[:, axis + 1 :]], dim=1)
+        for axis in range(weights.shape[1])
+    ]
+
+
+def _weighted_sums(values: Tensor, corner: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Sum the values at the M^D vertices from a corner on, with each of K weights: (N, K, C)."""
+    dimension, count = weights[0].shape[1:]
+    products = torch.stack([_products(each) for each in weights], dim=1)
+    steps = list(product(range(count), repeat=dimension))
+    strides = torch.tensor(values[..., 0].contiguous().stride()[::-1], device=corner.device)
+    offsets = torch.tensor(steps, device=corner.device).flip(1)
+    vertices = (corner.long()[:, None, :] + offsets).mul(strides).sum(-1)
+    return products @ F.embedding(vertices, values.flatten(0, -2))
+
+
 def _products(weights: Tensor) -> Tensor:
-    """Multiply one of two weights of each axis in all ways: (N, D, 2) to (N, 2^D), i fastest."""
+    """Multiply one of M weights of each axis in all ways: (N, D, M) to (N, M^D), i fastest."""
     products = weights[:, -1]
     for axis in range(weights.shape[1] - 2, -1, -1):
         products = (products[:, :, None] * weights[:, axis, None, :]).flatten(1)

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from itk_nephi.fields.compiled import can_fuse, evaluate_field
-from itk_nephi.fields.interpolation import sample_grid, sample_grid_with_derivatives
+from itk_nephi.fields.interpolation import (
+    sample_grid,
+    sample_grid_with_derivatives,
+    sample_spline,
+    sample_spline_with_derivatives,
+)
 from itk_nephi.fields.jet import Jet
 from itk_nephi.fields.latent_code import Code
 from itk_nephi.fields.settings import FieldSettings
@@ -26,10 +31,11 @@ class DeformationField(nn.Module):
     .. math::
         m_0 &= \sin 30 (A_0 s + a_0), & m_k &= \sin 30 (A_k m_{k-1} + a_k) + m_0 \\
         h_0 &= \sin(W_0 e + b_0),     & h_k &= m_k \sin 30 (W_k h_{k-1} + b_k) \\
-        y &= x + W h_L + b
+        y &= x + W h_L + b + \sum_n S_n(x)
 
-    Beyond the domain the displacement is that of the nearest boundary point. The output layer
-    starts at zero, so that the field starts as the identity.
+    where S_n are the cubic B-splines of displacements that the code may hold. Beyond the domain the
+    displacement is that of the nearest boundary point. The output layer and the splines start at
+    zero, so that the field starts as the identity.
 
     Parameters
     ----------
@@ -39,6 +45,8 @@ class DeformationField(nn.Module):
         The domain's largest coords per axis, i first.
     generator : torch.Generator
         Draws the embedding's frequencies and the initial weights.
+    is_inverse : bool
+        Whether the code's B-splines of the inverse field are its own.
 
     Attributes
     ----------
@@ -58,9 +66,15 @@ class DeformationField(nn.Module):
     modulation: Any
 
     def __init__(
-        self, settings: FieldSettings, bounds: tuple[float, ...], generator: torch.Generator
+        self,
+        settings: FieldSettings,
+        bounds: tuple[float, ...],
+        generator: torch.Generator,
+        *,
+        is_inverse: bool = False,
     ) -> None:
         super().__init__()
+        self.is_inverse = is_inverse
         dimension, width = len(bounds), settings.width
         embedded = 2 * settings.frequencies
         codes = settings.global_code + settings.local_channels
@@ -132,6 +146,7 @@ class DeformationField(nn.Module):
             self.embedding,
             codes,
             weights,
+            code.splines[self.is_inverse],
             derivatives=derivatives,
             threads=self.threads,
         )
@@ -158,7 +173,17 @@ class DeformationField(nn.Module):
         for layer, gate in zip(self.synthesis[1:], self.modulation[1:], strict=True):
             modulated = _sine_layer(gate, modulated) + skip
             hidden = modulated * _sine_layer(layer, hidden)
-        return hidden.linear(self.output.weight, self.output.bias)
+        displacement = hidden.linear(self.output.weight, self.output.bias)
+        for coefficients in code.splines[self.is_inverse]:
+            displacement += self._spline(coords, coefficients, derivatives=derivatives)
+        return displacement
+
+    def _spline(self, coords: Tensor, coefficients: Tensor, *, derivatives: bool) -> Jet:
+        position = coords / self.bounds
+        if not derivatives:
+            return Jet(sample_spline(coefficients, position))
+        value, slopes = sample_spline_with_derivatives(coefficients, position)
+        return Jet(value, slopes / self.bounds[:, None, None])
 
     def _embed(self, coords: Tensor, *, derivatives: bool) -> Jet:
         frequencies = 2 * math.pi * self.embedding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
@@ -30,6 +30,8 @@ class Setting:
         The smallest and the largest number.
     above, below : float, optional
         What a number is greater and less than.
+    may_be_empty : bool
+        Whether a tuple may have no entries.
     name : str
         Of the field.
     type
@@ -44,6 +46,7 @@ class Setting:
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
+    may_be_empty: bool = False
     name: str = ""
     type: Any = None
     default: Any = ...
@@ -119,7 +122,7 @@ class Setting:
         """
         if value is None and NoneType in get_args(self.type):
             return
-        if self.is_tuple and not len(value) and self.default != ():
+        if self.is_tuple and not len(value) and not self.may_be_empty:
             raise ValueError(f"expected {self.name} of one or more numbers, got {value!r}")
         for entry in value if self.is_tuple else (value,):
             if self.choices and entry not in self.choices:
@@ -240,6 +243,14 @@ class FieldSettings:
     local_grid: int = setting(
         16, "Vertices of the local latent code's grid along the longest axis.", minimum=2
     )
+    spline_spacings: tuple[float, ...] = setting(
+        (),
+        "Grid spacings of the cubic B-splines of displacements that are added to the network, one "
+        "each. None by default.",
+        unit="voxels",
+        above=0,
+        may_be_empty=True,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -254,8 +265,29 @@ class FieldSettings:
             global_code=32,
             local_channels=32,
             local_grid=22,
+            spline_spacings=(),
         )
 
     def local_grid_size(self, bounds: tuple[float, ...]) -> tuple[int, ...]:
         """Return the vertices per axis, i first, of a box with these bounds: cells nearly cubic."""
         return tuple(max(2, round((self.local_grid - 1) * b / max(bounds)) + 1) for b in bounds)
+
+    def spline_cells(self, bounds: tuple[float, ...], voxel: float) -> tuple[tuple[int, ...], ...]:
+        """Return the cells of each B-spline per axis, i first: nearly cubic.
+
+        Parameters
+        ----------
+        bounds : tuple of float
+            Of the box, coords.
+        voxel : float
+            The edge of a voxel, coords.
+        """
+        longest = [max(1, round(2 * max(bounds) / (h * voxel))) for h in self.spline_spacings]
+        return tuple(
+            tuple(max(1, round(count * b / max(bounds))) for b in bounds) for count in longest
+        )
+
+
+def spline_numbers(cells: Sequence[tuple[int, ...]]) -> int:
+    """Return how many numbers the B-splines of both fields hold, with so many cells per axis."""
+    return 2 * sum(len(each) * math.prod(count + 3 for count in each) for each in cells)

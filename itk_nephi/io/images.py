@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.compression import compress
-from itk_nephi.io.errors import plain_errors
-from itk_nephi.io.image_files import (
-    KINDS,
-    ImageHeader,
-    lower_suffix,
-    read_components,
-    read_file,
-    read_scalars,
-)
+from itk_nephi.io.errors import plain_errors, plain_words, require_file
+from itk_nephi.io.image_header import ImageHeader
+from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes, image_suffix
+from itk_nephi.io.voxels import KINDS, VECTOR_KINDS, exact_image
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+IN_PROCESS = (".nii", ".gipl")
+"""The suffixes of files whose headers, of fixed length, ITK reads in this process."""
+
+IN_CHILD = (".tif", ".tiff", ".lsm")
+"""The suffixes of those that are checked before, but hold more than what is checked."""
+
+Reader = Callable[["str | list[str]", "ImageHeader"], Any]
+"""From a file, or those of a DICOM series, and the header of the first, to an image."""
 
 
 def read_image_header(path: Path, argument: str, series: Sequence[str] = ()) -> ImageHeader:
@@ -43,7 +55,7 @@ def read_image_header(path: Path, argument: str, series: Sequence[str] = ()) -> 
     ValueError
         If ITK cannot read the file, or it is truncated or damaged.
     """
-    return read_file(path, argument, series)[0]
+    return _read(path, argument, series)[0]
 
 
 def read_scalar_header(path: Path, argument: str, series: Sequence[str] = ()) -> ImageHeader:
@@ -72,18 +84,18 @@ def read_image(path: Path, argument: str, series: Sequence[str] = ()) -> Any:
         If the file cannot be read, is damaged, or is not such an image.
     """
 
-    def read_checked(files: str | list[str], header: ImageHeader) -> Any:
+    def read_scalars(files: str | list[str], header: ImageHeader) -> Any:
         if isinstance(files, str):
             _check_scalar(header, path, argument)
-        return read_scalars(files, header)
+        return _read_scalars(files, header)
 
-    header, image = read_file(path, argument, series, read_checked)
+    header, image = _read(path, argument, series, read_scalars)
     if header.is_color:
         logger.warning("%s: color converted to luminance", path)
     if isinstance(image, np.ndarray):
         image = image_from_array(image, header.domain)
     if KINDS.get(header.component, (None,))[0] == itk.ULL:
-        image = _exact_image(image, header, path, argument)
+        image = exact_image(image, header, path, argument)
     return image
 
 
@@ -101,7 +113,7 @@ def read_voxels(
     values : array, shape (T, k, j, i, C)
         Of T frames and C components, one each in most images, of the file's own type.
     """
-    header, image = read_file(path, argument, series, read_components)
+    header, image = _read(path, argument, series, _read_components)
     _check_size(header, path, argument, (2, 3, 4))
     values = image if isinstance(image, np.ndarray) else itk.array_from_image(image)
     values = values.reshape(-1, *header.domain.size[::-1], header.components)
@@ -136,13 +148,13 @@ def write_image(image: Any, path: Path) -> None:
         If ITK cannot write it, or not all of it got to the disk.
     """
     require_image_suffix(path)
-    name = lower_suffix(path)  # as ITK knows it
+    name = _lower_suffix(path)  # as ITK knows it
     is_packed = name.endswith(".nii.gz")
     written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
     try:
         with plain_errors(f"expected to write an image to {path}"):
             itk.imwrite(image, str(written), compression=not is_packed)
-            read_file(written, "what was written")
+            _read(written, "what was written")
         if is_packed:
             compress(written, path)
         elif written != path:
@@ -154,92 +166,12 @@ def write_image(image: Any, path: Path) -> None:
 
 def require_image_suffix(path: Path) -> None:
     """Raise a ValueError unless ITK writes images of this suffix."""
-    name = str(path.with_name(lower_suffix(path)))
+    name = str(path.with_name(_lower_suffix(path)))
     if itk.ImageIOFactory.CreateImageIO(name, itk.CommonEnums.IOFileMode_WriteMode) is None:
         raise ValueError(
             f"expected to write an image to {path}, whose suffix is none of an image that ITK "
             "writes; take .nii.gz, .nrrd or .mha"
         )
-
-
-def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: ImageDomain) -> Image:
-    """Return an image of the voxels of a file on another grid.
-
-    Parameters
-    ----------
-    values : array
-        As :func:`read_voxels` returns them.
-    header : ImageHeader
-        Of the file; a fourth axis stays as it is there.
-    domain : ImageDomain
-        The grid of the other axes.
-
-    Raises
-    ------
-    ValueError
-        If ITK's Python has no images that hold all values.
-    """
-    values = _writable(values if header.components > 1 else values[..., 0])
-    if len(header.size) < 4:
-        values = values[0]
-    values = np.ascontiguousarray(values)
-    if values.dtype == np.uint64:
-        image = _unsigned_image(values)
-    else:
-        image = itk.image_from_array(values, is_vector=header.components > 1)
-    spacing, origin, direction = domain.spacing, domain.origin, np.array(domain.direction)
-    if len(header.size) == 4:
-        spacing, origin = (*spacing, header.spacing[3]), (*origin, header.origin[3])
-        direction = np.block([[direction, np.zeros((3, 1))], [np.zeros((1, 3)), np.eye(1)]])
-    image.SetSpacing(spacing)
-    image.SetOrigin(origin)
-    image.SetDirection(itk.matrix_from_array(direction))
-    return image
-
-
-def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return voxels in a type of which ITK's Python has images; that they changed is logged."""
-    wider: dict[str, tuple[Any, ...]] = {
-        "int8": (np.int16,),
-        "int64": (np.int32, np.uint64, np.float64),
-    }
-    if values.dtype.name not in wider:
-        return values
-    for kind in wider[values.dtype.name]:
-        if (values.astype(kind).astype(values.dtype) == values).all() and (
-            kind != np.uint64 or values.min() >= 0
-        ):
-            logger.warning(
-                "%s values are written as %s, as ITK's Python has no such images",
-                values.dtype,
-                np.dtype(kind),
-            )
-            return values.astype(kind)
-    raise ValueError(
-        f"expected whole numbers of at most 2**53, got {values.min()} to {values.max()}, which no "
-        "type of ITK's Python holds"
-    )
-
-
-def _exact_image(image: Image, header: ImageHeader, path: Path, argument: str) -> Image:
-    """Return an image of 64-bit whole numbers as one of double or else of unsigned ones."""
-    values = np.asarray(itk.array_view_from_image(image)).view(KINDS[header.component][1])
-    if (np.abs(values.astype(np.float64)) <= 2.0**53).all():
-        return image_from_array(values.astype(np.float64), header.domain)
-    if values.min() < 0:
-        raise ValueError(
-            f"expected {argument} to have whole numbers of at most 2**53, got {path} with "
-            f"{values.min()} to {values.max()}"
-        )
-    return image  # of unsigned numbers
-
-
-def _unsigned_image(values: npt.NDArray[np.uint64]) -> Image:
-    image = itk.Image[itk.ULL, values.ndim].New()
-    image.SetRegions(values.shape[::-1])
-    image.Allocate()
-    itk.array_view_from_image(image)[...] = values
-    return image
 
 
 def _check_scalar(header: ImageHeader, path: Path, argument: str) -> None:
@@ -267,3 +199,146 @@ def _check_size(
 
 def _sizes(header: ImageHeader) -> str:
     return " x ".join(map(str, header.size))
+
+
+def _read(
+    path: Path,
+    argument: str,
+    series: Sequence[str] = (),
+    read: Reader | None = None,
+) -> tuple[ImageHeader, Any]:
+    """Return the header of an image file, and what ``read`` makes of it: an image or an array."""
+    if not path.is_dir():
+        require_file(path, argument)
+    with (
+        plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"),
+        _readable(path) as name,
+    ):
+        if path.is_dir():
+            return _apart(partial(_read_series, series=series, read=read), path)
+        suffix = image_suffix(name)
+        if suffix in IN_CHILD:
+            check_voxel_bytes(name, 0, 0)
+        if suffix in IN_CHILD or suffix not in FORMATS:
+            return _apart(partial(_read_all, read=read), name)
+        header = _read_header(str(name)) if suffix in IN_PROCESS else _apart(_read_header, name)
+        values = math.prod(header.size) * header.components
+        check_voxel_bytes(name, values * header.component_bytes, values)
+        return header, None if read is None else read(str(name), header)
+
+
+def _apart(read: Callable[[Path], T], path: Path) -> T:
+    """Read in a child process; what libraries print meanwhile is a warning, or a refusal."""
+    # loads what the child would have to load anew each time
+    itk.ImageIOFactory.CreateImageIO(path.suffix, itk.CommonEnums.IOFileMode_ReadMode)
+    found, printed = read_apart(read, path)
+    words = plain_words(ValueError(" ".join(printed)))
+    if printed and ("warning" not in words.lower() or "missing slices" in words):
+        raise ValueError(f"damaged: {words}")
+    if printed:
+        logger.warning("%s: %s", path, words)
+    return found
+
+
+def _read_all(path: Path, read: Reader | None) -> tuple[ImageHeader, Any]:
+    """Read a file whole, in the child process, as arrays can be sent."""
+    header = _read_header(str(path))
+    image = (read or _read_components)(str(path), header)
+    return header, None if read is None else itk.array_from_image(image)
+
+
+def _read_series(
+    folder: Path, series: Sequence[str], read: Reader | None
+) -> tuple[ImageHeader, Any]:
+    """Read a DICOM series, in the child process."""
+    names = itk.GDCMSeriesFileNames.New()
+    names.SetDirectory(str(folder))
+    found = list(names.GetSeriesUIDs())
+    if not found:
+        raise ValueError("a folder without a DICOM series")
+    chosen = [each for each in found if each in series] or found
+    if len(chosen) > 1:
+        raise ValueError(
+            f"a folder with {len(chosen)} DICOM series, {', '.join(chosen)}: choose with --series"
+        )
+    files = list(names.GetFileNames(chosen[0]))
+    header = _read_header(files[0])
+    if len(files) == 1:
+        image = (read or _read_components)(files[0], header)
+        return header, None if read is None else itk.array_from_image(image)
+    image = (read or _read_components)(files, header)
+    domain = ImageDomain.of(image)
+    header = replace(
+        header,
+        size=domain.size,
+        spacing=domain.spacing,
+        origin=domain.origin,
+        direction=tuple(zip(*domain.direction, strict=True)),
+    )
+    return header, None if read is None else itk.array_from_image(image)
+
+
+def _read_header(name: str | Path) -> ImageHeader:
+    reader = itk.ImageIOFactory.CreateImageIO(str(name), itk.CommonEnums.IOFileMode_ReadMode)
+    if reader is None:
+        raise ValueError("a damaged file, or no image")
+    reader.SetFileName(str(name))
+    reader.ReadImageInformation()
+    axes = range(reader.GetNumberOfDimensions())
+    size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
+    if not size or min(size) < 1:
+        raise ValueError(f"damaged: its header has a size of {size}")
+    return ImageHeader(
+        size=size,
+        spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
+        origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
+        direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
+        pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
+        component=reader.GetComponentTypeAsString(reader.GetComponentType()),
+        components=int(reader.GetNumberOfComponents()),
+        component_bytes=int(reader.GetComponentSize()),
+    )
+
+
+def _read_components(name: str | list[str], header: ImageHeader) -> Any:
+    if header.components == 1:
+        return _read_scalars(name, header)
+    kind = KINDS.get(header.component, (itk.D,))[0]
+    if kind not in VECTOR_KINDS:
+        kind = itk.D
+    kind = itk.VectorImage[kind, len(header.size)]
+    return _output(kind, name)
+
+
+def _read_scalars(name: str | list[str], header: ImageHeader) -> Any:
+    kind = KINDS.get(header.component, (itk.D,))[0]
+    return itk.imread(name, kind) if isinstance(name, str) else _output(itk.Image[kind, 3], name)
+
+
+def _output(kind: Any, name: str | list[str]) -> Any:
+    """Read an image of a type, from a file or those of a series."""
+    if isinstance(name, str):
+        reader = itk.ImageFileReader[kind].New(file_name=name)
+    else:
+        reader = itk.ImageSeriesReader[kind].New(file_names=name)
+    reader.Update()
+    return reader.GetOutput()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Give a path whose suffix is in lower case, as ITK's readers want it."""
+    name = _lower_suffix(path)
+    if name == path.name or path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / name
+        link.symlink_to(path.absolute())
+        yield link
+
+
+def _lower_suffix(path: Path) -> str:
+    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    end = Path(stem).suffix + path.name[len(stem) :]
+    return path.name.removesuffix(end) + end.lower()

@@ -197,58 +197,66 @@ def read_ply(content: bytes) -> MeshContent:
     names = [entry[1] for entry in vertex.properties]
     if not {"x", "y", "z"} <= set(names):
         raise ValueError("expected vertices with x, y and z")
-    count = int(vertex.items)
-    check_count(count, len(content))
+    check_count(int(vertex.items), len(content))
     kept = [name for name in names if name not in ("nx", "ny", "nz")]
-    head = (
-        "\n".join(
-            line for line in header if line.split()[-1:] not in (["nx"], ["ny"], ["nz"])
-        ).encode("latin-1")
-        + b"\n"
-    )
+    lines = [line for line in header if line.split()[-1:] not in (["nx"], ["ny"], ["nz"])]
+    head, body = "\n".join([*lines, ""]).encode("latin-1"), content[found.end() :]
     if order == "ascii":
-        table = [line.split() for line in content[found.end() :].decode("latin-1").splitlines()]
-        lines = [line for line in table if line]
-        if len(lines) < sum(int(element.items) for element in elements):
-            raise ValueError(f"truncated: got {len(lines)} lines")
-        columns = [names.index(name) for name in "xyz"]
-        if any(len(line) < len(names) for line in lines[:count]):
-            raise ValueError("truncated or damaged: a vertex lacks numbers")
-        points = _points([[line[column] for column in columns] for line in lines[:count]])
-
-        def rebuild(moved: Array) -> bytes:
-            rows = []
-            for line, text in zip(lines[:count], row_text(moved, 17), strict=True):
-                values = dict(zip(names, line, strict=False)) | dict(
-                    zip("xyz", text.split(), strict=True)
-                )
-                rows.append(" ".join(values[name] for name in kept))
-            rows += [" ".join(line) for line in lines[count:]]
-            return head + "\n".join([*rows, ""]).encode("latin-1")
-
+        points, rows = _ply_text(body, elements, kept)
     else:
         sign = {"binary_little_endian": "<", "binary_big_endian": ">"}[order]
-        kind = np.dtype([(name, sign + PLY_TYPES[form]) for form, name in vertex.properties])
-        check_count(count * kind.itemsize, len(content) - found.end())
-        vertices = np.frombuffer(content, kind, count, found.end())
-        rest = content[found.end() + count * kind.itemsize :]
-        _check_ply_rest(rest, elements[1:], sign)
-        points = _finite(np.stack([vertices[name].astype(float) for name in "xyz"], axis=-1))
-
-        def rebuild(moved: Array) -> bytes:
-            made = np.empty(count, [(name, kind[name]) for name in kept])
-            for name in kept:
-                made[name] = vertices[name]
-            for name, values in zip("xyz", moved.T, strict=True):
-                made[name] = values
-            return head + made.tobytes() + rest
-
+        points, rows = _ply_binary(body, elements, kept, sign)
     return MeshContent(
         points=points,
-        rebuild=rebuild,
+        rebuild=lambda moved: head + rows(moved),
         comments="\n".join(line for line in header if line.startswith(("comment", "obj_info"))),
         left_out=(NORMALS,) if len(kept) < len(names) else (),
     )
+
+
+def _ply_text(
+    body: bytes, elements: list[PlyElement], kept: list[str]
+) -> tuple[Array, Callable[[Array], bytes]]:
+    """Return the points of a body of text, and what writes it with others and what is kept."""
+    names, count = [entry[1] for entry in elements[0].properties], int(elements[0].items)
+    lines = [words for line in body.decode("latin-1").splitlines() if (words := line.split())]
+    if len(lines) < sum(int(element.items) for element in elements):
+        raise ValueError(f"truncated: got {len(lines)} lines")
+    if any(len(line) < len(names) for line in lines[:count]):
+        raise ValueError("truncated or damaged: a vertex lacks numbers")
+    columns = [names.index(name) for name in "xyz"]
+
+    def rebuild(moved: Array) -> bytes:
+        rows = []
+        for line, text in zip(lines[:count], row_text(moved, 17), strict=True):
+            values = dict(zip(names, line, strict=False))
+            values |= dict(zip("xyz", text.split(), strict=True))
+            rows.append(" ".join(values[name] for name in kept))
+        rows += [" ".join(line) for line in lines[count:]]
+        return "\n".join([*rows, ""]).encode("latin-1")
+
+    return _points([[line[column] for column in columns] for line in lines[:count]]), rebuild
+
+
+def _ply_binary(
+    body: bytes, elements: list[PlyElement], kept: list[str], sign: str
+) -> tuple[Array, Callable[[Array], bytes]]:
+    """Return the points of a binary body, and what writes it with others and what is kept."""
+    count = int(elements[0].items)
+    kind = np.dtype([(name, sign + PLY_TYPES[form]) for form, name in elements[0].properties])
+    check_count(count * kind.itemsize, len(body))
+    vertices, rest = np.frombuffer(body, kind, count), body[count * kind.itemsize :]
+    _check_ply_rest(rest, elements[1:], sign)
+
+    def rebuild(moved: Array) -> bytes:
+        made = np.empty(count, [(name, kind[name]) for name in kept])
+        for name in kept:
+            made[name] = vertices[name]
+        for name, values in zip("xyz", moved.T, strict=True):
+            made[name] = values
+        return made.tobytes() + rest
+
+    return _finite(np.stack([vertices[name].astype(float) for name in "xyz"], axis=-1)), rebuild
 
 
 class PlyElement(NamedTuple):

@@ -42,7 +42,7 @@ class PairPaths:
         CSV files with columns fixed_x, fixed_y, ... moving_x, ... in mm: to judge the result, and
         to steer the registration.
     initial_transform : str
-        A kind, see :func:`itk_nephi.spatial.initialization.compute_initial_transform`, or a file.
+        A kind, see :func:`itk_nephi.alignment.compute_initial_transform`, or a file.
     fixed_channels, moving_channels : tuple of Path
         Further images of both subjects, to be registered together with the first. Not in tables.
     channel_weights : tuple of float, optional

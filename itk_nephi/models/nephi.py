@@ -68,6 +68,11 @@ class ModelSettings:
         check_settings(self)
         if len(self.size) not in (2, 3):
             raise ValueError(f"expected size on 2 or 3 axes, got {self.size}")
+        if self.field.spline_spacings:
+            raise ValueError(
+                "expected a model's field without B-splines, which only an optimization adds, got "
+                f"spline_spacings {self.field.spline_spacings}"
+            )
         if len(self.spacing) != len(self.size):
             raise ValueError(f"expected spacing on {len(self.size)} axes, got {self.spacing}")
         for name in ("window", "quantiles"):
@@ -239,7 +244,9 @@ class NePhi(nn.Module):
         super().__init__()
         self.settings = settings
         self.field = DeformationField(settings.field, settings.bounds, generator)
-        self.inverse_field = DeformationField(settings.field, settings.bounds, generator)
+        self.inverse_field = DeformationField(
+            settings.field, settings.bounds, generator, is_inverse=True
+        )
         self.encoder = (
             None
             if settings.encoder is None

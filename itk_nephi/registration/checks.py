@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from itk_nephi.alignment.initialization import find_initial_transform
 from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.initialization import compute_initial_transform
 from itk_nephi.spatial.intensities import IntensityRange
 from itk_nephi.spatial.preparation import checked_image
 from itk_nephi.spatial.transforms import flatten, matrix_and_offset, transform_points
@@ -67,16 +67,13 @@ def image_names(images: Sequence[Image], name: str) -> list[str]:
     return [name] if len(images) == 1 else [f"{name}[{n}]" for n in range(len(images))]
 
 
-def checked_initial_transform(pair: ImagePair) -> Transform:
-    """Return the initial transform of a pair, computed where it is a kind or None."""
+def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:
+    """Return the initial transform of a pair, found where it is a kind or None, and any finding."""
     transform = pair.initial_transform
     if transform is None or isinstance(transform, str):
-        return compute_initial_transform(
-            transform or "identity",
-            pair.fixed_image,
-            pair.moving_image,
-            pair.fixed_mask,
-            pair.moving_mask,
+        kind = transform or "identity"
+        return find_initial_transform(
+            kind, pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask
         )
     if not isinstance(transform, itk.Transform[itk.D, pair.dimension, pair.dimension]):
         raise TypeError(
@@ -90,7 +87,7 @@ def checked_initial_transform(pair: ImagePair) -> Transform:
                 f"expected initial_transform to have an inverse, got one with a "
                 f"{part.GetNameOfClass()} of determinant 0, which maps all points onto a plane"
             )
-    return transform
+    return transform, ""
 
 
 def landmark_pairs(

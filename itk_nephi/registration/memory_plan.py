@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.sampled_image import SampledTransform
+from itk_nephi.fields.settings import spline_numbers
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
@@ -31,6 +32,10 @@ EDGE = {2: 192, 3: 32}
 POINTS = 256
 """By how many points the miniature's steps differ, and the fewest that are evaluated together."""
 
+SPLINE_BYTES = 4 * (4 + 3)
+"""Of each number in the B-splines: itself, Adam's two moments, where the level began, and at most
+three gradients at a time."""
+
 
 def planned_chunk(
     pairs: Sequence[ImagePair], settings: RegistrationSettings, device: torch.device
@@ -39,7 +44,7 @@ def planned_chunk(
 
     A miniature of a pair is prepared, and a few small steps are taken, while all tensors are
     counted. What is needed for the images is in proportion to their voxels, and to the pairs; what
-    a step needs on top is in proportion to its points.
+    a step needs on top is in proportion to its points. The numbers in B-splines are counted.
 
     Parameters
     ----------
@@ -71,7 +76,7 @@ def planned_chunk(
     making = held + scale * (need.making - need.held)
     many = settings.points - settings.regularizer_points
     fewest = need.constant + settings.regularizer_points * need.regularizer + many * need.apart
-    fewest += (len(pairs) - 1) * need.code
+    fewest += (len(pairs) - 1) * need.code + len(pairs) * _spline_bytes(pairs[0], settings)
     chunk = (limit - held - fewest) / max(need.together - need.apart, 1.0)
     fewest += min(many, POINTS) * (need.together - need.apart)
     needed = max(making, held + fewest)
@@ -146,9 +151,10 @@ def _measured_need(pair: ImagePair, settings: RegistrationSettings, device: torc
         kept = [step(n * POINTS, POINTS, 4 * POINTS) for n in (17, 33)]
         regularizer = (step(3 * POINTS, 2 * POINTS, None) - base) / POINTS
 
+    code = deformation.code
     codes, weights = (
         sum(parameter.numel() for parameter in parameters)
-        for parameters in (deformation.code.parameters(), deformation.weights())
+        for parameters in ((code.global_code, code.local_code), deformation.weights())
     )
     return _Need(
         making=making,
@@ -160,6 +166,12 @@ def _measured_need(pair: ImagePair, settings: RegistrationSettings, device: torc
         together=together,
         apart=max(kept[1] - kept[0], 0.0) / (16 * POINTS),
     )
+
+
+def _spline_bytes(pair: ImagePair, settings: RegistrationSettings) -> int:
+    fixed, moving = ImageDomain.of(pair.fixed_image), ImageDomain.of(pair.moving_image)
+    voxel = max(fixed.voxel_size, moving.voxel_size) / fixed.scale
+    return SPLINE_BYTES * spline_numbers(settings.field.spline_cells(fixed.bounds, voxel))
 
 
 def _miniature(pair: ImagePair) -> ImagePair:

@@ -52,7 +52,7 @@ def register(
         Scalar images of any pixel type, in 2 or 3 dimensions, each on a grid of its own. Arrays are
         those that ITK's functions take: of shape (k, j, i) from numpy, (1, k, j, i) from torch,
         with a spacing of 1 mm, or from xarray, with a grid. Or several of each subject, on one
-        grid, the first with the first, and so on; the first two give the initial transform.
+        grid, the first with the first, and so on.
     fixed_mask, moving_mask : itk.Image, path, array or itk.SpatialObject, optional
         Non-zero where the images are to be compared; on the grids of the images, on which arrays
         lie and spatial objects are drawn. Float values between 0 and 1 are weights.
@@ -62,9 +62,10 @@ def register(
         Corresponding points to bring together, shape (N, D), mm, and the weight of each pair,
         shape (N,).
     initial_transform : itk.Transform, Registration, None or a kind
-        From fixed to moving space: where to start. Or how it is computed, ``"affine"``,
-        ``"moments"``, ``"geometry"`` or ``"identity"``, see
-        :func:`itk_nephi.spatial.compute_initial_transform`. An earlier result, perhaps of
+        From fixed to moving space: where to start. Or how it is computed: ``"affine"``,
+        ``"similarity"``, ``"rigid"`` or ``"translation"``, an alignment from anywhere;
+        ``"moments"``, ``"geometry"`` or ``"identity"``; see
+        :func:`itk_nephi.alignment.compute_initial_transform`. An earlier result, perhaps of
         coarser images, brings its own inverse. None is the identity.
     warm_start : Registration or itk.NePhiTransform, optional
         An earlier result on the grid of ``fixed``, from where the optimization starts; for instance
@@ -110,9 +111,9 @@ def register(
     Warns
     -----
     UserWarning
-        If the images are of very different size in mm, the model's box does not cover the fixed
-        image or its mask, or the images are less alike after the registration than with the initial
-        transform alone.
+        If the images are of very different size in mm, the initial alignment is ambiguous, the
+        model's box does not cover the fixed image or its mask, or the images are less alike after
+        the registration than with the initial transform alone.
 
     Raises
     ------

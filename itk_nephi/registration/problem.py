@@ -12,6 +12,7 @@ import torch
 
 from itk_nephi.fields.sampled_image import SampledTransform
 from itk_nephi.fields.sampled_transforms import inverse_transforms, sample_transform
+from itk_nephi.fields.settings import spline_numbers
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.registration.checks import (
     checked_images,
@@ -29,6 +30,9 @@ from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.intensities import IntensityRange
 from itk_nephi.spatial.preparation import checked_mask, intensity_range, mask_inside
 from itk_nephi.spatial.transforms import compose
+
+SPLINE_NUMBERS = 12_000_000
+"""The most numbers in B-splines: a transform holds 2^24, its networks' and codes' among them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +116,7 @@ class RegistrationProblem:
         pairs = _working_pairs(pairs, names, settings)
         first = pairs[0]
         chunk = planned_chunk(pairs, settings, device)
-        initial_transform = checked_initial_transform(first)
+        initial_transform, doubt = checked_initial_transform(first)
         canonical = grid.canonical()
         if inverse_initial is None:
             moving_grid = ImageDomain.of(first.moving_image)
@@ -150,8 +154,21 @@ class RegistrationProblem:
             settings=settings.for_voxels(min(each.compared_voxels for each in samplers)),
             device=device,
             chunk=chunk,
-            findings=() if finding is None else (finding,),
+            findings=tuple(filter(None, (doubt, finding))),
         )
+
+    @property
+    def spline_cells(self) -> tuple[tuple[int, ...], ...]:
+        """The cells of each B-spline of the fields along each axis, i first."""
+        voxel = self.samplers[0].voxel_size / self.domain.scale
+        cells = self.settings.field.spline_cells(self.domain.bounds, voxel)
+        if spline_numbers(cells) > SPLINE_NUMBERS:
+            raise ValueError(
+                f"expected larger spline_spacings, for at most {SPLINE_NUMBERS} numbers in the "
+                f"B-splines, got {self.settings.field.spline_spacings}, for {cells} cells with "
+                f"{spline_numbers(cells)} numbers"
+            )
+        return cells
 
     def objectives(self, sigma: float) -> list[PairObjective]:
         """Return the objective of each pair, with images smoothed by ``sigma`` voxels."""

@@ -85,7 +85,9 @@ class Start:
             return settings
         return replace(
             settings,
-            field=self.model.settings.field,
+            field=replace(
+                self.model.settings.field, spline_spacings=settings.field.spline_spacings
+            ),
             smoothing_sigmas=settings.smoothing_sigmas[-1:],
             steps=self.refine_steps or settings.steps,
             network_learning_rate=min(settings.network_learning_rate, REFINED[self.refine]),
@@ -118,16 +120,20 @@ class Start:
             If the earlier result is none, or not on the same grid and of the same sizes.
         """
         if self.model is not None:
-            found = _closest(self._predictions(problem, self.model), shares)
+            predicted = self._predictions(problem, self.model)
+            found = _closest(predicted, shares, () if self.is_final else problem.spline_cells)
             for weights in found[0].weights():
                 weights.requires_grad_(self.refine == "code_and_weights")
             return found
         if self.warm_start is None:
             field = problem.settings.field
-            first = Deformation.identity(problem.domain, field, generator)
+            first = Deformation.identity(problem.domain, field, generator, ())
         else:
             first = self._warm_deformation(problem)
-        return [replace(first, code=_copied_code(first)) for _ in range(shares.shape[1])]
+        return [
+            replace(first, code=_copied_code(first, problem.spline_cells))
+            for _ in range(shares.shape[1])
+        ]
 
     def _predictions(self, problem: RegistrationProblem, model: NePhi) -> list[Deformation]:
         return [
@@ -156,27 +162,37 @@ class Start:
                 f"expected warm_start on the grid of fixed, got one on {deformation.domain.size} "
                 f"voxels from {deformation.domain.origin}"
             )
-        if deformation.settings != problem.settings.field:
+        field, cells = problem.settings.field, deformation.spline_cells
+        sizes = replace(deformation.settings, spline_spacings=field.spline_spacings)
+        if sizes != field or problem.spline_cells[: len(cells)] != cells:
             raise ValueError(
-                f"expected warm_start with the sizes of settings, {problem.settings.field}, got "
-                f"{deformation.settings}"
+                f"expected warm_start with the sizes of settings, {field}, and B-splines of "
+                f"{problem.spline_cells} cells or the first of them, got {deformation.settings} "
+                f"and {cells} cells"
             )
         return deformation
 
 
-def _copied_code(deformation: Deformation) -> LatentCode:
-    """Return a code of its own that is the same as a deformation's."""
-    code = LatentCode(deformation.settings, deformation.domain.bounds, torch.Generator())
+def _copied_code(
+    deformation: Deformation, spline_cells: Sequence[tuple[int, ...]] = ()
+) -> LatentCode:
+    """Return a deformation's code as one of its own, with all B-splines: new ones are zero."""
+    cells = deformation.spline_cells
+    code = LatentCode(deformation.settings, deformation.domain.bounds, torch.Generator(), cells)
     code.load_state_dict(deformation.code.state_dict())
+    for more in spline_cells[len(cells) :]:
+        code.add_spline(more)
     return code
 
 
-def _closest(predicted: Sequence[Deformation], shares: Array) -> list[Deformation]:
+def _closest(
+    predicted: Sequence[Deformation], shares: Array, spline_cells: Sequence[tuple[int, ...]]
+) -> list[Deformation]:
     """Return deformations whose codes at the times come closest to the predicted ones."""
     fits = torch.from_numpy(np.linalg.pinv(shares)).float()
     found = []
     for weights in fits.to(predicted[0].code.global_code.device):
-        code = _copied_code(predicted[0]).to(weights.device)
+        code = _copied_code(predicted[0], spline_cells).to(weights.device)
         with torch.no_grad():
             for name in ("global_code", "local_code"):
                 codes = torch.stack([getattr(each.code, name) for each in predicted])

@@ -3,7 +3,6 @@ __all__ = [
     "ImagePair",
     "InvertedPoints",
     "compose",
-    "compute_initial_transform",
     "flatten",
     "image_from_array",
     "image_like",
@@ -20,7 +19,6 @@ __all__ = [
 from .conversion import to_bspline_transform, to_displacement_field, to_displacement_field_transform
 from .domain import ImageDomain, image_from_array, image_like
 from .image_pair import ImagePair
-from .initialization import compute_initial_transform
 from .inversion import InvertedPoints, invert_points
 from .resampling import resample
 from .transforms import compose, flatten, is_neural, jacobians, transform_points

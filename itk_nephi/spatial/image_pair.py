@@ -19,14 +19,14 @@ class ImagePair:
     ----------
     fixed, moving : tuple of itk.Image
         The images of each subject, as many of one as of the other, in 2 or 3 dimensions; those of
-        a subject lie on one grid. The first of each give the output grid and the initial transform.
+        a subject lie on one grid. The first fixed image gives the output grid.
     channel_weights : tuple of float, optional
         The weight of each image of a subject in the objective; all the same when left out.
     fixed_mask, moving_mask : itk.Image, optional
         Non-zero where the images are compared, or weights in [0, 1]; on the grids of the images.
     initial_transform : itk.Transform, str or None
         From fixed to moving space, or a kind, see
-        :func:`itk_nephi.spatial.compute_initial_transform`. None is the identity.
+        :func:`itk_nephi.alignment.compute_initial_transform`. None is the identity.
     guide_landmarks : (fixed_points, moving_points) or with weights as a third, optional
         Corresponding points that steer the registration, shape (N, D), mm; weights of shape (N,).
     evaluation_landmarks : (fixed_points, moving_points), optional

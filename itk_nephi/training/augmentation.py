@@ -39,6 +39,7 @@ class Augmentation:
         "half of the time.",
         minimum=0,
         maximum=2,
+        may_be_empty=True,
     )
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, cast
 import numpy as np
 from pydantic import AfterValidator, ValidationInfo
 
+from itk_nephi.alignment.initialization import compute_initial_transform
 from itk_nephi.fields.settings import check_settings, described, documented, setting
 from itk_nephi.io.images import read_image
 from itk_nephi.io.pair_files import PairPaths, read_landmarks
@@ -21,7 +22,7 @@ from itk_nephi.io.transforms import read_transform
 from itk_nephi.phantoms import pairs
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.initialization import KINDS, compute_initial_transform
+from itk_nephi.spatial.initialization import KINDS
 from itk_nephi.spatial.preparation import checked_image, checked_mask
 
 CACHE_BYTES = 2 * 2**30

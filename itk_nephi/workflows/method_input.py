@@ -75,7 +75,7 @@ class MethodInput:
         pair = self.pair
         initial_transform = pair.initial_transform
         if initial_transform is None or isinstance(initial_transform, str):
-            from itk_nephi.spatial.initialization import compute_initial_transform
+            from itk_nephi.alignment.initialization import compute_initial_transform
 
             masks = [
                 None if mask is None else checked_mask(mask, f"{name}_mask", image, name)

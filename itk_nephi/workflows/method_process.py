@@ -16,7 +16,6 @@ from typing import Any
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.transforms import write_transform
-from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.methods import METHODS, is_installed
@@ -168,8 +167,6 @@ def run_task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
             threads=task["threads"],
         )
     )
-    if initial_transform == "affine":
-        _ = itk.ImageRegistrationMethodv4  # ITK loads at first use, here before the clock starts
     before = _peak_memory_mib()
     start, cpu_start = time.perf_counter(), time.process_time()
     fixed_to_moving, moving_to_fixed = solve()

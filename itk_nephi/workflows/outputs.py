@@ -155,7 +155,7 @@ class _Results:
 
     @contextmanager
     def timed(self, name: str, words: str) -> Iterator[None]:
-        """Say what is done next, and add its time to a stage."""
+        """Announce what is done next, and add its time to a stage."""
         self.stage(words)
         start = time.perf_counter()
         yield

@@ -103,7 +103,7 @@ def test_what_takes_short_is_not_told(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_line_puts_off_the_next_pulse(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.Pulse("registering") as pulse:
         for _ in range(20):
-            pulse.say("a pair")
+            pulse.show("a pair")
             time.sleep(0.002)
         told = capsys.readouterr().err.splitlines()
     assert told.count("a pair") == 20

@@ -429,7 +429,11 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         ),
         (
             ["--initial-transform", "afine"],
-            ["--initial-transform", "identity, geometry, moments, affine", "afine"],
+            [
+                "--initial-transform",
+                "identity, geometry, moments, translation, rigid, similarity, affine",
+                "afine",
+            ],
         ),
     ],
 )

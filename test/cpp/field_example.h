@@ -47,6 +47,7 @@ struct Example
   std::vector<double>              Weights{};
   std::vector<double>              GlobalCode{};
   std::vector<double>              LocalCode{};
+  std::vector<double>              Splines{};
 
   Example(std::size_t width, std::size_t depth, std::size_t frequencies, std::size_t globalCodeSize)
   {
@@ -57,6 +58,12 @@ struct Example
     Shape.LocalCodeChannels = 3;
     Shape.LocalCodeGrid.fill(2);
     Shape.LocalCodeGrid[0] = 4;
+    Shape.SplineCells.resize(width % 2 == 0 ? 0 : 1 + width % 3);
+    for (std::size_t n = 0; n < Shape.SplineCells.size(); ++n)
+    {
+      Shape.SplineCells[n].fill(1 + n);
+      Shape.SplineCells[n][0] = 3 + 4 * n;
+    }
     Extent.fill(0.7);
     Extent[0] = 1.0;
 
@@ -74,13 +81,17 @@ struct Example
     Weights = random(Shape.GetNumberOfWeights(), 0.03);
     GlobalCode = random(globalCodeSize, 1.0);
     LocalCode = random(Shape.GetLocalCodeSize(), 1.0);
+    Splines = random(Shape.GetSplinesSize(), 0.1);
   }
 
   template <typename TReal>
   itk::NePhiField<TReal, VDimension>
   Field() const
   {
-    return { Shape, Extent, Frequencies.data(), Weights.data(), GlobalCode.data(), LocalCode.data() };
+    itk::NePhiField<TReal, VDimension> field(
+      Shape, Extent, Frequencies.data(), Weights.data(), GlobalCode.data(), LocalCode.data());
+    field.SetSplines(Shape, Splines.data());
+    return field;
   }
 
   /** The formula of the field, written down once more, in plain loops. */
@@ -173,7 +184,33 @@ struct Example
     const std::vector<double>      output = affine(hidden, VDimension);
     std::array<double, VDimension> displacement;
     std::copy_n(output.begin(), VDimension, displacement.begin());
+    const double * coefficients = Splines.data();
+    for (const auto & cells : Shape.SplineCells)
+    {
+      const std::size_t size = itk::NePhiSpline<VDimension>::GetSize(cells);
+      for (std::size_t n = 0; n < size; ++n)
+      {
+        double      weight = 1.0;
+        std::size_t rest = n / VDimension;
+        for (unsigned int d = 0; d < VDimension; ++d)
+        {
+          const double position = (x[d] / Extent[d] + 1.0) / 2.0 * static_cast<double>(cells[d]);
+          weight *= CubicBSpline(position + 1.0 - static_cast<double>(rest % (cells[d] + 3)));
+          rest /= cells[d] + 3;
+        }
+        displacement[n % VDimension] += weight * coefficients[n];
+      }
+      coefficients += size;
+    }
     return displacement;
+  }
+
+  static double
+  CubicBSpline(double x)
+  {
+    const double distance = std::abs(x);
+    const double near = 2.0 / 3.0 - distance * distance * (1.0 - distance / 2.0);
+    return distance < 1.0 ? near : std::pow(std::fmax(0.0, 2.0 - distance), 3.0) / 6.0;
   }
 };
 

@@ -46,6 +46,11 @@ struct Arrays
         addLayer(shape.Width, VDimension);
       }
     }
+    const double * splines = example.Splines.data();
+    for (const auto & cells : shape.SplineCells)
+    {
+      splines = add(splines, itk::NePhiSpline<VDimension>::GetSize(cells));
+    }
     for (std::vector<float> & values : Values)
     {
       Pointers.push_back(values.data());
@@ -93,6 +98,7 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
     std::vector<double>                         gradWeights(example.Weights.size());
     std::vector<double>                         gradGlobalCode(example.GlobalCode.size());
     std::vector<double>                         gradLocalCode(example.LocalCode.size());
+    std::vector<double>                         gradSplines(example.Splines.size());
     itk::NePhiFieldGradient<double, VDimension> gradient(example.Shape,
                                                          example.Extent,
                                                          example.Frequencies.data(),
@@ -106,10 +112,12 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
       std::copy_n(coords.data() + n * VDimension, VDimension, point.begin());
       std::copy_n(cotangents.data() + n * VDimension, VDimension, factors.begin());
       gradient.Forward(point);
-      gradient.AddDerivatives(factors, gradWeights.data(), gradGlobalCode.data(), gradLocalCode.data());
+      gradient.AddDerivatives(
+        factors, gradWeights.data(), gradGlobalCode.data(), gradLocalCode.data(), gradSplines.data());
     }
     gradGlobalCode.insert(gradGlobalCode.end(), gradLocalCode.begin(), gradLocalCode.end());
     gradGlobalCode.insert(gradGlobalCode.end(), gradWeights.begin(), gradWeights.end());
+    gradGlobalCode.insert(gradGlobalCode.end(), gradSplines.begin(), gradSplines.end());
 
     double largest = 0.0;
     for (const double value : gradGlobalCode)

@@ -31,7 +31,22 @@ SIZES = {
         width=67, depth=3, frequencies=19, global_code=5, local_channels=13, local_grid=6
     ),
     "one layer": FieldSettings(
-        width=24, depth=1, frequencies=8, global_code=2, local_channels=8, local_grid=5
+        width=24,
+        depth=1,
+        frequencies=8,
+        global_code=2,
+        local_channels=8,
+        local_grid=5,
+        spline_spacings=(8.0,),
+    ),
+    "splines": FieldSettings(
+        width=7,
+        depth=1,
+        frequencies=3,
+        global_code=0,
+        local_channels=1,
+        local_grid=3,
+        spline_spacings=(30.0, 5.0, 1.0),
     ),
     "default": FieldSettings(),
     "paper": FieldSettings.paper(),
@@ -53,7 +68,10 @@ def random_field(
     field = DeformationField(settings, bounds, generator)
     torch.nn.init.normal_(field.output.weight, std=0.05, generator=generator)
     torch.nn.init.normal_(field.output.bias, std=0.05, generator=generator)
-    return field, LatentCode(settings, bounds, generator)
+    code = LatentCode(settings, bounds, generator, settings.spline_cells(bounds, 0.05))
+    for spline in code.splines.parameters():
+        torch.nn.init.normal_(spline, std=0.05, generator=generator)
+    return field, code
 
 
 def random_coords(bounds: Tensor, count: int) -> Tensor:
@@ -134,8 +152,9 @@ def test_on_the_boundary_the_derivatives_are_those_from_within(dimension: int) -
 
 
 @pytest.mark.parametrize("derivatives", [False, True], ids=["values", "Jacobians"])
-def test_any_number_of_threads_gives_the_same_bits(derivatives: bool) -> None:
-    field, code = random_field(SIZES["default"], (1.0, 0.7, 0.4))
+@pytest.mark.parametrize("size", ["default", "splines"])
+def test_any_number_of_threads_gives_the_same_bits(size: str, derivatives: bool) -> None:
+    field, code = random_field(SIZES[size], (1.0, 0.7, 0.4))
     coords = random_coords(field.bounds, 1003)
     found = []
     for threads in (1, 2, 5):
@@ -218,6 +237,7 @@ def test_tensors_that_do_not_fit_together_are_named() -> None:
             "frequencies": field.embedding,
             "codes": (code.global_code, code.local_code),
             "weights": weights,
+            "splines": (),
         }
         compiled.evaluate_field(**given | changes, derivatives=False)
 
@@ -229,6 +249,9 @@ def test_tensors_that_do_not_fit_together_are_named() -> None:
         moved(weights=[*weights[:2], torch.zeros(23, 24), *weights[3:]])
     with pytest.raises(ValueError, match=r"local code of shape \(5, 5, 8\), got \(5, 8\)"):
         moved(codes=(code.global_code, torch.zeros(5, 8)))
+    for shape in ((5, 3, 2), (5, 4, 3), (4, 4, 4, 2)):
+        with pytest.raises(ValueError, match=r"splines of shape \(4 or more, 4 or more, 2\), got"):
+            moved(splines=[torch.zeros(4, 6, 2), torch.zeros(shape)])
     with pytest.raises(ValueError, match=r"float32 on the CPU, got torch.float64 on cpu"):
         moved(coords=coords.double())
 
@@ -318,9 +341,9 @@ def test_a_field_computes_on_its_own_threads(
 ) -> None:
     call, seen = compiled._call, []
 
-    def watched(way: str, threads: int, *others: Any) -> None:
+    def watched(way: str, sizes: list[int], threads: int, *others: Any) -> None:
         seen.append((way, threads))
-        call(way, threads, *others)
+        call(way, sizes, threads, *others)
 
     monkeypatch.setattr(compiled, "_call", watched)
     coords = torch.zeros(5, deformation.domain.dimension)

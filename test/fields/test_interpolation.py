@@ -1,9 +1,15 @@
+import itk
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.fields.interpolation import sample_grid, sample_grid_with_derivatives
+from itk_nephi.fields.interpolation import (
+    sample_grid,
+    sample_grid_with_derivatives,
+    sample_spline,
+    sample_spline_with_derivatives,
+)
 from itk_nephi.spatial.domain import Array
 
 SIZES = {2: (4, 3), 3: (4, 3, 5)}
@@ -92,3 +98,54 @@ def test_a_linear_function_has_its_slope_at_every_vertex(dimension: int) -> None
     sampled, derivatives = sample_grid_with_derivatives(grid[..., None], position)
     torch.testing.assert_close(sampled[:, 0], position @ slope)
     torch.testing.assert_close(derivatives[..., 0].T, slope.expand(len(position), -1))
+
+
+# B-splines
+
+
+@pytest.fixture
+def coefficients(dimension: int) -> Tensor:
+    """Those of as many channels as dimensions with SIZES cells."""
+    size = (*(n + 3 for n in reversed(SIZES[dimension])), dimension)
+    return torch.randn(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_a_spline_is_that_of_itk(coefficients: Tensor) -> None:
+    dimension = coefficients.shape[-1]
+    spline = itk.BSplineTransform[itk.D, dimension, 3].New()
+    spline.SetTransformDomainOrigin([-1.0] * dimension)
+    spline.SetTransformDomainPhysicalDimensions([2.0] * dimension)
+    spline.SetTransformDomainMeshSize(list(SIZES[dimension]))
+    parameters = coefficients.movedim(-1, 0).flatten().tolist()
+    spline.SetParameters(itk.OptimizerParameters[itk.D](parameters))
+    position = positions(dimension, 50)
+    expected = [np.array(spline.TransformPoint(p)) - p for p in position.tolist()]
+    np.testing.assert_allclose(sample_spline(coefficients, position), expected, atol=1e-13)
+
+
+def test_the_derivatives_of_a_spline_are_those_of_autograd(coefficients: Tensor) -> None:
+    position = positions(coefficients.shape[-1], 20).requires_grad_()
+    values, derivatives = sample_spline_with_derivatives(coefficients, position)
+    torch.testing.assert_close(values, sample_spline(coefficients, position))
+    for channel, value in enumerate(values.unbind(dim=1)):
+        (expected,) = torch.autograd.grad(value.sum(), position, retain_graph=True)
+        torch.testing.assert_close(derivatives[:, :, channel].T, expected, atol=1e-12, rtol=0)
+
+
+def test_a_spline_can_be_differentiated_by_coefficients_and_place(coefficients: Tensor) -> None:
+    position = positions(coefficients.shape[-1], 3).requires_grad_()
+    assert torch.autograd.gradcheck(
+        sample_spline_with_derivatives, (coefficients.clone().requires_grad_(), position)
+    )
+
+
+def test_a_spline_of_a_linear_function_is_that_function(dimension: int) -> None:
+    slope = torch.tensor([0.7, -1.3, 2.1], dtype=torch.float64)[:dimension]
+    cells = SIZES[dimension]
+    axes = [2 * torch.arange(-1, n + 2, dtype=torch.float64) / n - 1 for n in cells]
+    grid = torch.meshgrid(*reversed(axes), indexing="ij")
+    coefficients = sum(s * x for s, x in zip(slope, reversed(grid), strict=True))[..., None]
+    ends = torch.cartesian_prod(*[torch.tensor([-1.0, 0.3, 1.0], dtype=torch.float64)] * dimension)
+    values, derivatives = sample_spline_with_derivatives(coefficients, ends)
+    torch.testing.assert_close(values[:, 0], ends @ slope)
+    torch.testing.assert_close(derivatives[..., 0].T, slope.expand(len(ends), -1))

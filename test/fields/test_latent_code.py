@@ -71,3 +71,19 @@ def test_both_ends_learn_by_their_share() -> None:
     for end, share in ((one, 0.75), (other, 0.25)):
         assert end.global_code.grad is not None
         torch.testing.assert_close(end.global_code.grad, torch.full((6,), share))
+
+
+def test_splines_start_at_zero_and_are_interpolated_each_with_its_own() -> None:
+    ends = [LatentCode(SETTINGS, BOUNDS, torch.Generator(), [(4, 2)]) for _ in range(2)]
+    for end in ends:
+        end.add_spline((8, 4))
+        for splines in end.splines:
+            assert [tuple(spline.shape) for spline in splines] == [(5, 7, 2), (7, 11, 2)]
+            assert not any(spline.any() for spline in splines)
+    for n, spline in enumerate([s for end in ends for splines in end.splines for s in splines]):
+        torch.nn.init.constant_(spline, n)
+    found = InterpolatedCode(*ends, 0.25).splines
+    assert [[spline[0, 0, 0].item() for spline in splines] for splines in found] == [[1, 2], [3, 4]]
+    found[1][0].sum().backward()
+    assert ends[0].splines[0][0].grad is None
+    torch.testing.assert_close(ends[1].splines[1][0].grad, torch.full((5, 7, 2), 0.25))

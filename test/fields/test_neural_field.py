@@ -67,6 +67,7 @@ def test_the_network_is_the_published_one(
     deformation: Deformation, precision: torch.dtype, tolerance: float
 ) -> None:
     field, code = deformation.field.to(precision), deformation.code.to(precision)
+    code.splines = torch.nn.ModuleList([torch.nn.ParameterList(), torch.nn.ParameterList()])
     coords = coords_in(field, 50)
     expected = published(field, coords, code)
     assert (expected - coords).abs().max() > 0.05
@@ -169,7 +170,8 @@ def test_the_gradient_of_the_jacobian_is_that_of_finite_differences(
     field: DeformationField, code: LatentCode
 ) -> None:
     coords = coords_in(field, 10)
-    parameters = [*field.parameters(), *code.parameters()]
+    codes = (code.global_code, code.local_code, *code.splines[0])
+    parameters = [*field.parameters(), *codes]
 
     def total() -> Tensor:
         moved, jacobian = field.with_jacobian(coords, code)
@@ -221,17 +223,17 @@ def test_a_vertex_of_the_local_code_lies_where_the_domain_ends(
         torch.testing.assert_close(field(at[None], code)[0], expected, atol=1e-12, rtol=0)
 
 
-def test_both_codes_change_the_map(field: DeformationField, code: LatentCode) -> None:
+def test_all_parts_of_the_code_change_the_map(field: DeformationField, code: LatentCode) -> None:
     coords = coords_in(field, 20)
     before = field(coords, code)
-    for values in code.parameters():
+    for values in (code.global_code, code.local_code, *code.splines[0]):
         with torch.no_grad():
             values.add_(0.1)
             assert (field(coords, code) - before).abs().amax(dim=1).min() > 1e-4
             values.sub_(0.1)
 
 
-def test_at_first_only_the_output_layer_learns_and_then_everything(
+def test_at_first_only_the_output_layer_and_splines_learn_and_then_everything(
     domain: ImageDomain, small_field: FieldSettings
 ) -> None:
     new = Deformation.identity(domain, small_field, torch.Generator().manual_seed(2))
@@ -250,11 +252,30 @@ def test_at_first_only_the_output_layer_learns_and_then_everything(
             if values.grad is not None and values.grad.any()
         }
 
-    assert names_that_learn() == {"field.output.weight", "field.output.bias"}
+    splines = {"code.splines.0.0", "code.splines.0.1"}
+    assert names_that_learn() == splines | {"field.output.weight", "field.output.bias"}
     with torch.no_grad():
         torch.nn.init.normal_(new.field.output.weight, generator=torch.Generator().manual_seed(1))
     everything = {f"field.{name}" for name, _ in new.field.named_parameters()}
-    assert names_that_learn() == everything | {"code.global_code", "code.local_code"}
+    assert names_that_learn() == splines | everything | {"code.global_code", "code.local_code"}
+
+
+def test_each_field_has_splines_of_its_own(deformation: Deformation) -> None:
+    field, inverse_field, code = deformation.field, deformation.inverse_field, deformation.code
+    coords = coords_in(field, 20)
+    before = field(coords, code), inverse_field(coords, code)
+    with torch.no_grad():
+        code.splines[1][0].add_(0.1)
+    assert torch.equal(field(coords, code), before[0])
+    # the weights of all splines at a point have the sum 1
+    torch.testing.assert_close(inverse_field(coords, code), before[1] + 0.1)
+
+
+def test_splines_have_nearly_cubic_cells_on_every_box() -> None:
+    settings = FieldSettings(spline_spacings=(20.0, 4.0, 1000.0))
+    assert settings.spline_cells((1.0, 0.5), 0.01) == ((10, 5), (50, 25), (1, 1))
+    assert settings.spline_cells((0.6, 1.0, 0.01), 0.01) == ((6, 10, 1), (30, 50, 1), (1, 1, 1))
+    assert FieldSettings.paper().spline_cells((1.0, 1.0), 0.01) == ()
 
 
 def test_the_local_code_has_nearly_cubic_cells_on_every_box() -> None:

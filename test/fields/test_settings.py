@@ -41,7 +41,7 @@ class Outer:
     path: Path = field(metadata=described("Where it is."))
     share: float = setting(0.5, "A part of the whole.", minimum=0, below=1)
     limit: float | None = setting(None, "When it ends.", unit="s", above=0, maximum=10)
-    axes: tuple[int, ...] = setting((), "Which axes.", minimum=0)
+    axes: tuple[int, ...] = setting((), "Which axes.", minimum=0, may_be_empty=True)
     sigmas: tuple[float, ...] = setting((2.0, 1.0), "One a level.", unit="voxels", minimum=0)
     window: tuple[float, float] = setting((0.0, 1.0), "Two numbers.")
     kind: Literal["one", "other"] = setting("one", "Which one.")

@@ -123,12 +123,23 @@ class Harness:
         return self.itk.OptimizerParameters[getattr(self.itk, kind)](values)
 
     def transform(self, kind: str, dimension: int) -> Any:
-        """Return a small transform that moves points."""
+        """Return a small transform that moves points, in 3D with splines."""
         itk, rng = self.itk, np.random.default_rng(dimension)
         transform = itk.NePhiTransform[getattr(itk, kind), dimension].New()
-        sizes = [1, 3, 1, 2, 1, 2, *[2] * dimension, *[9] * dimension, *[1.5] * dimension]
+        splines = [] if dimension == 2 else [1, 2, 1, 3, 1, 1]
+        sizes = [
+            2 if splines else 1,
+            3,
+            1,
+            2,
+            1,
+            2,
+            *[2] * dimension,
+            *[9] * dimension,
+            *[1.5] * dimension,
+        ]
         direction = np.eye(dimension)[::-1].ravel()
-        fixed = [*sizes, *[-7.0] * dimension, *direction, *rng.normal(size=4 * dimension)]
+        fixed = [*sizes, *[-7.0] * dimension, *direction, *rng.normal(size=4 * dimension), *splines]
         transform.SetFixedParameters(self.vector([float(x) for x in fixed], "D"))
         parameters = rng.uniform(-0.3, 0.3, transform.GetNumberOfParameters())
         transform.SetParameters(self.vector(parameters.tolist(), kind))

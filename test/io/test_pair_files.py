@@ -95,7 +95,7 @@ def test_messages_call_a_file_as_the_user_does(
         (
             "initial_transform",
             {"initial_transform": "afine"},
-            "identity, geometry, moments, affine",
+            "identity, geometry, moments, translation, rigid, similarity, affine",
         ),
         ("initial_transform", {"initial_transform": str(other)}, "to be a transform"),
     ]

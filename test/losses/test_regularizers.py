@@ -65,10 +65,11 @@ def test_the_prior_is_the_norm_of_the_global_and_the_mean_norm_of_the_local_code
 def test_the_prior_of_no_code_is_about_zero_and_so_is_its_gradient(
     deformation: Deformation,
 ) -> None:
+    codes = deformation.code.global_code, deformation.code.local_code
     with torch.no_grad():
-        for values in deformation.code.parameters():
+        for values in codes:
             values.zero_()
     prior = latent_prior(deformation.code)
     assert 0 <= prior.item() < 1e-3
-    for gradient in torch.autograd.grad(prior, list(deformation.code.parameters())):
+    for gradient in torch.autograd.grad(prior, codes):
         assert torch.equal(gradient, torch.zeros_like(gradient))

@@ -231,6 +231,7 @@ def test_a_model_without_encoder_starts_from_the_code_0(
         ({"size": (8, 1)}, "size of at least 2"),
         ({"spacing": (1.0, 1.0, 1.0)}, "spacing on 2 axes"),
         ({"spacing": (1.0, 0.0)}, "spacing of more than 0, "),
+        ({"field": FieldSettings(spline_spacings=(4.0,))}, "a model's field without B-splines"),
         ({"window": (1.0, 1.0)}, "window of two rising numbers"),
         ({"quantiles": (0.5, 0.4)}, "quantiles of two rising numbers"),
         ({"quantiles": (0.5, 1.1)}, "quantiles of 0 or more and at most 1"),

@@ -20,7 +20,14 @@ from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.image_pair import ImagePair
 
 SETTINGS = RegistrationSettings(
-    field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
+    field=FieldSettings(
+        width=8,
+        frequencies=4,
+        global_code=2,
+        local_channels=2,
+        local_grid=4,
+        spline_spacings=(9.0, 4.0),
+    ),
     smoothing_sigmas=(1.0, 0.0),
     steps=5,
     points=200,

@@ -76,6 +76,15 @@ def test_the_images_of_every_time_are_kept() -> None:
     assert needed[2] - needed[1] == pytest.approx(needed[1] - needed[0], abs=1)
 
 
+def test_splines_are_counted() -> None:
+    image = blank(64, 64, 64)
+    fine = replace(SETTINGS.field, spline_spacings=(1.0,))
+    without, with_splines = least(image), least(image, field=fine)
+    # numbers, their moments, where the level began, and gradients, 4 bytes each
+    numbers = 2 * 3 * 66**3
+    assert 5 * 4 * numbers <= with_splines * MIB < without * MIB + 9 * 4 * numbers
+
+
 def test_a_device_s_tensors_are_counted_while_they_live() -> None:
     with Allocations(CPU) as allocations:
         values = torch.zeros(1000, requires_grad=True)

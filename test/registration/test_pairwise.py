@@ -539,8 +539,8 @@ def test_images_that_do_not_overlap_are_refused(shape: ImagePair) -> None:
 
 
 def test_an_initial_transform_of_another_kind_is_refused(shape: ImagePair) -> None:
-    with pytest.raises(ValueError, match=r"expected initial_transform to be one of .* got 'rigid'"):
-        register(shape.fixed, shape.moving, initial_transform="rigid")
+    with pytest.raises(ValueError, match=r"expected initial_transform to be one of .* got 'afine'"):
+        register(shape.fixed, shape.moving, initial_transform="afine")
     for initial_transform, kind in (
         (itk.AffineTransform[itk.D, 3].New(), "itkAffineTransformD3"),
         (itk.AffineTransform[itk.F, 2].New(), "itkAffineTransformF2"),

@@ -10,12 +10,14 @@ import pytest
 import torch
 from support.registrations import HASTY
 
+from itk_nephi.fields.deformation import transform_from_deformation
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import knot_shares
+from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.registration.start import Start
 from itk_nephi.spatial.image_pair import ImagePair
 
@@ -33,10 +35,17 @@ def pairs() -> list[ImagePair]:
     ]
 
 
-def prepared(pairs: list[ImagePair], start: Start) -> RegistrationProblem:
+def with_splines(*spacings: float) -> RegistrationSettings:
+    return HASTY.changed(spline_spacings=spacings)
+
+
+def prepared(
+    pairs: list[ImagePair], start: Start, settings: RegistrationSettings = HASTY
+) -> RegistrationProblem:
     names = [(f"images[{n}]", f"masks[{n}]") for n in range(len(pairs))]
     model = None if start.model is None else start.model.settings
-    return RegistrationProblem.prepare(pairs, start.settings(HASTY), CPU, model=model, names=names)
+    settings = start.settings(settings)
+    return RegistrationProblem.prepare(pairs, settings, CPU, model=model, names=names)
 
 
 def codes_of(deformations: list[Any]) -> Any:
@@ -68,14 +77,68 @@ def test_an_earlier_result_is_where_all_times_start(pairs: list[ImagePair]) -> N
         np.testing.assert_array_equal(code, expected[-len(code) :])
 
 
-def test_codes_at_the_knots_come_closest_to_the_predictions(pairs: list[ImagePair]) -> None:
+@pytest.mark.parametrize("spacings", [(), (8.0,), (8.0, 4.0)])
+def test_an_earlier_result_may_have_the_first_of_the_splines(
+    pairs: list[ImagePair], spacings: tuple[float, ...]
+) -> None:
+    (fixed,), (moving,) = pairs[0].fixed, pairs[0].moving
+    start = Start(warm_start=register(fixed, moving, settings=with_splines(*spacings)))
+    problem = prepared(pairs[:1], start, with_splines(8.0, 4.0))
+    (found,) = start.deformations(problem, np.eye(1), torch.Generator())
+    assert len(found.spline_cells) == 2
+    assert found.spline_cells == problem.spline_cells
+    points = problem.grid.grid_points().reshape(-1, 2)
+    expected = start.warm_transform.TransformPoints(points)
+    assert np.abs(expected - points).max() > 0.01
+    again = transform_from_deformation(found).TransformPoints(points)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_an_earlier_result_with_other_splines_is_refused(pairs: list[ImagePair]) -> None:
+    (fixed,), (moving,) = pairs[0].fixed, pairs[0].moving
+    start = Start(warm_start=register(fixed, moving, settings=with_splines(8.0, 4.0)))
+    for spacings in ((8.0,), (8.0, 3.0)):
+        problem = prepared(pairs[:1], start, with_splines(*spacings))
+        with pytest.raises(ValueError, match=r"expected warm_start .* or the first of them, got"):
+            start.deformations(problem, np.eye(1), torch.Generator())
+
+
+def test_too_fine_splines_are_refused(pairs: list[ImagePair]) -> None:
+    problem = prepared(pairs[:1], Start(), with_splines(4.0, 0.01))
+    message = r"larger spline_spacings, for at most 12000000 numbers .*, got \(4.0, 0.01\), for"
+    with pytest.raises(ValueError, match=message):
+        Start().deformations(problem, np.eye(1), torch.Generator())
+
+
+@pytest.fixture
+def model() -> NePhi:
     settings = ModelSettings(
         field=HASTY.field,
         encoder=EncoderSettings(filters=(8, 8), local_block=1, hidden=8),
         size=(24, 24),
         spacing=(1.2, 1.2),
     )
-    start = Start(model=NePhi(settings, torch.Generator().manual_seed(1)))
+    return NePhi(settings, torch.Generator().manual_seed(1))
+
+
+def test_splines_refine_a_prediction(pairs: list[ImagePair], model: NePhi) -> None:
+    final, refined = (
+        start.deformations(
+            prepared(pairs, start, with_splines(8.0, 4.0)), np.eye(3), torch.Generator()
+        )
+        for start in (Start(model=model), Start(model=model, refine_steps=5))
+    )
+    for one, other in zip(final, refined, strict=True):
+        assert one.spline_cells == ()
+        assert other.spline_cells == ((3, 3), (7, 7))
+        assert not any(spline.any() for splines in other.code.splines for spline in splines)
+        assert torch.equal(one.code.local_code, other.code.local_code)
+
+
+def test_codes_at_the_knots_come_closest_to_the_predictions(
+    pairs: list[ImagePair], model: NePhi
+) -> None:
+    start = Start(model=model)
     problem = prepared(pairs, start)
     every, line = (
         codes_of(start.deformations(problem, knot_shares(TIMES, knots), torch.Generator()))

@@ -30,21 +30,23 @@ def test_pages_share_their_frame_and_take_their_colors_from_the_palette() -> Non
     colors = {color for name, color in vars(palette).items() if name.isupper()}
     for path in TEMPLATES.iterdir():
         assert not colors & set(re.findall(r"#[0-9a-f]{6}", path.read_text()))
-    text = render("batch.html", rows=[], done=[], means={})
+    text = render("batch.html", rows=[], done=[], means={}, shown=set())
     assert f"--outline: {palette.OUTLINE};" in text
 
 
 def test_what_is_shown_is_escaped() -> None:
     row = ROW | {"name": "a <b>&/c?", "remarks": "<i>"}
-    text = render("batch.html", rows=[row], done=[row], means={})
+    text = render("batch.html", rows=[row], done=[row], means={}, shown={row["name"]})
     assert ">a &lt;b&gt;&amp;/c?</a>" in text
     assert 'href="a%20%3Cb%3E%26/c%3F/overview.png"' in text
     assert "&lt;i&gt;" in text
 
 
 def test_means_stand_below_the_values_that_there_are() -> None:
-    rows = [ROW | {"dice_after": 0.91234, "seconds": 8.0}, ROW | {"status": "failed"}]
-    text = render("batch.html", rows=rows, done=rows[:1], means={"seconds": 8.0})
+    rows = [ROW | {"dice_after": 0.91234, "seconds": 8.0}, ROW | {"name": "b", "status": "failed"}]
+    text = render(
+        "batch.html", rows=rows, done=rows[:1], means={"seconds": 8.0}, shown={ROW["name"]}
+    )
     assert re.findall(r"<th scope=.col.>(.*?)</th>", text) == ["row", "seconds"]
     assert re.findall(r"<td>(.*?)</td>", text) == ["8", "", "", "", "8", ""]
     assert "<h1>1 of 2 pairs registered</h1>" in text

@@ -7,9 +7,9 @@ import itk
 import numpy as np
 import pytest
 
+from itk_nephi.alignment.initialization import compute_initial_transform
 from itk_nephi.spatial.domain import ImageDomain, image_like
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.initialization import compute_initial_transform
 from itk_nephi.spatial.transforms import transform_points
 from itk_nephi.workflows.method_input import MethodInput
 

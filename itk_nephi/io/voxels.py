@@ -1,0 +1,114 @@
+"""Voxels of all types: what ITK's Python, which lacks some, reads and writes them as."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.io.image_header import ImageHeader
+from itk_nephi.spatial import light_itk as itk
+from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
+
+logger = logging.getLogger(__name__)
+
+KINDS = {
+    "unsigned_char": (itk.UC, np.uint8),
+    "char": (itk.SS, np.int8),
+    "unsigned_short": (itk.US, np.uint16),
+    "short": (itk.SS, np.int16),
+    "unsigned_int": (itk.UI, np.uint32),
+    "int": (itk.SI, np.int32),
+    "unsigned_long": (itk.ULL, np.uint64),
+    "long": (itk.ULL, np.int64),
+    "unsigned_long_long": (itk.ULL, np.uint64),
+    "long_long": (itk.ULL, np.int64),
+    "float": (itk.F, np.float32),
+}
+"""As what ITK's Python, which lacks some types, reads a component, and what it is in truth."""
+
+VECTOR_KINDS = (itk.UC, itk.US, itk.SS, itk.F)
+"""The components of images of vectors in ITK's Python; all others become double."""
+
+
+def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: ImageDomain) -> Image:
+    """Return an image of the voxels of a file on another grid.
+
+    Parameters
+    ----------
+    values : array
+        As :func:`read_voxels` returns them.
+    header : ImageHeader
+        Of the file; a fourth axis stays as it is there.
+    domain : ImageDomain
+        The grid of the other axes.
+
+    Raises
+    ------
+    ValueError
+        If ITK's Python has no images that hold all values.
+    """
+    values = _writable(values if header.components > 1 else values[..., 0])
+    if len(header.size) < 4:
+        values = values[0]
+    values = np.ascontiguousarray(values)
+    if values.dtype == np.uint64:
+        image = _unsigned_image(values)
+    else:
+        image = itk.image_from_array(values, is_vector=header.components > 1)
+    spacing, origin, direction = domain.spacing, domain.origin, np.array(domain.direction)
+    if len(header.size) == 4:
+        spacing, origin = (*spacing, header.spacing[3]), (*origin, header.origin[3])
+        direction = np.block([[direction, np.zeros((3, 1))], [np.zeros((1, 3)), np.eye(1)]])
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    image.SetDirection(itk.matrix_from_array(direction))
+    return image
+
+
+def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return voxels in a type of which ITK's Python has images; that they changed is logged."""
+    wider: dict[str, tuple[Any, ...]] = {
+        "int8": (np.int16,),
+        "int64": (np.int32, np.uint64, np.float64),
+    }
+    if values.dtype.name not in wider:
+        return values
+    for kind in wider[values.dtype.name]:
+        if (values.astype(kind).astype(values.dtype) == values).all() and (
+            kind != np.uint64 or values.min() >= 0
+        ):
+            logger.warning(
+                "%s values are written as %s, as ITK's Python has no such images",
+                values.dtype,
+                np.dtype(kind),
+            )
+            return values.astype(kind)
+    raise ValueError(
+        f"expected whole numbers of at most 2**53, got {values.min()} to {values.max()}, which no "
+        "type of ITK's Python holds"
+    )
+
+
+def exact_image(image: Image, header: ImageHeader, path: Path, argument: str) -> Image:
+    """Return an image of 64-bit whole numbers as one of double or else of unsigned ones."""
+    values = np.asarray(itk.array_view_from_image(image)).view(KINDS[header.component][1])
+    if (np.abs(values.astype(np.float64)) <= 2.0**53).all():
+        return image_from_array(values.astype(np.float64), header.domain)
+    if values.min() < 0:
+        raise ValueError(
+            f"expected {argument} to have whole numbers of at most 2**53, got {path} with "
+            f"{values.min()} to {values.max()}"
+        )
+    return image  # of unsigned numbers
+
+
+def _unsigned_image(values: npt.NDArray[np.uint64]) -> Image:
+    image = itk.Image[itk.ULL, values.ndim].New()
+    image.SetRegions(values.shape[::-1])
+    image.Allocate()
+    itk.array_view_from_image(image)[...] = values
+    return image
