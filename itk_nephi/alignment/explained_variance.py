@@ -35,7 +35,7 @@ LONGEST_STEP = 0.5
 LEAST_GAIN = 1e-5
 """Of similarity, by which a step is worth another one."""
 LEAST_CURVATURE = 0.02
-"""Share of the expected one, below which a step tells nothing of the Hessian."""
+"""Share of the expected one, below which a step is no measure of the Hessian."""
 HALVINGS = 5
 POINTS_AT_ONCE = 256
 """Sums of so many products are small enough for one thread, and so the same on any number."""

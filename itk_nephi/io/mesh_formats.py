@@ -1,4 +1,4 @@
-"""OBJ, OFF, PLY, STL, GIFTI and BYU files: points are replaced, all else stays as it is."""
+"""OBJ, OFF, STL, GIFTI and BYU files: points are replaced, all else stays as it is."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.io.mesh_content import (
+    NORMALS,
     MeshContent,
     check_count,
     check_indices,
+    finite_points,
+    points_from_words,
     row_text,
     text_numbers,
 )
+from itk_nephi.io.ply import read_ply
 from itk_nephi.io.vtk_polydata import read_vtk
 from itk_nephi.spatial.domain import Array
-
-NORMALS = "vectors at points, such as normals,"
-
-PLY_TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
-    **{"float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2"},
-    **{"int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8"},
-}
 
 GIFTI_TYPES = {
     "NIFTI_TYPE_UINT8": "u1",
@@ -42,7 +37,7 @@ def read_obj(content: bytes) -> MeshContent:
     """Find the points of a Wavefront OBJ file: its lines ``v x y z``."""
     lines = content.decode("latin-1").split("\n")
     rows = [number for number, line in enumerate(lines) if re.match(r"\s*v\s", line)]
-    points = _points([lines[row].split()[1:] for row in rows])
+    points = points_from_words([lines[row].split()[1:] for row in rows])
     has_normals = any(re.match(r"\s*vn\s", line) for line in lines)
     corners = [
         int(corner.split("/")[0])
@@ -96,7 +91,7 @@ def read_off(content: bytes) -> MeshContent:
     if len(filled) < count + faces:
         raise ValueError(f"truncated: expected {count + faces} lines, got {len(filled)}")
     rows = filled[:count]
-    points = _points([lines[row].split("#")[0].split() for row in rows])
+    points = points_from_words([lines[row].split("#")[0].split() for row in rows])
     corners = []
     for row in filled[count : count + faces]:
         numbers = [int(float(word)) for word in lines[row].split("#")[0].split()]
@@ -125,7 +120,7 @@ def read_byu(content: bytes) -> MeshContent:
     points, end = text_numbers(content, begin, 3 * count)
     indices, _ = text_numbers(content, end, corners)
     check_indices(np.abs(indices).astype(int) - 1, count)
-    points = _finite(points.reshape(-1, 3))
+    points = finite_points(points.reshape(-1, 3))
 
     def rebuild(moved: Array) -> bytes:
         text = "\n".join(row_text(moved, 17))
@@ -150,7 +145,7 @@ def read_stl(content: bytes) -> MeshContent:
         found["normal"] = _facet_normals(moved)
         return content[:84] + found.tobytes()
 
-    points = _finite(facets["points"].astype(float).reshape(-1, 3))
+    points = finite_points(facets["points"].astype(float).reshape(-1, 3))
     return MeshContent(points=points, rebuild=rebuild, comments=content[:80].decode("latin-1"))
 
 
@@ -159,7 +154,7 @@ def _read_stl_text(content: bytes) -> MeshContent:
     if not re.search(r"endsolid[^\n]*\s*$", text):
         raise ValueError("truncated: it has no end")
     rows = [found[1].split() for found in re.finditer(r"\bvertex\s+([^\n]+)", text)]
-    points = _points(rows)
+    points = points_from_words(rows)
     if len(points) % 3 or len(points) != 3 * len(re.findall(r"\bfacet\s+normal\b", text)):
         raise ValueError("damaged: its facets have not three points each")
 
@@ -177,116 +172,6 @@ def _facet_normals(points: Array) -> Array:
     normals = np.cross(two - one, three - one)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.asarray(np.divide(normals, length, where=length > 0, out=np.zeros_like(normals)))
-
-
-def read_ply(content: bytes) -> MeshContent:
-    """Find the points of a PLY file, of text or binary, whose first element is ``vertex``."""
-    found = re.search(rb"\bend_header[^\n]*\n", content)
-    if not content.startswith(b"ply") or found is None:
-        raise ValueError("no PLY file")
-    header = content[: found.end()].decode("latin-1").splitlines()
-    (order,) = [line.split()[1] for line in header if line.startswith("format")][:1] or [""]
-    starts = [n for n, line in enumerate(header) if line.startswith("element")]
-    elements = [
-        PlyElement(header[n].split()[1], header[n].split()[2], _ply_properties(header[n + 1 : end]))
-        for n, end in zip(starts, [*starts[1:], len(header)], strict=True)
-    ]
-    vertex = elements[0] if elements else PlyElement("", "0", [])
-    if vertex.name != "vertex" or any(entry[0] == "list" for entry in vertex.properties):
-        raise ValueError("expected the element vertex first, without lists")
-    names = [entry[1] for entry in vertex.properties]
-    if not {"x", "y", "z"} <= set(names):
-        raise ValueError("expected vertices with x, y and z")
-    check_count(int(vertex.items), len(content))
-    kept = [name for name in names if name not in ("nx", "ny", "nz")]
-    lines = [line for line in header if line.split()[-1:] not in (["nx"], ["ny"], ["nz"])]
-    head, body = "\n".join([*lines, ""]).encode("latin-1"), content[found.end() :]
-    if order == "ascii":
-        points, rows = _ply_text(body, elements, kept)
-    else:
-        sign = {"binary_little_endian": "<", "binary_big_endian": ">"}[order]
-        points, rows = _ply_binary(body, elements, kept, sign)
-    return MeshContent(
-        points=points,
-        rebuild=lambda moved: head + rows(moved),
-        comments="\n".join(line for line in header if line.startswith(("comment", "obj_info"))),
-        left_out=(NORMALS,) if len(kept) < len(names) else (),
-    )
-
-
-def _ply_text(
-    body: bytes, elements: list[PlyElement], kept: list[str]
-) -> tuple[Array, Callable[[Array], bytes]]:
-    """Return the points of a body of text, and what writes it with others and what is kept."""
-    names, count = [entry[1] for entry in elements[0].properties], int(elements[0].items)
-    lines = [words for line in body.decode("latin-1").splitlines() if (words := line.split())]
-    if len(lines) < sum(int(element.items) for element in elements):
-        raise ValueError(f"truncated: got {len(lines)} lines")
-    if any(len(line) < len(names) for line in lines[:count]):
-        raise ValueError("truncated or damaged: a vertex lacks numbers")
-    columns = [names.index(name) for name in "xyz"]
-
-    def rebuild(moved: Array) -> bytes:
-        rows = []
-        for line, text in zip(lines[:count], row_text(moved, 17), strict=True):
-            values = dict(zip(names, line, strict=False))
-            values |= dict(zip("xyz", text.split(), strict=True))
-            rows.append(" ".join(values[name] for name in kept))
-        rows += [" ".join(line) for line in lines[count:]]
-        return "\n".join([*rows, ""]).encode("latin-1")
-
-    return _points([[line[column] for column in columns] for line in lines[:count]]), rebuild
-
-
-def _ply_binary(
-    body: bytes, elements: list[PlyElement], kept: list[str], sign: str
-) -> tuple[Array, Callable[[Array], bytes]]:
-    """Return the points of a binary body, and what writes it with others and what is kept."""
-    count = int(elements[0].items)
-    kind = np.dtype([(name, sign + PLY_TYPES[form]) for form, name in elements[0].properties])
-    check_count(count * kind.itemsize, len(body))
-    vertices, rest = np.frombuffer(body, kind, count), body[count * kind.itemsize :]
-    _check_ply_rest(rest, elements[1:], sign)
-
-    def rebuild(moved: Array) -> bytes:
-        made = np.empty(count, [(name, kind[name]) for name in kept])
-        for name in kept:
-            made[name] = vertices[name]
-        for name, values in zip("xyz", moved.T, strict=True):
-            made[name] = values
-        return made.tobytes() + rest
-
-    return _finite(np.stack([vertices[name].astype(float) for name in "xyz"], axis=-1)), rebuild
-
-
-class PlyElement(NamedTuple):
-    """An element of a PLY file; a property is its types, then its name."""
-
-    name: str
-    items: str
-    properties: list[list[str]]
-
-
-def _ply_properties(lines: list[str]) -> list[list[str]]:
-    return [line.split()[1:] for line in lines if line.startswith("property")]
-
-
-def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str) -> None:
-    """Check that what follows the vertices is all there."""
-    at = 0
-    for element in elements:
-        check_count(int(element.items), len(rest))
-        for _ in range(int(element.items)):
-            for entry in element.properties:
-                kinds = [np.dtype(sign + PLY_TYPES[name]) for name in entry[:-1] if name != "list"]
-                if at + kinds[0].itemsize > len(rest):
-                    raise ValueError(f"truncated: got {len(rest)} bytes after the vertices")
-                length = 0
-                if entry[0] == "list":
-                    length = int(np.frombuffer(rest, kinds[0], 1, at)[0]) * kinds[1].itemsize
-                at += kinds[0].itemsize + length
-    if at != len(rest.rstrip(b"\n")) and at != len(rest):
-        raise ValueError(f"truncated or damaged: {len(rest)} bytes after the vertices, not {at}")
 
 
 def read_gifti(content: bytes) -> MeshContent:
@@ -331,7 +216,7 @@ def read_gifti(content: bytes) -> MeshContent:
         ).encode()
 
     return MeshContent(
-        points=_finite(points),
+        points=finite_points(points),
         rebuild=rebuild,
         space=space,
         left_out=(NORMALS,) if left_out else (),
@@ -393,16 +278,3 @@ READERS: dict[str, Callable[[bytes], MeshContent]] = {
     ".byu": read_byu,
 }
 """By suffix: the reader of a file."""
-
-
-def _points(rows: list[list[str]]) -> Array:
-    if any(len(row) < 3 for row in rows):
-        raise ValueError("truncated or damaged: a point has fewer than three coordinates")
-    return _finite(np.array([[float(word) for word in row[:3]] for row in rows]).reshape(-1, 3))
-
-
-def _finite(points: Array) -> Array:
-    if not np.isfinite(points).all():
-        count = np.count_nonzero(~np.isfinite(points).all(axis=1))
-        raise ValueError(f"{count} of its points are not finite")
-    return points
