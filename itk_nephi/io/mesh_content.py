@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from itk_nephi.spatial.domain import Array
 
+NORMALS = "vectors at points, such as normals,"
+"""What does not turn with the points of most formats."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeshContent:
@@ -70,3 +73,20 @@ def row_text(points: Array, digits: int) -> list[str]:
     if digits == 17:
         return [" ".join(map(repr, point)) for point in points.tolist()]
     return [" ".join(f"{x:.{digits}g}" for x in point) for point in points.tolist()]
+
+
+def points_of_rows(rows: list[list[str]]) -> Array:
+    """Return the first three numbers of rows of text as points, which have to be finite."""
+    if any(len(row) < 3 for row in rows):
+        raise ValueError("truncated or damaged: a point has fewer than three coordinates")
+    return finite_points(
+        np.array([[float(word) for word in row[:3]] for row in rows]).reshape(-1, 3)
+    )
+
+
+def finite_points(points: Array) -> Array:
+    """Return points, or raise unless they are finite."""
+    if not np.isfinite(points).all():
+        count = np.count_nonzero(~np.isfinite(points).all(axis=1))
+        raise ValueError(f"{count} of its points are not finite")
+    return points

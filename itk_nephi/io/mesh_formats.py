@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.io.mesh_content import (
+    NORMALS,
     MeshContent,
     check_count,
     check_indices,
+    finite_points,
+    points_of_rows,
     row_text,
     text_numbers,
 )
 from itk_nephi.io.vtk_polydata import read_vtk
 from itk_nephi.spatial.domain import Array
-
-NORMALS = "vectors at points, such as normals,"
 
 PLY_TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -42,7 +43,7 @@ def read_obj(content: bytes) -> MeshContent:
     """Find the points of a Wavefront OBJ file: its lines ``v x y z``."""
     lines = content.decode("latin-1").split("\n")
     rows = [number for number, line in enumerate(lines) if re.match(r"\s*v\s", line)]
-    points = _points([lines[row].split()[1:] for row in rows])
+    points = points_of_rows([lines[row].split()[1:] for row in rows])
     has_normals = any(re.match(r"\s*vn\s", line) for line in lines)
     corners = [
         int(corner.split("/")[0])
@@ -96,7 +97,7 @@ def read_off(content: bytes) -> MeshContent:
     if len(filled) < count + faces:
         raise ValueError(f"truncated: expected {count + faces} lines, got {len(filled)}")
     rows = filled[:count]
-    points = _points([lines[row].split("#")[0].split() for row in rows])
+    points = points_of_rows([lines[row].split("#")[0].split() for row in rows])
     corners = []
     for row in filled[count : count + faces]:
         numbers = [int(float(word)) for word in lines[row].split("#")[0].split()]
@@ -125,7 +126,7 @@ def read_byu(content: bytes) -> MeshContent:
     points, end = text_numbers(content, begin, 3 * count)
     indices, _ = text_numbers(content, end, corners)
     check_indices(np.abs(indices).astype(int) - 1, count)
-    points = _finite(points.reshape(-1, 3))
+    points = finite_points(points.reshape(-1, 3))
 
     def rebuild(moved: Array) -> bytes:
         text = "\n".join(row_text(moved, 17))
@@ -150,7 +151,7 @@ def read_stl(content: bytes) -> MeshContent:
         found["normal"] = _facet_normals(moved)
         return content[:84] + found.tobytes()
 
-    points = _finite(facets["points"].astype(float).reshape(-1, 3))
+    points = finite_points(facets["points"].astype(float).reshape(-1, 3))
     return MeshContent(points=points, rebuild=rebuild, comments=content[:80].decode("latin-1"))
 
 
@@ -159,7 +160,7 @@ def _read_stl_text(content: bytes) -> MeshContent:
     if not re.search(r"endsolid[^\n]*\s*$", text):
         raise ValueError("truncated: it has no end")
     rows = [found[1].split() for found in re.finditer(r"\bvertex\s+([^\n]+)", text)]
-    points = _points(rows)
+    points = points_of_rows(rows)
     if len(points) % 3 or len(points) != 3 * len(re.findall(r"\bfacet\s+normal\b", text)):
         raise ValueError("damaged: its facets have not three points each")
 
@@ -235,7 +236,7 @@ def _ply_text(
         rows += [" ".join(line) for line in lines[count:]]
         return "\n".join([*rows, ""]).encode("latin-1")
 
-    return _points([[line[column] for column in columns] for line in lines[:count]]), rebuild
+    return points_of_rows([[line[column] for column in columns] for line in lines[:count]]), rebuild
 
 
 def _ply_binary(
@@ -256,7 +257,9 @@ def _ply_binary(
             made[name] = values
         return made.tobytes() + rest
 
-    return _finite(np.stack([vertices[name].astype(float) for name in "xyz"], axis=-1)), rebuild
+    return finite_points(
+        np.stack([vertices[name].astype(float) for name in "xyz"], axis=-1)
+    ), rebuild
 
 
 class PlyElement(NamedTuple):
@@ -331,7 +334,7 @@ def read_gifti(content: bytes) -> MeshContent:
         ).encode()
 
     return MeshContent(
-        points=_finite(points),
+        points=finite_points(points),
         rebuild=rebuild,
         space=space,
         left_out=(NORMALS,) if left_out else (),
@@ -393,16 +396,3 @@ READERS: dict[str, Callable[[bytes], MeshContent]] = {
     ".byu": read_byu,
 }
 """By suffix: the reader of a file."""
-
-
-def _points(rows: list[list[str]]) -> Array:
-    if any(len(row) < 3 for row in rows):
-        raise ValueError("truncated or damaged: a point has fewer than three coordinates")
-    return _finite(np.array([[float(word) for word in row[:3]] for row in rows]).reshape(-1, 3))
-
-
-def _finite(points: Array) -> Array:
-    if not np.isfinite(points).all():
-        count = np.count_nonzero(~np.isfinite(points).all(axis=1))
-        raise ValueError(f"{count} of its points are not finite")
-    return points
