@@ -286,3 +286,21 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_bytes("fixed,moving\nä,b\n".encode("latin-1"))
     with pytest.raises(ValueError, match="expected TABLE to be a CSV file"):
         read_pair_table(tmp_path / "bad.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a" * 300, "of at most 200 bytes of printable characters, got 'aaa"),
+        ("ä" * 150, "of at most 200 bytes of printable characters, got 'ää"),
+        ("a\tb\x07", "of printable characters"),
+        ("=1+2", r"not to start with = \+ - @, which spreadsheets compute, got '=1"),
+        ("@a", "not to start with"),
+    ],
+)
+def test_names_that_are_no_names_of_folders_are_refused(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "pairs.csv").write_text(f'name,fixed,moving\n"{name}",a.nrrd,b.nrrd\n')
+    with pytest.raises(TableError, match=words):
+        read_pair_table(tmp_path / "pairs.csv")
