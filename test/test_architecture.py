@@ -42,8 +42,6 @@ TESTED_ELSEWHERE = {
     "io/voxel_bytes": "io/test_images.py",
     "io/voxels": "io/test_images.py",
     "io/vtk_polydata": "io/test_meshes.py",
-    "io/image_header": "io/test_images.py",
-    "io/voxels": "io/test_images.py",
     "registration/filter_accessors": "registration/test_itk_filter.py",
     "registration/filter_arguments": "registration/test_itk_filter.py",
     "registration/joint": "registration/test_series.py",

@@ -199,7 +199,7 @@ def imread(path: str, pixel_type: Any = None) -> Any:
 def imwrite(image: Any, path: str, compression: bool = False) -> None:
     """Write an image."""
     types = _short(type(image))
-    if not _is_compiled("ImageFileWriter", types):
+    if not (_known_formats("ImageIO", path) and _is_compiled("ImageFileWriter", types)):
         itk.imwrite(image, path, compression)
         return
     _load_formats("ImageIO", path)
@@ -374,12 +374,16 @@ def _is_compiled(name: str, types: str) -> bool:
 
 def _load_formats(kind: str, path: str) -> None:
     """Load the formats that a file may have."""
-    formats = _FORMATS[kind]
-    known = [name for name, suffixes in formats.items() if path.lower().endswith(suffixes)]
-    for name in known or _all_formats(kind):
+    for name in _known_formats(kind, path) or _all_formats(kind):
         _load_format(kind, name)
     if kind == "TransformIO":
         _load_format(kind, "NePhi")
+
+
+def _known_formats(kind: str, path: str) -> list[str]:
+    """Return the format that the suffix of a file names, or nothing."""
+    formats = _FORMATS[kind].items()
+    return [name for name, suffixes in formats if path.lower().endswith(suffixes)]
 
 
 @cache
