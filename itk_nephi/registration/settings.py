@@ -52,6 +52,15 @@ class RegistrationSettings(ObjectiveWeights):
     local_windows: tuple[float, ...] = setting(
         WINDOWS, "Standard deviations of the windows of local_ncc.", unit="voxels", above=0
     )
+    window_radius: int = setting(
+        2, "Radius of the windows of windowed_ncc.", unit="distances of compared points", minimum=1
+    )
+    variance_floor: float = setting(
+        0.05,
+        "Added to the variances in the windows of windowed_ncc, as a part of the image's own: "
+        "windows of less contrast count less.",
+        above=0,
+    )
     smoothing_sigmas: tuple[float, ...] = setting(
         (2.0, 1.0),
         "Standard deviations of the images' Gaussian smoothing, one a level, coarse to fine.",
@@ -97,6 +106,12 @@ class RegistrationSettings(ObjectiveWeights):
         minimum=0,
     )
     code_learning_rate: float = setting(2e-2, "The same for the latent code.", minimum=0)
+    spline_learning_rate: float = setting(
+        0.15,
+        "The same for the B-splines.",
+        unit="distances of compared points",
+        minimum=0,
+    )
     early_stop: bool = setting(
         False,
         "Whether a level whose dissimilarity no longer falls is brought to its end within a few "
