@@ -304,7 +304,7 @@ public:
   void
   Compute(double * means, const TThreads & threads)
   {
-    m_Places.resize(m_Count);
+    m_Moved.resize(m_Count);
     m_Residual.resize(VDimension * m_Count);
     const std::size_t   planes = m_Few.GetPlanes();
     const std::size_t   plane = m_Count / planes;
@@ -312,13 +312,13 @@ public:
     threads(planes, [&](std::size_t z) {
       for (std::size_t number = z * plane; number < (z + 1) * plane; ++number)
       {
-        const Place place = this->Locate(number);
-        m_Places[number] = place;
+        const MovedPoint point = this->Locate(number);
+        m_Moved[number] = point;
         for (unsigned int d = 0; d < VDimension; ++d)
         {
           float       derivatives[VDimension];
-          const float residual = m_Inner[d * m_Points + place.Point] +
-                                 Interpolate(m_Outer + d * m_Points + place.Corner, place.Fraction, derivatives);
+          const float residual = m_Inner[d * m_Points + point.Point] +
+                                 Interpolate(m_Outer + d * m_Points + point.Corner, point.Fraction, derivatives);
           m_Residual[d * m_Count + number] = residual;
           sums[2 * z + 1] += static_cast<double>(residual * residual);
         }
@@ -376,7 +376,7 @@ public:
       }
       for (std::size_t number = 0; number < m_Count; ++number)
       {
-        this->Spread(slope[number], m_Places[number], gradOuter + d * m_Points);
+        this->Spread(slope[number], m_Moved[number], gradOuter + d * m_Points);
       }
     });
     const std::size_t planes = m_Few.GetPlanes();
@@ -384,22 +384,22 @@ public:
     threads(planes, [&](std::size_t z) {
       for (std::size_t number = z * plane; number < (z + 1) * plane; ++number)
       {
-        const Place & place = m_Places[number];
-        float         sums[VDimension] = {};
+        const MovedPoint & point = m_Moved[number];
+        float              sums[VDimension] = {};
         for (unsigned int d = 0; d < VDimension; ++d)
         {
           const float slope = slopes[d * m_Count + number];
           float       derivatives[VDimension];
-          Interpolate(m_Outer + d * m_Points + place.Corner, place.Fraction, derivatives);
+          Interpolate(m_Outer + d * m_Points + point.Corner, point.Fraction, derivatives);
           for (unsigned int j = 0; j < VDimension; ++j)
           {
             sums[j] += slope * derivatives[j];
           }
-          gradInner[d * m_Points + place.Point] += slope;
+          gradInner[d * m_Points + point.Point] += slope;
         }
         for (unsigned int j = 0; j < VDimension; ++j)
         {
-          gradInner[j * m_Points + place.Point] += place.Rate[j] * sums[j];
+          gradInner[j * m_Points + point.Point] += point.Rate[j] * sums[j];
         }
       }
     });
@@ -407,7 +407,7 @@ public:
 
 private:
   /** A point of the lattice, and where it is moved. */
-  struct Place
+  struct MovedPoint
   {
     std::size_t Point;
     std::size_t Corner;
@@ -415,27 +415,27 @@ private:
     float       Rate[VDimension];
   };
 
-  Place
+  MovedPoint
   Locate(std::size_t number) const
   {
     std::size_t index[VDimension];
-    Place       place{};
+    MovedPoint  point{};
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       index[d] = number % m_Few.Size[d] * m_Stride;
       number /= m_Few.Size[d];
-      place.Point += index[d] * m_Steps[d];
+      point.Point += index[d] * m_Steps[d];
     }
     for (unsigned int d = 0; d < VDimension; ++d)
     {
-      const float position = static_cast<float>(index[d]) + m_Rates[d] * m_Inner[d * m_Points + place.Point];
+      const float position = static_cast<float>(index[d]) + m_Rates[d] * m_Inner[d * m_Points + point.Point];
       const float clamped = std::min(std::max(position, 0.0f), static_cast<float>(m_Lattice.Size[d] - 1));
       const auto  cell = std::min(static_cast<std::size_t>(clamped), m_Lattice.Size[d] - 2);
-      place.Corner += cell * m_Steps[d];
-      place.Fraction[d] = clamped - static_cast<float>(cell);
-      place.Rate[d] = clamped == position ? m_Rates[d] : 0.0f;
+      point.Corner += cell * m_Steps[d];
+      point.Fraction[d] = clamped - static_cast<float>(cell);
+      point.Rate[d] = clamped == position ? m_Rates[d] : 0.0f;
     }
-    return place;
+    return point;
   }
 
   /** Goes over neighbors along each axis, a row of a plane at a time: where it and the next begin, how many they are,
@@ -502,16 +502,16 @@ private:
 
   /** Adds what the corners around a moved point have of a derivative there. */
   void
-  Spread(float slope, const Place & place, float * gradient) const
+  Spread(float slope, const MovedPoint & point, float * gradient) const
   {
     for (unsigned int vertex = 0; vertex < 1u << VDimension; ++vertex)
     {
       float       weight = slope;
-      std::size_t corner = place.Corner;
+      std::size_t corner = point.Corner;
       for (unsigned int d = 0; d < VDimension; ++d)
       {
         const bool isNext = (vertex >> d & 1u) != 0;
-        weight *= isNext ? place.Fraction[d] : 1.0f - place.Fraction[d];
+        weight *= isNext ? point.Fraction[d] : 1.0f - point.Fraction[d];
         corner += isNext ? m_Steps[d] : 0;
       }
       gradient[corner] += weight;
@@ -528,7 +528,7 @@ private:
   std::array<std::size_t, VDimension> m_Steps{};
   std::array<std::size_t, VDimension> m_FewSteps{};
   std::array<float, VDimension>       m_Rates{};
-  std::vector<Place>                  m_Places{};
+  std::vector<MovedPoint>             m_Moved{};
   std::vector<float>                  m_Residual{};
 };
 } // namespace itk

@@ -87,7 +87,7 @@ private:
   static constexpr std::size_t Returns = 3;
   static constexpr std::size_t Lanes = 16;
 
-  /** Finds the rectangle that holds all windows around the weighted points of some planes; whether there is one. */
+  /** Computes the rectangle that holds all windows around the weighted points of some planes; whether there is one. */
   bool
   FindRegion(std::size_t first, std::size_t last)
   {
@@ -473,9 +473,9 @@ private:
     const float * const referenceSquare = moved + m_Area;
     const float * const movedSquare = referenceSquare + m_Area;
     const float * const both = movedSquare + m_Area;
-    float * const       byReference = m_Work.data() + Products * m_Area + here;
-    float * const       byMoved = byReference + m_Area;
-    float * const       constant = byMoved + m_Area;
+    float * const       referenceFactor = m_Work.data() + Products * m_Area + here;
+    float * const       movedFactor = referenceFactor + m_Area;
+    float * const       constant = movedFactor + m_Area;
     float * const       terms = m_Terms.data();
     float * const       counts = terms + width + Lanes;
     const float         floor = m_Task.Floor;
@@ -498,8 +498,8 @@ private:
       counts[x] = weights[x];
       const float slope = 2.0f * weights[x] * size * share2;
       const float decay = 2.0f * weights[x] * correlation / movedVariance;
-      byReference[x] = slope;
-      byMoved[x] = decay;
+      referenceFactor[x] = slope;
+      movedFactor[x] = decay;
       constant[x] = decay * movedMean - slope * referenceMean;
     }
   }
@@ -539,9 +539,9 @@ private:
     for (std::size_t y = 0; y < m_Height; ++y)
     {
       const std::size_t   here = y * m_Width;
-      const float * const byReference = m_Work.data() + here;
-      const float * const byMoved = byReference + m_Area;
-      const float * const constant = byMoved + m_Area;
+      const float * const referenceFactor = m_Work.data() + here;
+      const float * const movedFactor = referenceFactor + m_Area;
+      const float * const constant = movedFactor + m_Area;
       const float * const reference = m_Task.Reference + this->GetPoint(y, z);
       const float * const moved = this->GetRing(m_Values, m_MovedRing, 0, z) + here;
       const float * const inside = this->GetRing(m_Inside, m_MovedRing, 0, z) + here;
@@ -553,7 +553,8 @@ private:
 #pragma GCC ivdep
         for (std::size_t x = 0; x < width; ++x)
         {
-          row[x] = inside[x] * (reference[x] * byReference[x] - moved[x] * byMoved[x] + constant[x]) * slopes[x];
+          row[x] =
+            inside[x] * (reference[x] * referenceFactor[x] - moved[x] * movedFactor[x] + constant[x]) * slopes[x];
         }
       }
     }

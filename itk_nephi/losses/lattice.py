@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,12 @@ from itk_nephi.fields.compiled import call_on_lattice, can_fuse, memory_of
 from itk_nephi.fields.interpolation import sample_grid
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.sampled_image import SampledImage
+from itk_nephi.fields.threads import torch_threads
 
 POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+
+LEAST_FLOOR = 0.05
+"""The least part of an image's variance that is taken for contrast."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,11 +70,11 @@ def local_dissimilarity(
     displacement : Tensor, shape (D, k, j, i)
         Of the points of the lattice, coords.
     images : LatticeImages
-        What is compared.
+        The images.
     radius : int
         Of the windows: they hold ``2 radius + 1`` points along each axis.
     floor : float
-        Added to variances, so that what varies less counts less.
+        Added to variances, so that windows of less contrast have less weight.
     threads : int
         How many compute, with the same result, where it is compiled.
 
@@ -91,6 +95,52 @@ def local_dissimilarity(
         displacement, images, affine, radius, floor, threads
     )
     return result
+
+
+class Contrast(NamedTuple):
+    """How contrast is distributed in an image: the mean and the median variance of its windows.
+
+    The mean is far larger where few windows, such as those of a lung's vessels, hold most of the
+    contrast, while others hold mostly noise; in a brain it is everywhere, and both are alike.
+    """
+
+    mean: float
+    median: float
+
+    @classmethod
+    def of(cls, image: Tensor, weights: Tensor | None, radius: int) -> Contrast:
+        """Measure an image of unit variance on a lattice, in windows that do not overlap.
+
+        Parameters
+        ----------
+        image : Tensor, shape (k, j, i)
+            On a lattice.
+        weights : Tensor, shape (k, j, i), optional
+            Of its mask, in which at least half of each window lies.
+        radius : int
+            Of the windows.
+        """
+        edge = min(2 * radius + 1, *image.shape)
+        inside = torch.ones_like(image) if weights is None else (weights > 0).to(image)
+        powers = torch.stack([inside, inside * image, inside * image.square()])
+        share, mean, square = POOL[image.ndim](powers[:, None], edge)[:, 0]
+        chosen = share >= 0.5
+        if not chosen.any():
+            return cls(0.0, 0.0)
+        variances = square[chosen] / share[chosen] - (mean[chosen] / share[chosen]).square()
+        # rounding errors of a sum depend on the number of threads
+        with torch_threads(1):
+            return cls(float(variances.mean()), float(variances.median()))
+
+    @property
+    def floor(self) -> float:
+        """What :func:`local_dissimilarity` adds to variances, so that noise has less weight."""
+        return max(LEAST_FLOOR, self.mean - self.median)
+
+    @property
+    def sparsity(self) -> float:
+        """In how many windows there is one with as much contrast as in an even image."""
+        return max(1.0, self.mean / max(self.median, LEAST_FLOOR))
 
 
 def composition_energies(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -11,7 +12,12 @@ from torch import Tensor
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.neural_field import DeformationField
-from itk_nephi.losses.lattice import LatticeImages, composition_energies, local_dissimilarity
+from itk_nephi.losses.lattice import (
+    Contrast,
+    LatticeImages,
+    composition_energies,
+    local_dissimilarity,
+)
 from itk_nephi.losses.regularizers import latent_prior
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
@@ -19,8 +25,12 @@ from itk_nephi.registration.settings import RegistrationSettings
 SPACING_PER_SIGMA = 2.0
 """The distance of the lattice's points, in standard deviations of the images' smoothing."""
 
-LEAST_CELL = 3.0
-"""The smallest cell of a B-spline that a lattice determines, in distances of its points."""
+LEAST_CELL = 2.5
+"""The smallest cell of a B-spline that a lattice determines where contrast is everywhere, in
+distances of its points."""
+
+MOST_SPARSE = 2.0
+"""By how much cells are larger, at most, where few windows hold most of the contrast."""
 
 STRIDE_POINTS = 200_000
 """A lattice of more points is looked at by every second one when maps are composed."""
@@ -42,6 +52,8 @@ class LatticeObjective:
         Where they are compared.
     images : sequence of (LatticeImages, LatticeImages)
         Of each channel, on the way to the moving image and on the way back.
+    floor : float
+        Added to variances in windows, see :class:`itk_nephi.losses.lattice.Contrast`.
     settings : RegistrationSettings
         The weights of the terms.
     splines : int
@@ -53,6 +65,7 @@ class LatticeObjective:
     sampler: PairSampler
     lattice: Lattice
     images: Sequence[tuple[LatticeImages, LatticeImages]]
+    floor: float
     settings: RegistrationSettings
     splines: int
     trains_network: bool
@@ -71,12 +84,22 @@ class LatticeObjective:
         spacing = max(1.0, SPACING_PER_SIGMA * sigma)
         lattice = Lattice.spaced(sampler.domain, spacing * sampler.voxel_size)
         spacings = settings.field.spline_spacings
+        images = sampler.lattice_images(lattice, sigma)
+        contrasts = [
+            Contrast.of(each.reference, each.reference_weights, settings.window_radius)
+            for ways in images
+            for each in ways
+        ]
+        # a cell has to hold enough windows of contrast
+        sparsity = fmean(each.sparsity for each in contrasts) ** (1 / lattice.dimension)
+        least = LEAST_CELL * spacing * min(sparsity, MOST_SPARSE)
         return cls(
             sampler=sampler,
             lattice=lattice,
-            images=sampler.lattice_images(lattice, sigma),
+            images=images,
+            floor=fmean(each.floor for each in contrasts),
             settings=settings,
-            splines=sum(each >= LEAST_CELL * spacing for each in spacings) or 1,
+            splines=max(1, sum(each >= least for each in spacings)),
             trains_network=trains_network,
         )
 
@@ -144,7 +167,7 @@ class LatticeObjective:
                     displacement,
                     images,
                     radius=self.settings.window_radius,
-                    floor=self.settings.variance_floor,
+                    floor=self.floor,
                     threads=threads,
                 )
                 total = total + weight / (2 * sum(weights)) * part
@@ -157,6 +180,8 @@ class LatticeObjective:
             for number, each in enumerate(deformation.code.splines[inverse])
         ]
         displacement = self._network_displacement(deformation, inverse)
+        if not splines:
+            return displacement
         return displacement + self.lattice.splines(splines, deformation.field.threads or 1)
 
     def _network_displacement(self, deformation: Deformation, inverse: bool) -> Tensor:

@@ -176,7 +176,12 @@ class RegistrationProblem:
         sigma = self.settings.smoothing_sigmas[level - 1]
         if self.settings.similarity == "windowed_ncc":
             return [
-                LatticeObjective.prepare(sampler, sigma, self.settings, trains_network=level == 1)
+                LatticeObjective.prepare(
+                    sampler,
+                    sigma,
+                    self.settings,
+                    trains_network=level == 1 or not self.settings.field.spline_spacings,
+                )
                 for sampler in self.samplers
             ]
         similarity = self.settings.compared(self.samplers[0].voxel_size)

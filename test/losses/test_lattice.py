@@ -8,7 +8,13 @@ from torch import Tensor
 from itk_nephi.fields import compiled
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform
-from itk_nephi.losses.lattice import LatticeImages, composition_energies, local_dissimilarity
+from itk_nephi.losses.lattice import (
+    LEAST_FLOOR,
+    Contrast,
+    LatticeImages,
+    composition_energies,
+    local_dissimilarity,
+)
 from itk_nephi.spatial.domain import ImageDomain
 
 SIZES = {2: (13, 17), 3: (9, 11, 14)}
@@ -190,3 +196,21 @@ def test_energies_of_linear_maps_have_their_closed_form(dimension: int) -> None:
     difference = composed - torch.eye(dimension)
     torch.testing.assert_close(gradicon, difference.square().mean(), rtol=1e-3, atol=0)
     torch.testing.assert_close(residual, (coords @ difference.T).square().mean(), rtol=1e-3, atol=0)
+
+
+def test_contrast_in_few_windows_is_sparse_and_raises_the_floor() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(40, 40, 40, generator=generator)
+    even = Contrast.of(noise, None, 2)
+    assert even.mean == pytest.approx(1 - 1 / 125, abs=0.02)
+    assert even.sparsity == pytest.approx(1, abs=0.05)
+    assert even.floor == LEAST_FLOOR
+    few = 0.1 * noise
+    few[:8] *= 20
+    sparse = Contrast.of(few, None, 2)
+    assert sparse.sparsity > 10
+    assert sparse.floor > 0.5
+    inside = torch.zeros_like(few)
+    inside[10:] = 1
+    assert Contrast.of(few, inside, 2).sparsity == pytest.approx(1, abs=0.1)
+    assert Contrast.of(few, 0 * inside, 2) == (0, 0)
