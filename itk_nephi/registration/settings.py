@@ -209,7 +209,7 @@ class RegistrationSettings(ObjectiveWeights):
             consistency error; with so many points a larger weight of GradICON costs no detail, and
             keeps noise from being fitted. ``"detailed"`` compares whole images in each step, and
             refines a small network by B-splines with cells down to three voxels: for brains and
-            small organs, where it has far more overlap in less time.
+            small organs.
 
         Raises
         ------
