@@ -16,49 +16,11 @@
 
 // What the Python package calls, by ctypes, to train a field: see itk_nephi/fields/compiled.py.
 
-#include "itkMultiThreaderBase.h"
+#include "itkNePhiCalls.h"
 #include "itkNePhiFieldTraining.h"
-
-#include <atomic>
-#include <memory>
 
 namespace
 {
-/** Calls a function for all blocks, on so many threads. */
-class Threads
-{
-public:
-  explicit Threads(std::int64_t count)
-    : m_Count(static_cast<std::size_t>(count))
-  {}
-
-  template <typename TFunction>
-  void
-  operator()(std::size_t blocks, const TFunction & function) const
-  {
-    std::atomic<std::size_t> next{ 0 };
-    const auto               work = [&](itk::SizeValueType) {
-      for (std::size_t block = next++; block < blocks; block = next++)
-      {
-        function(block);
-      }
-    };
-    const std::size_t count = std::min(m_Count, blocks);
-    if (count < 2)
-    {
-      work(0);
-      return;
-    }
-    const auto threader = itk::MultiThreaderBase::New();
-    threader->SetMaximumNumberOfThreads(static_cast<itk::ThreadIdType>(count));
-    threader->SetNumberOfWorkUnits(static_cast<itk::ThreadIdType>(count));
-    threader->ParallelizeArray(0, count, work, nullptr);
-  }
-
-private:
-  std::size_t m_Count;
-};
-
 template <unsigned int VDimension>
 itk::NePhiFieldTraining<VDimension>
 MakeField(const std::int64_t * sizes, const float * extent, const float * frequencies, const float * const * parameters)
@@ -79,22 +41,6 @@ MakeField(const std::int64_t * sizes, const float * extent, const float * freque
   }
   return { shape, extent, frequencies, parameters };
 }
-
-/** Whether a function comes to its end; it does not where memory is short. */
-template <typename TFunction>
-int
-Succeeds(const TFunction & function)
-{
-  try
-  {
-    function();
-    return 1;
-  }
-  catch (const std::exception &)
-  {
-    return 0;
-  }
-}
 } // namespace
 
 #define ITK_NEPHI_TRAINING(VDimension)                                                                                 \
@@ -109,9 +55,9 @@ Succeeds(const TFunction & function)
                                                                                 float *               moved,           \
                                                                                 float *               jacobians)       \
   {                                                                                                                    \
-    return Succeeds([=] {                                                                                              \
+    return itk::NePhiSucceeds([=] {                                                                                    \
       MakeField<VDimension>(sizes, extent, frequencies, parameters)                                                    \
-        .Forward(static_cast<std::size_t>(count), coords, moved, jacobians, Threads(threads));                         \
+        .Forward(static_cast<std::size_t>(count), coords, moved, jacobians, itk::NePhiThreads(threads));               \
     });                                                                                                                \
   }                                                                                                                    \
   extern "C"                                                                                                           \
@@ -127,7 +73,7 @@ Succeeds(const TFunction & function)
                                                                                  float * const *       gradParameters, \
                                                                                  float *               gradCoords)     \
   {                                                                                                                    \
-    return Succeeds([=] {                                                                                              \
+    return itk::NePhiSucceeds([=] {                                                                                    \
       MakeField<VDimension>(sizes, extent, frequencies, parameters)                                                    \
         .Backward(static_cast<std::size_t>(count),                                                                     \
                   coords,                                                                                              \
@@ -135,7 +81,7 @@ Succeeds(const TFunction & function)
                   gradJacobians,                                                                                       \
                   gradParameters,                                                                                      \
                   gradCoords,                                                                                          \
-                  Threads(threads));                                                                                   \
+                  itk::NePhiThreads(threads));                                                                         \
     });                                                                                                                \
   }
 

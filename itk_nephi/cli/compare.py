@@ -44,8 +44,9 @@ def compare(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="nephi, nephi-fast, nephi-accurate, elastix, elastix-bspline, demons, ants, "
-            "greedy, fireants (default nephi and those that are installed).",
+            help="nephi, nephi-fast, nephi-accurate, nephi-detailed, elastix, "
+            "elastix-bspline, demons, ants, greedy, fireants (default nephi and those that are "
+            "installed).",
             metavar="NAME,NAME,...",
             show_default=False,
         ),

@@ -40,13 +40,15 @@ class Preset(StrEnum):
     fast = "fast"
     default = "default"
     accurate = "accurate"
+    detailed = "detailed"
 
 
 def _preset_help() -> str:
     fast, accurate = RegistrationSettings.preset("fast"), RegistrationSettings.preset("accurate")
     return (
         f"fast: {fast.steps} steps of each level, {fast.points} points; default; accurate: "
-        f"{accurate.steps} steps, {accurate.points} points. Single options change it."
+        f"{accurate.steps} steps, {accurate.points} points; detailed: whole images in each step, "
+        "and finer cells, for brains and small organs. Single options change it."
     )
 
 

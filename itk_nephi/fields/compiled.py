@@ -19,7 +19,7 @@ def compiled_module() -> ctypes.CDLL | None:
     """Return the compiled module, or None where it is missing or older than this file."""
     itk.NePhiTransform[itk.D, 3]  # which loads the module
     module = ctypes.CDLL(sys.modules["itk._NePhiPython"].__file__)
-    return module if hasattr(module, "itkNePhiFieldForward3") else None
+    return module if hasattr(module, "itkNePhiLocalCorrelation3") else None
 
 
 def can_fuse(*tensors: Tensor) -> bool:
@@ -146,25 +146,59 @@ def _call(
     function = getattr(compiled_module(), f"itkNePhiField{way}{coords.shape[1]}")
     succeeded = function(
         (ctypes.c_int64 * len(sizes))(*sizes),
-        _memory(bounds),
-        _memory(frequencies),
-        _memory(parameters),
+        memory_of(bounds),
+        memory_of(frequencies),
+        memory_of(parameters),
         ctypes.c_int64(threads),
         ctypes.c_int64(len(coords)),
-        _memory(coords),
-        *(_memory(other) for other in others),
+        memory_of(coords),
+        *(memory_of(other) for other in others),
     )
     if not succeeded:
         raise MemoryError(f"expected memory for {len(coords)} points, got too little")
 
 
-def _memory(tensors: Any) -> Any:
+def memory_of(tensors: Any) -> Any:
     """Return the address of a tensor's values, or those of several; None is a null pointer."""
     if tensors is None:
         return None
     if isinstance(tensors, Tensor):
         return ctypes.c_void_p(tensors.data_ptr())
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+    return (ctypes.c_void_p * len(tensors))(
+        *(None if tensor is None else tensor.data_ptr() for tensor in tensors)
+    )
+
+
+def call_on_lattice(
+    name: str,
+    points: Sequence[int],
+    sizes: Sequence[int],
+    geometry: Sequence[float],
+    *others: Any,
+) -> None:
+    """Call a compiled function of a lattice.
+
+    Parameters
+    ----------
+    name : str
+        The function's, without what all share.
+    points : sequence of int
+        How many the lattice has along each axis.
+    sizes, geometry : sequence of int and of float
+        Its first two arguments.
+    *others
+        What ctypes makes of the others.
+
+    Raises
+    ------
+    MemoryError
+        If there is too little memory.
+    """
+    function = getattr(compiled_module(), f"itkNePhi{name}{len(points)}")
+    if not function(
+        (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_double * len(geometry))(*geometry), *others
+    ):
+        raise MemoryError(f"expected memory for a lattice of {points} points, got too little")
 
 
 def _require_shapes(

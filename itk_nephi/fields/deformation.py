@@ -117,6 +117,12 @@ def codes_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
     return list(dict.fromkeys(p for each in deformations for p in each.code.parameters()))
 
 
+def splines_of(deformations: Sequence[Deformation]) -> list[nn.Parameter]:
+    """Return the B-splines among the parameters of the codes."""
+    named = [pair for each in deformations for pair in each.code.named_parameters()]
+    return list(dict.fromkeys(parameter for name, parameter in named if "splines" in name))
+
+
 @contextmanager
 def threads_for_fields(deformations: Sequence[Deformation], device: torch.device) -> Iterator[None]:
     """Leave torch's threads to compiled fields while these are optimized, on a CPU.

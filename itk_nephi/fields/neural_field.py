@@ -16,7 +16,7 @@ from itk_nephi.fields.interpolation import (
     sample_spline_with_derivatives,
 )
 from itk_nephi.fields.jet import Jet
-from itk_nephi.fields.latent_code import Code
+from itk_nephi.fields.latent_code import Code, PairCode
 from itk_nephi.fields.settings import FieldSettings
 
 SINE_FREQUENCY = 30.0
@@ -133,6 +133,11 @@ class DeformationField(nn.Module):
         inside = (coords.detach().abs() <= self.bounds).to(coords.dtype)
         jacobian = displacement.derivatives.permute(1, 2, 0) * inside[:, None, :]
         return coords + displacement.value, jacobian + torch.eye(coords.shape[1]).to(coords)
+
+    def network_displacement(self, coords: Tensor, code: Code) -> Tensor:
+        """Return the displacement that the network alone adds, shape (N, D), coords."""
+        alone = PairCode(code.global_code, code.local_code)
+        return self.forward(coords, alone) - coords
 
     def _is_fused(self, coords: Tensor, code: Code) -> bool:
         return can_fuse(coords, self.bounds, code.local_code)

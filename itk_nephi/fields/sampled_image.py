@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +104,29 @@ class SampledImage:
                 identity.matrix,
                 identity.offset,
             )
+
+    @property
+    def values(self) -> Tensor:
+        """The channels, shape (1, C, k, j, i)."""
+        return self._image.values
+
+    def channel(self, number: int) -> SampledImage:
+        """Return one of the channels, sampled alike."""
+        found = copy(self)
+        found._image = copy(self._image)
+        found._image.values = self._image.values[:, number : number + 1].contiguous()
+        return found
+
+    def index_map(self) -> tuple[Array, Array] | None:
+        """Return the matrix and the offset that map coords to the grid's indices, if that suffices.
+
+        None where a sampled displacement comes on top.
+        """
+        if self._displacement is not None:
+            return None
+        half = (np.array(self.values.shape[:1:-1]) - 1) / 2
+        matrix, offset = (t.double().numpy() for t in (self._image.matrix, self._image.offset))
+        return half[:, None] * matrix, half * (offset + 1)
 
     def __call__(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         """Interpolate the channels.

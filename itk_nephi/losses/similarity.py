@@ -65,6 +65,8 @@ class Similarity:
             ``"ncc"``: NCC of the intensities. ``"mean_squares"``: their mean square difference.
             ``"mind_ssc"``: mean squares of self-similarity descriptors, for images of different
             modalities. ``"mutual_information"``: of the intensities, likewise.
+            ``"windowed_ncc"`` is not one of single points: see
+            :func:`itk_nephi.losses.lattice.local_dissimilarity`.
         dissimilarity : Dissimilarity, optional
             Minimized instead of what ``kind`` names. Gets the smoothed intensities.
         voxel : float
@@ -75,7 +77,7 @@ class Similarity:
         Raises
         ------
         ValueError
-            If there is no similarity of this name.
+            If there is no similarity of single points of this name.
         """
         if dissimilarity is not None:
             return cls(smoothed, dissimilarity)
@@ -90,6 +92,8 @@ class Similarity:
                 return cls(partial(self_similarity, voxel=voxel), mean_squares)
             case "mutual_information":
                 return cls(rescaled, mutual_information)
+            case "windowed_ncc":
+                raise ValueError("expected a similarity of single points, got windowed_ncc")
         raise ValueError(
             f"expected similarity to be one of {', '.join(SIMILARITIES)}, got {kind!r}"
         )

@@ -13,8 +13,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from itk_nephi.fields.deformation import Deformation, codes_of, threads_for_fields, weights_of
+from itk_nephi.fields.deformation import (
+    Deformation,
+    codes_of,
+    splines_of,
+    threads_for_fields,
+    weights_of,
+)
 from itk_nephi.registration.checkpoint import Checkpoint
+from itk_nephi.registration.lattice_objective import LatticeObjective
 from itk_nephi.registration.optimizer import Adam, Schedule, TimeLimit
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.problem import RegistrationProblem
@@ -122,15 +129,19 @@ class _Optimization:
     def run(self) -> list[str]:
         """Take all levels that are left, and return what to warn of."""
         sigmas = self._problem.settings.smoothing_sigmas
-        objectives: list[PairObjective] = []
+        objectives: Sequence[PairObjective | LatticeObjective] = []
         for number in range(self._first, len(sigmas) + 1):
             # the last level's images make room for the next one's
             objectives = []
             begun = time.perf_counter()
-            objectives = self._problem.objectives(sigmas[number - 1])
+            objectives = self._problem.objectives(number)
             self._limit.prepared(time.perf_counter() - begun)
             level = _Level(
-                self._deformations, self._problem.settings, number, done=len(self.history)
+                self._deformations,
+                self._problem.settings,
+                number,
+                done=len(self.history),
+                spline_step=objectives[0].step_size,
             )
             if self._checkpoint is not None and self._level_state is not None:
                 with self._checkpoint.checked():
@@ -143,7 +154,9 @@ class _Optimization:
             self._checkpoint.write(self._state(level))
         return quality_findings(objectives, self._deformations)
 
-    def _take_step(self, level: _Level, objectives: Sequence[PairObjective]) -> None:
+    def _take_step(
+        self, level: _Level, objectives: Sequence[PairObjective | LatticeObjective]
+    ) -> None:
         """Take a step, report and keep it; or go back, if it diverged, to the level's start."""
         settings = self._problem.settings
         levels = len(settings.smoothing_sigmas)
@@ -171,7 +184,9 @@ class _Optimization:
         if self._checkpoint is not None and self._checkpoint.is_due():
             self._checkpoint.write(self._state(level))
 
-    def _differentiate(self, objectives: Sequence[PairObjective]) -> dict[str, float]:
+    def _differentiate(
+        self, objectives: Sequence[PairObjective | LatticeObjective]
+    ) -> dict[str, float]:
         """Leave the mean objective's gradients with the parameters, and return its mean terms."""
         for parameter in (*weights_of(self._deformations), *codes_of(self._deformations)):
             parameter.grad = None
@@ -209,10 +224,18 @@ class _Level:
         settings: RegistrationSettings,
         number: int,
         done: int,
+        spline_step: float,
     ) -> None:
         self.number, self.done, self.retry = number, done, 0
         self._settings = settings
-        self._parameters = [weights_of(deformations), codes_of(deformations)]
+        self._rates = (
+            settings.network_learning_rate,
+            settings.code_learning_rate,
+            settings.spline_learning_rate * spline_step,
+        )
+        splines = splines_of(deformations)
+        codes = [code for code in codes_of(deformations) if all(code is not s for s in splines)]
+        self._parameters = [weights_of(deformations), codes, splines]
         self._start = [values.detach().clone() for group in self._parameters for values in group]
         self._begin()
 
@@ -237,10 +260,8 @@ class _Level:
 
     def step(self, left: int, dissimilarity: float) -> None:
         """Take the next of ``left`` steps along the gradients."""
-        settings = self._settings
-        rates = (settings.network_learning_rate, settings.code_learning_rate)
         scale = 0.5**self.retry * self.schedule.factor
-        self.optimizer.step([scale * rate for rate in rates])
+        self.optimizer.step([scale * rate for rate in self._rates])
         self.schedule.advance(left, dissimilarity)
 
     def state(self) -> dict[str, Any]:

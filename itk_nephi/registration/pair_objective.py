@@ -55,6 +55,11 @@ class PairObjective:
             chunk,
         )
 
+    @property
+    def step_size(self) -> float:
+        """The edge of a voxel, coords: the unit of the B-splines' step sizes."""
+        return self.sampler.voxel_size / self.sampler.domain.scale
+
     def differentiate(
         self, deformation: Deformation, generator: torch.Generator, *, share: float = 1.0
     ) -> dict[str, float]:
@@ -71,10 +76,27 @@ class PairObjective:
             point_weights=weights,
             guide_landmarks=sampler.guide_landmarks,
             regularizer_points=settings.regularizer_points,
-            voxel=sampler.voxel_size / sampler.domain.scale,
+            voxel=self.step_size,
             weights=settings,
             landmark_weight=settings.landmark_weight,
             chunk=self.chunk,
         )
         torch.autograd.backward(share * losses["total"])
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def dissimilarities(self, deformation: Deformation) -> tuple[float, float]:
+        """Return the dissimilarity without and with a deformation, at the same points."""
+        fixed, moving = self.images
+        (coords, _), (weights, _) = self.sampler.sample(
+            self.settings.points, 0, torch.Generator().manual_seed(0)
+        )
+        values, counts = fixed(coords)
+        counts = counts if weights is None else counts * weights
+        parts = torch.split(coords, self.chunk or len(coords))
+        moved = torch.cat([deformation.field(part, deformation.code) for part in parts])
+        before, after = (
+            float(self.dissimilarity(values, other, counts * in_moving))
+            for other, in_moving in (moving(coords), moving(moved))
+        )
+        return before, after

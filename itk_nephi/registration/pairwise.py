@@ -80,7 +80,7 @@ def register(
     refine : {"code", "code_and_weights"}
         What they change: the latent code alone, with a step size of at most 1e-2, or also the
         weights, with one of at most 1e-4.
-    preset : {"fast", "default", "accurate"}, optional
+    preset : {"fast", "default", "accurate", "detailed"}, optional
         The name of settings, see :meth:`RegistrationSettings.preset`.
     settings : RegistrationSettings, optional
         How to register, instead of a preset; with a model, how to refine.

@@ -21,6 +21,7 @@ from itk_nephi.registration.checks import (
     landmark_pairs,
 )
 from itk_nephi.registration.inputs import MOVING
+from itk_nephi.registration.lattice_objective import LatticeObjective
 from itk_nephi.registration.memory_plan import planned_chunk
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.sampler import PairSampler
@@ -170,8 +171,19 @@ class RegistrationProblem:
             )
         return cells
 
-    def objectives(self, sigma: float) -> list[PairObjective]:
-        """Return the objective of each pair, with images smoothed by ``sigma`` voxels."""
+    def objectives(self, level: int) -> list[PairObjective] | list[LatticeObjective]:
+        """Return the objective of each pair at a level, counted from 1, coarse to fine."""
+        sigma = self.settings.smoothing_sigmas[level - 1]
+        if self.settings.similarity == "windowed_ncc":
+            return [
+                LatticeObjective.prepare(
+                    sampler,
+                    sigma,
+                    self.settings,
+                    trains_network=level == 1 or not self.settings.field.spline_spacings,
+                )
+                for sampler in self.samplers
+            ]
         similarity = self.settings.compared(self.samplers[0].voxel_size)
         return [
             PairObjective.prepare(sampler, similarity, sigma, self.settings, self.chunk)

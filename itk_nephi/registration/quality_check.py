@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from itk_nephi.fields.deformation import Deformation
+from itk_nephi.registration.lattice_objective import LatticeObjective
 from itk_nephi.registration.pair_objective import PairObjective
 
 WORSE = 0.01
@@ -14,13 +13,13 @@ WORSE = 0.01
 
 
 def quality_findings(
-    objectives: Sequence[PairObjective], deformations: Sequence[Deformation]
+    objectives: Sequence[PairObjective | LatticeObjective], deformations: Sequence[Deformation]
 ) -> list[str]:
     """Report pairs that were more alike with the initial transform alone, at the same points.
 
     Parameters
     ----------
-    objectives : sequence of PairObjective
+    objectives : sequence of PairObjective or LatticeObjective
         Of the last level.
     deformations : sequence of Deformation
         One for each.
@@ -32,7 +31,7 @@ def quality_findings(
     """
     findings = []
     for objective, deformation in zip(objectives, deformations, strict=True):
-        before, after = _dissimilarities(objective, deformation)
+        before, after = objective.dissimilarities(deformation)
         if after > before + WORSE * (1 + abs(before)):
             findings.append(
                 f"the images are less alike than before: dissimilarity {before:.4g} after the "
@@ -40,21 +39,3 @@ def quality_findings(
                 "gradicon_weight, or another initial transform or similarity may help"
             )
     return findings
-
-
-@torch.no_grad()
-def _dissimilarities(objective: PairObjective, deformation: Deformation) -> tuple[float, float]:
-    """Return the dissimilarity without and with a deformation, at the same points."""
-    fixed, moving = objective.images
-    (coords, _), (weights, _) = objective.sampler.sample(
-        objective.settings.points, 0, torch.Generator().manual_seed(0)
-    )
-    values, counts = fixed(coords)
-    counts = counts if weights is None else counts * weights
-    parts = torch.split(coords, objective.chunk or len(coords))
-    moved = torch.cat([deformation.field(part, deformation.code) for part in parts])
-    before, after = (
-        float(objective.dissimilarity(values, other, counts * in_moving))
-        for other, in_moving in (moving(coords), moving(moved))
-    )
-    return before, after

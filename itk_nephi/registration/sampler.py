@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.sampled_image import (
     ROUNDING,
     SampledImage,
     SampledTransform,
     tensor_from_image,
 )
-from itk_nephi.losses.features import FeatureMap, edges
+from itk_nephi.losses.features import FeatureMap, edges, standardized
+from itk_nephi.losses.lattice import LatticeImages
 from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial.domain import Array, ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
@@ -127,6 +129,37 @@ class PairSampler:
             self._in_fixed(torch.cat(fixed, dim=1)),
             self._in_moving(torch.cat(moving, dim=1)),
         )
+
+    def lattice_images(
+        self, lattice: Lattice, sigma: float
+    ) -> list[tuple[LatticeImages, LatticeImages]]:
+        """Prepare each channel to be compared on a lattice, on both ways, smoothed by ``sigma``."""
+        coords = lattice.coords(self.device)
+        masks = (
+            None if self._fixed_mask is None else self._in_fixed(self._fixed_mask),
+            None if self._moving_mask is None else self._in_moving(self._moving_mask),
+        )
+        weights = [
+            None if m is None else lattice.image(m(coords)[0])[0].contiguous() for m in masks
+        ]
+        features = self.features(sigma, standardized)
+        channels = []
+        for number in range(len(self._fixed)):
+            images = [each.channel(number) for each in features]
+            on_lattice = [image(coords) for image in images]
+            ways = [
+                LatticeImages(
+                    lattice=lattice,
+                    reference=lattice.image(on_lattice[here][0])[0].contiguous(),
+                    inside=lattice.image(on_lattice[here][1]),
+                    reference_weights=weights[here],
+                    other=images[1 - here],
+                    other_weights=masks[1 - here],
+                )
+                for here in (0, 1)
+            ]
+            channels.append((ways[0], ways[1]))
+        return channels
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw coords uniformly, inside the fixed mask and inside the moving mask.

@@ -229,6 +229,7 @@ METHODS: dict[str, tuple[Callable[[MethodInput], Callable[[], Found]], str | Non
     "nephi": (nephi, None),
     "nephi-fast": (lambda task: nephi(task, "fast"), None),
     "nephi-accurate": (lambda task: nephi(task, "accurate"), None),
+    "nephi-detailed": (lambda task: nephi(task, "detailed"), None),
     "elastix": (elastix, "itk-elastix"),
     "elastix-bspline": (elastix_bspline, "itk-elastix"),
     "demons": (demons, None),

@@ -21,7 +21,7 @@ def objective() -> PairObjective:
     shape = deformed_shape(2, size=24, motion=2, seed=1).pair
     pair = ImagePair(fixed=shape.fixed, moving=shape.moving, initial_transform=None)
     problem = RegistrationProblem.prepare([pair], HASTY, torch.device("cpu"))
-    (made,) = problem.objectives(1.0)
+    (made,) = problem.objectives(1)
     return made
 
 

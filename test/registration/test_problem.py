@@ -84,7 +84,7 @@ def test_pairs_share_the_fixed_image_and_have_a_sampler_each(chest: ImagePair) -
     problem = RegistrationProblem.prepare(pairs, HASTY, CPU, names=names)
     assert problem.pairs[0].fixed is problem.pairs[1].fixed
     assert len(problem.samplers) == 2
-    assert len(problem.objectives(1.0)) == 2
+    assert len(problem.objectives(1)) == 2
     empty = itk.image_from_array(np.zeros((36, 48), np.uint8))
     empty.CopyInformation(chest.moving_image)
     with pytest.raises(ValueError, match=r"expected masks\[1\] to have .* got an empty mask"):

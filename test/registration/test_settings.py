@@ -19,7 +19,9 @@ def test_presets_differ_in_how_much_is_done() -> None:
 
 
 def test_an_unknown_preset_is_named() -> None:
-    with pytest.raises(ValueError, match="preset to be one of fast, default, accurate, got 'slow'"):
+    with pytest.raises(
+        ValueError, match="preset to be one of fast, default, accurate, detailed, got"
+    ):
         RegistrationSettings.preset("slow")
 
 

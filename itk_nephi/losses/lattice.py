@@ -1,0 +1,309 @@
+"""What compares images, and maps with their inverses, at all points of a lattice at once.
+
+In single precision on the CPU these are compiled; elsewhere torch computes the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from itk_nephi.fields.compiled import call_on_lattice, can_fuse, memory_of
+from itk_nephi.fields.interpolation import sample_grid
+from itk_nephi.fields.lattice import Lattice
+from itk_nephi.fields.sampled_image import SampledImage
+from itk_nephi.fields.threads import torch_threads
+
+POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+
+LEAST_FLOOR = 0.05
+"""The least part of an image's variance that is taken for contrast."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatticeImages:
+    """An image on a lattice, the reference, and another one to sample at its moved points.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        The points.
+    reference : Tensor, shape (k, j, i)
+        The values of the first image.
+    inside : Tensor, shape (k, j, i)
+        1 at points in it, else 0.
+    reference_weights : Tensor, shape (k, j, i), optional
+        Of its mask; all 1 when left out.
+    other : SampledImage
+        The second image, of one channel.
+    other_weights : SampledImage, optional
+        Its mask on the same grid.
+    """
+
+    lattice: Lattice
+    reference: Tensor
+    inside: Tensor
+    reference_weights: Tensor | None = None
+    other: SampledImage
+    other_weights: SampledImage | None = None
+
+
+def local_dissimilarity(
+    displacement: Tensor, images: LatticeImages, *, radius: int, floor: float, threads: int
+) -> Tensor:
+    r"""Return 1 - LNCC^2: the squared local normalized cross-correlation, which keeps its sign.
+
+    .. math:: 1 - \langle c |c| / ((v_f + s)(v_m + s)) \rangle
+
+    with the covariance and the variances of all points of a window that lie in both images, and the
+    mean over all windows, weighted by the masks at their centers.
+
+    Parameters
+    ----------
+    displacement : Tensor, shape (D, k, j, i)
+        Of the points of the lattice, coords.
+    images : LatticeImages
+        The images.
+    radius : int
+        Of the windows: they hold ``2 radius + 1`` points along each axis.
+    floor : float
+        Added to variances, so that windows of less contrast have less weight.
+    threads : int
+        How many compute, with the same result, where it is compiled.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Dimensionless: 0 for a perfect linear relation in all windows, 1 for none.
+
+    References
+    ----------
+    Avants et al., Symmetric diffeomorphic image registration with cross-correlation, Medical Image
+    Analysis 2008.
+    """
+    affine = images.other.index_map()
+    if affine is None or not can_fuse(displacement, images.reference):
+        return _local_dissimilarity(displacement, images, radius, floor)
+    result: Tensor = _Correlation.apply(  # type: ignore[no-untyped-call]
+        displacement, images, affine, radius, floor, threads
+    )
+    return result
+
+
+class Contrast(NamedTuple):
+    """How contrast is distributed in an image: the mean and the median variance of its windows.
+
+    The mean is far larger where few windows, such as those of a lung's vessels, hold most of the
+    contrast, while others hold mostly noise; in a brain it is everywhere, and both are alike.
+    """
+
+    mean: float
+    median: float
+
+    @classmethod
+    def of(cls, image: Tensor, weights: Tensor | None, radius: int) -> Contrast:
+        """Measure an image of unit variance on a lattice, in windows that do not overlap.
+
+        Parameters
+        ----------
+        image : Tensor, shape (k, j, i)
+            On a lattice.
+        weights : Tensor, shape (k, j, i), optional
+            Of its mask, in which at least half of each window lies.
+        radius : int
+            Of the windows.
+        """
+        edge = min(2 * radius + 1, *image.shape)
+        inside = torch.ones_like(image) if weights is None else (weights > 0).to(image)
+        powers = torch.stack([inside, inside * image, inside * image.square()])
+        share, mean, square = POOL[image.ndim](powers[:, None], edge)[:, 0]
+        chosen = share >= 0.5
+        if not chosen.any():
+            return cls(0.0, 0.0)
+        variances = square[chosen] / share[chosen] - (mean[chosen] / share[chosen]).square()
+        # rounding errors of a sum depend on the number of threads
+        with torch_threads(1):
+            return cls(float(variances.mean()), float(variances.median()))
+
+    @property
+    def floor(self) -> float:
+        """What :func:`local_dissimilarity` adds to variances, so that noise has less weight."""
+        return max(LEAST_FLOOR, self.mean - self.median)
+
+    @property
+    def sparsity(self) -> float:
+        """In how many windows there is one with as much contrast as in an even image."""
+        return max(1.0, self.mean / max(self.median, LEAST_FLOOR))
+
+
+def composition_energies(
+    inner: Tensor, outer: Tensor, lattice: Lattice, *, stride: int, threads: int
+) -> tuple[Tensor, Tensor]:
+    r"""Return GradICON and the inverse consistency error of displacements u and v on a lattice.
+
+    .. math::
+        r(x) = u(x) + v(x + u(x)), \quad
+        \frac{1}{N D^2} \sum \lVert \nabla r \rVert^2, \quad \frac{1}{N D} \sum \lVert r \rVert^2
+
+    Parameters
+    ----------
+    inner, outer : Tensor, shape (D, k, j, i)
+        Of the points of the lattice, coords; the outer one is interpolated linearly.
+    lattice : Lattice
+        The points.
+    stride : int
+        Every so many points along each axis are looked at; r is differentiated by the differences
+        between them.
+    threads : int
+        How many compute, with the same result, where it is compiled.
+
+    Returns
+    -------
+    gradicon : Tensor, shape ()
+        Dimensionless, as :func:`itk_nephi.losses.gradicon`.
+    residual : Tensor, shape ()
+        Mean square over the axes, coords^2.
+    """
+    if not can_fuse(inner, outer):
+        return _composition_energies(inner, outer, lattice, stride)
+    result: tuple[Tensor, Tensor] = _Composition.apply(  # type: ignore[no-untyped-call]
+        inner, outer, lattice, stride, threads
+    )
+    return result
+
+
+class _Correlation(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        displacement: Tensor,
+        images: LatticeImages,
+        affine: tuple[Any, Any],
+        radius: int,
+        floor: float,
+        threads: int,
+    ) -> Tensor:
+        lattice, values = images.lattice, images.other.values
+        weights = None if images.other_weights is None else images.other_weights.values
+        displacement = displacement.contiguous()
+        gradient = torch.empty_like(displacement) if ctx.needs_input_grad[0] else None
+        sums = torch.empty(2, dtype=torch.float64)
+        call_on_lattice(
+            "LocalCorrelation",
+            lattice.size,
+            [*lattice.size, *values.shape[:1:-1], radius],
+            [*lattice.bounds, *np.ravel(affine[0]), *affine[1]],
+            memory_of([images.reference, images.inside, images.reference_weights]),
+            memory_of([values, weights]),
+            memory_of(displacement),
+            ctypes.c_float(floor),
+            ctypes.c_int64(threads),
+            memory_of(sums),
+            memory_of(gradient),
+        )
+        count = sums[1].clamp(min=1e-6)
+        ctx.gradient = None if gradient is None else gradient.mul_(-float(1 / count))
+        return (1 - sums[0] / count).to(displacement)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return ctx.gradient * grad, None, None, None, None, None
+
+
+class _Composition(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, inner: Tensor, outer: Tensor, lattice: Lattice, stride: int, threads: int
+    ) -> tuple[Tensor, Tensor]:
+        inner, outer = inner.contiguous(), outer.contiguous()
+        ctx.save_for_backward(inner, outer)
+        ctx.how = lattice, stride, threads
+        gradicon, residual = _compose(inner, outer, lattice, stride, threads)
+        return gradicon.to(inner), residual.to(inner)
+
+    @staticmethod
+    def backward(ctx: Any, grad_gradicon: Tensor, grad_residual: Tensor) -> Any:
+        factors = torch.stack([grad_gradicon, grad_residual]).double()
+        gradients = [torch.zeros_like(saved) for saved in ctx.saved_tensors]
+        inner, outer = ctx.saved_tensors
+        lattice, stride, threads = ctx.how
+        _compose(inner, outer, lattice, stride, threads, factors, gradients)
+        return *gradients, None, None, None
+
+
+def _compose(
+    inner: Tensor,
+    outer: Tensor,
+    lattice: Lattice,
+    stride: int,
+    threads: int,
+    factors: Tensor | None = None,
+    gradients: Sequence[Tensor | None] = (None, None),
+) -> Tensor:
+    means = torch.empty(2, dtype=torch.float64)
+    call_on_lattice(
+        "Composition",
+        lattice.size,
+        [*lattice.size, stride],
+        [*lattice.bounds],
+        memory_of(inner),
+        memory_of(outer),
+        ctypes.c_int64(threads),
+        *map(memory_of, (means, factors, *gradients)),
+    )
+    return means
+
+
+def _local_dissimilarity(
+    displacement: Tensor, images: LatticeImages, radius: int, floor: float
+) -> Tensor:
+    lattice = images.lattice
+    moved = lattice.coords(displacement.device).to(displacement) + displacement.flatten(1).T
+    values, inside = (lattice.image(each) for each in images.other(moved))
+    weights = inside.detach()
+    if images.other_weights is not None:
+        weights = weights * lattice.image(images.other_weights(moved)[0]).detach()
+    if images.reference_weights is not None:
+        weights = weights * images.reference_weights
+    inside = inside * images.inside
+    reference = images.reference[None]
+
+    def sums(products: Tensor) -> Tensor:
+        edge = 2 * radius + 1
+        pooled = POOL[lattice.dimension](
+            products[None], edge, stride=1, padding=radius, divisor_override=1
+        )
+        return pooled[0]
+
+    count, moved_sum, reference_sum = sums(inside), sums(inside * values), sums(inside * reference)
+    share = 1 / (count + 1e-6)
+    covariance = sums(inside * reference * values) - share * reference_sum * moved_sum
+    variances = torch.ones_like(count)
+    for each, total in ((reference, reference_sum), (values, moved_sum)):
+        variance = sums(inside * each.square()) - share * total.square()
+        variances = variances * (variance.clamp(min=0) + floor * count + 1e-9)
+    correlation = covariance * covariance.abs() / variances
+    return 1 - (weights * correlation).sum() / weights.sum().clamp(min=1e-6)
+
+
+def _composition_energies(
+    inner: Tensor, outer: Tensor, lattice: Lattice, stride: int
+) -> tuple[Tensor, Tensor]:
+    every = (slice(None), *(slice(None, None, stride),) * lattice.dimension)
+    shape = inner[every].shape
+    points = lattice.image(lattice.coords(inner.device).to(inner))[every].flatten(1).T
+    displacement = inner[every].flatten(1).T
+    position = (points + displacement) / inner.new_tensor(lattice.bounds)
+    residual = (displacement + sample_grid(outer[None], position)).T.reshape(shape)
+    total = inner.new_zeros(())
+    for axis, (bound, size) in enumerate(zip(lattice.bounds, lattice.size, strict=True)):
+        distance = stride * 2 * bound / (size - 1)
+        total = total + (residual.diff(dim=-1 - axis) / distance).square().mean()
+    return total / lattice.dimension, residual.square().mean()

@@ -1,0 +1,201 @@
+"""The objective of one pair at one resolution level, at all points of a lattice in every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.lattice import Lattice
+from itk_nephi.fields.neural_field import DeformationField
+from itk_nephi.losses.lattice import (
+    Contrast,
+    LatticeImages,
+    composition_energies,
+    local_dissimilarity,
+)
+from itk_nephi.losses.regularizers import latent_prior
+from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.settings import RegistrationSettings
+
+SPACING_PER_SIGMA = 2.0
+"""The distance of the lattice's points, in standard deviations of the images' smoothing."""
+
+LEAST_CELL = 2.5
+"""The smallest cell of a B-spline that a lattice determines where contrast is everywhere, in
+distances of its points."""
+
+MOST_SPARSE = 2.0
+"""By how much cells are larger, at most, where few windows hold most of the contrast."""
+
+STRIDE_POINTS = 200_000
+"""A lattice of more points is looked at by every second one when maps are composed."""
+
+NETWORK_POINTS = {True: 2, False: 4}
+"""Where the network is evaluated, per vertex of its code's grid: while it learns, and afterwards;
+in between its displacement is interpolated."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LatticeObjective:
+    """The objective of a deformation of one pair at one resolution level.
+
+    Parameters
+    ----------
+    sampler : PairSampler
+        The images.
+    lattice : Lattice
+        Where they are compared.
+    images : sequence of (LatticeImages, LatticeImages)
+        Of each channel, on the way to the moving image and on the way back.
+    floor : float
+        Added to variances in windows, see :class:`itk_nephi.losses.lattice.Contrast`.
+    settings : RegistrationSettings
+        The weights of the terms.
+    splines : int
+        How many of the fields' B-splines, the coarsest first, are optimized.
+    trains_network : bool
+        Whether the networks and the latent code are optimized.
+    """
+
+    sampler: PairSampler
+    lattice: Lattice
+    images: Sequence[tuple[LatticeImages, LatticeImages]]
+    floor: float
+    settings: RegistrationSettings
+    splines: int
+    trains_network: bool
+    _displacements: dict[bool, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def prepare(
+        cls,
+        sampler: PairSampler,
+        sigma: float,
+        settings: RegistrationSettings,
+        *,
+        trains_network: bool,
+    ) -> LatticeObjective:
+        """Prepare the images of a pair, smoothed by ``sigma`` voxels."""
+        spacing = max(1.0, SPACING_PER_SIGMA * sigma)
+        lattice = Lattice.spaced(sampler.domain, spacing * sampler.voxel_size)
+        spacings = settings.field.spline_spacings
+        images = sampler.lattice_images(lattice, sigma)
+        contrasts = [
+            Contrast.of(each.reference, each.reference_weights, settings.window_radius)
+            for ways in images
+            for each in ways
+        ]
+        # a cell has to hold enough windows of contrast
+        sparsity = fmean(each.sparsity for each in contrasts) ** (1 / lattice.dimension)
+        least = LEAST_CELL * spacing * min(sparsity, MOST_SPARSE)
+        return cls(
+            sampler=sampler,
+            lattice=lattice,
+            images=images,
+            floor=fmean(each.floor for each in contrasts),
+            settings=settings,
+            splines=max(1, sum(each >= least for each in spacings)),
+            trains_network=trains_network,
+        )
+
+    @property
+    def step_size(self) -> float:
+        """The distance of the lattice's points, coords: the unit of its B-splines' step sizes."""
+        return 2 * max(self.lattice.bounds) / (max(self.lattice.size) - 1)
+
+    def differentiate(
+        self, deformation: Deformation, _generator: torch.Generator, *, share: float = 1.0
+    ) -> dict[str, float]:
+        """Add a share of the gradients to the parameters', and return the terms."""
+        weights = self.settings
+        threads = deformation.field.threads or 1
+        there, back = (self._displacement(deformation, inverse) for inverse in (False, True))
+        stride = 1 if there[0].numel() <= STRIDE_POINTS else 2
+        both = [
+            composition_energies(inner, outer, self.lattice, stride=stride, threads=threads)
+            for inner, outer in ((there, back), (back, there))
+        ]
+        voxel = self.sampler.voxel_size / self.sampler.domain.scale
+        terms = {
+            "dissimilarity": self._dissimilarity((there, back), threads),
+            "gradicon": (both[0][0] + both[1][0]) / 2,
+            "inverse_consistency": (both[0][1] + both[1][1]) / (2 * voxel**2),
+            "latent_prior": latent_prior(deformation.code),
+        }
+        terms["total"] = (
+            terms["dissimilarity"]
+            + weights.gradicon_weight * terms["gradicon"]
+            + weights.inverse_consistency_weight * terms["inverse_consistency"]
+        )
+        if self.trains_network:
+            terms["total"] = terms["total"] + weights.latent_prior_weight * terms["latent_prior"]
+        landmarks = self.sampler.guide_landmarks
+        if landmarks is not None:
+            moved = [
+                field(coords, deformation.code)
+                for field, coords in zip(
+                    (deformation.field, deformation.inverse_field), landmarks.coords, strict=True
+                )
+            ]
+            misfits = [landmarks.misfit(moved[here], landmarks.coords[1 - here]) for here in (0, 1)]
+            terms["landmark"] = torch.stack(misfits).mean()
+            terms["total"] = terms["total"] + weights.landmark_weight * terms["landmark"]
+        torch.autograd.backward(share * terms["total"])
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    @torch.no_grad()
+    def dissimilarities(self, deformation: Deformation) -> tuple[float, float]:
+        """Return the dissimilarity without and with a deformation."""
+        moved = [self._displacement(deformation, inverse) for inverse in (False, True)]
+        unmoved = [torch.zeros_like(each) for each in moved]
+        threads = deformation.field.threads or 1
+        before, after = (float(self._dissimilarity(each, threads)) for each in (unmoved, moved))
+        return before, after
+
+    def _dissimilarity(self, displacements: Sequence[Tensor], threads: int) -> Tensor:
+        """Return the weighted mean over the channels, and both ways."""
+        weights = self.sampler.channel_weights
+        total = displacements[0].new_zeros(())
+        for weight, ways in zip(weights, self.images, strict=True):
+            for displacement, images in zip(displacements, ways, strict=True):
+                part = local_dissimilarity(
+                    displacement,
+                    images,
+                    radius=self.settings.window_radius,
+                    floor=self.floor,
+                    threads=threads,
+                )
+                total = total + weight / (2 * sum(weights)) * part
+        return total
+
+    def _displacement(self, deformation: Deformation, inverse: bool) -> Tensor:
+        """Return a field's displacement of the lattice's points, shape (D, k, j, i), coords."""
+        splines = [
+            each if number < self.splines else each.detach()
+            for number, each in enumerate(deformation.code.splines[inverse])
+        ]
+        displacement = self._network_displacement(deformation, inverse)
+        if not splines:
+            return displacement
+        return displacement + self.lattice.splines(splines, deformation.field.threads or 1)
+
+    def _network_displacement(self, deformation: Deformation, inverse: bool) -> Tensor:
+        field = deformation.inverse_field if inverse else deformation.field
+        if self.trains_network:
+            return self._evaluated(field, deformation)
+        if inverse not in self._displacements:
+            with torch.no_grad():
+                self._displacements[inverse] = self._evaluated(field, deformation)
+        return self._displacements[inverse]
+
+    def _evaluated(self, field: DeformationField, deformation: Deformation) -> Tensor:
+        code = deformation.code
+        grid = max(code.local_code.shape[:-1])
+        lattice = self.lattice.coarser(NETWORK_POINTS[self.trains_network] * (grid - 1) + 1)
+        displacement = field.network_displacement(lattice.coords(code.local_code.device), code)
+        return lattice.refined(lattice.image(displacement), self.lattice)

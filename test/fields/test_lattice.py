@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi.fields.interpolation import sample_grid, sample_spline
+from itk_nephi.fields.lattice import Lattice
+from itk_nephi.spatial.domain import ImageDomain
+
+CPU = torch.device("cpu")
+LATTICES = [Lattice((9, 6), (1.0, 0.6)), Lattice((5, 8, 6), (0.5, 1.0, 0.7))]
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_coords_run_from_corner_to_corner_with_i_fastest(lattice: Lattice) -> None:
+    coords = lattice.coords(CPU).numpy()
+    np.testing.assert_allclose(coords[0], -np.array(lattice.bounds), rtol=1e-6)
+    np.testing.assert_allclose(coords[-1], lattice.bounds, rtol=1e-6)
+    step = np.zeros(lattice.dimension)
+    step[0] = 2 * lattice.bounds[0] / (lattice.size[0] - 1)
+    np.testing.assert_allclose(coords[1] - coords[0], step, atol=1e-6)
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_values_at_the_points_are_arranged_as_in_an_image(lattice: Lattice) -> None:
+    image = lattice.image(lattice.coords(CPU))
+    assert image.shape == (lattice.dimension, *reversed(lattice.size))
+    assert bool((image[0].diff(dim=-1) > 0).all())
+    assert bool((image[-1].diff(dim=0) > 0).all())
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_splines_are_those_at_each_point(lattice: Lattice) -> None:
+    generator = torch.Generator().manual_seed(0)
+    splines = [
+        torch.randn(*sizes[: lattice.dimension], 3, dtype=torch.float64, generator=generator)
+        for sizes in ((4, 6, 5), (9, 7, 4))
+    ]
+    position = lattice.coords(CPU).double() / torch.tensor(lattice.bounds, dtype=torch.float64)
+    expected = sum(sample_spline(each, position) for each in splines)
+    # coords are of single precision
+    torch.testing.assert_close(lattice.splines(splines), lattice.image(expected), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_compiled_splines_and_their_gradients_are_those_of_torch(lattice: Lattice) -> None:
+    generator = torch.Generator().manual_seed(0)
+    dimension = lattice.dimension
+    splines = [
+        torch.randn(*sizes[:dimension], dimension, generator=generator)
+        for sizes in ((4, 6, 5), (9, 7, 4))
+    ]
+    cotangent = torch.randn(dimension, *reversed(lattice.size), generator=generator)
+    found = []
+    for dtype, threads in ((torch.float64, 1), (torch.float32, 1), (torch.float32, 3)):
+        mine = [each.clone().to(dtype).requires_grad_() for each in splines]
+        displacement = lattice.splines(mine, threads)
+        (displacement * cotangent.to(dtype)).sum().backward()
+        found.append([displacement.detach(), *(each.grad for each in mine)])
+    for exact, one, other in zip(*found, strict=True):
+        torch.testing.assert_close(
+            one.double(), exact, atol=1e-5 * float(exact.abs().max()), rtol=0
+        )
+        assert torch.equal(one, other)
+
+
+def test_no_splines_are_refused() -> None:
+    with pytest.raises(ValueError, match="one or more splines"):
+        LATTICES[0].splines([])
+
+
+@pytest.mark.parametrize("lattice", LATTICES)
+def test_a_finer_lattice_interpolates_linearly(lattice: Lattice) -> None:
+    finer = Lattice(tuple(2 * n + 1 for n in lattice.size), lattice.bounds)
+    values = torch.rand(2, *reversed(lattice.size), generator=torch.Generator().manual_seed(0))
+    position = finer.coords(CPU) / torch.tensor(lattice.bounds)
+    expected = finer.image(sample_grid(values[None], position))
+    torch.testing.assert_close(lattice.refined(values, finer), expected, atol=1e-5, rtol=0)
+    assert lattice.refined(values, lattice) is values
+
+
+def test_spacing_is_that_asked_for_but_not_below_the_voxels() -> None:
+    domain = ImageDomain((41, 31, 11), (1.0, 2.0, 5.0), (0.0,) * 3, tuple(map(tuple, np.eye(3))))
+    assert Lattice.spaced(domain, 1.0).size == (41, 31, 11)
+    assert Lattice.spaced(domain, 4.0).size == (11, 16, 11)
+    assert Lattice.spaced(domain, 1000.0).size == (2, 2, 2)
+    assert Lattice.spaced(domain, 4.0).bounds == domain.bounds
+
+
+def test_a_coarser_lattice_has_at_most_so_many_points_along_an_axis() -> None:
+    lattice = Lattice((101, 51), (1.0, 0.5))
+    assert lattice.coarser(11) == Lattice((11, 6), (1.0, 0.5))
+    assert lattice.coarser(500) == lattice

@@ -1,0 +1,216 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from itk_nephi.fields import compiled
+from itk_nephi.fields.lattice import Lattice
+from itk_nephi.fields.sampled_image import SampledImage, SampledTransform
+from itk_nephi.losses.lattice import (
+    LEAST_FLOOR,
+    Contrast,
+    LatticeImages,
+    composition_energies,
+    local_dissimilarity,
+)
+from itk_nephi.spatial.domain import ImageDomain
+
+SIZES = {2: (13, 17), 3: (9, 11, 14)}
+MANY_SLABS = {2: (9, 100), 3: (7, 6, 100)}
+
+
+def _domain(size: tuple[int, ...]) -> ImageDomain:
+    dimension = len(size)
+    spacing, origin = (1.5, 1.0, 2.5)[:dimension], (30.0, -7.0, 2.0)[:dimension]
+    return ImageDomain(size, spacing, origin, tuple(map(tuple, np.eye(dimension).tolist())))
+
+
+def _smooth(size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return noise smoothed over three voxels, shape (1, 1, k, j, i)."""
+    values = torch.randn(1, 1, *reversed([n + 2 for n in size]), generator=generator)
+    pool = {2: torch.nn.functional.avg_pool2d, 3: torch.nn.functional.avg_pool3d}
+    return 3 * pool[len(size)](values, 3, stride=1)
+
+
+def _images(size: tuple[int, ...], *, masks: bool, seed: int = 0) -> tuple[LatticeImages, Tensor]:
+    """Return oblique images to compare, and a displacement, both of single precision."""
+    generator = torch.Generator().manual_seed(seed)
+    dimension = len(size)
+    domain = _domain(size)
+    other_size = tuple(n + 3 for n in size)
+    grid = _domain(other_size)
+    matrix = np.eye(dimension)
+    matrix[0, 1], matrix[1, 0] = 0.02, -0.01
+    offset = grid.center - matrix @ domain.center
+    space_map = SampledTransform(matrix, offset)
+    lattice = Lattice(size, domain.bounds)
+    reference = _smooth(size, generator)[0, 0]
+    weights = other_weights = None
+    if masks:
+        weights = (torch.rand(reference.shape, generator=generator) > 0.3).float()
+        soft = torch.rand(1, 1, *reversed(other_size), generator=generator)
+        other_weights = SampledImage(soft, grid, domain, space_map)
+    images = LatticeImages(
+        lattice=lattice,
+        reference=reference,
+        inside=torch.ones_like(reference),
+        reference_weights=weights,
+        other=SampledImage(_smooth(other_size, generator), grid, domain, space_map),
+        other_weights=other_weights,
+    )
+    displacement = 0.03 * torch.randn(dimension, *reversed(size), generator=generator)
+    return images, displacement
+
+
+def _with_gradient(images: LatticeImages, displacement: Tensor, threads: int = 1) -> list[Tensor]:
+    displacement = displacement.clone().requires_grad_()
+    loss = local_dissimilarity(displacement, images, radius=2, floor=0.05, threads=threads)
+    (2 * loss).backward()
+    assert displacement.grad is not None
+    return [loss.detach(), displacement.grad]
+
+
+@pytest.mark.parametrize("size", [*SIZES.values(), *MANY_SLABS.values()])
+@pytest.mark.parametrize("masks", [False, True])
+def test_compiled_correlation_is_that_of_torch(
+    size: tuple[int, ...], masks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, displacement = _images(size, masks=masks)
+    loss, gradient = _with_gradient(images, displacement)
+    monkeypatch.setattr(compiled, "compiled_module", lambda: None)
+    expected, expected_gradient = _with_gradient(images, displacement)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    tolerance = 1e-4 * float(expected_gradient.abs().max())
+    torch.testing.assert_close(gradient, expected_gradient, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_correlation_is_that_of_its_windows_one_by_one(dimension: int) -> None:
+    images, displacement = _images(SIZES[dimension], masks=True)
+    coords = images.lattice.coords(torch.device("cpu")) + displacement.flatten(1).T
+    moved, is_inside = images.other(coords)
+    values, inside = (images.lattice.image(each).numpy() for each in (moved[:, 0], is_inside))
+    assert images.other_weights is not None
+    assert images.reference_weights is not None
+    weights = images.lattice.image(images.other_weights(coords)[0])[0].numpy() * inside
+    weights = weights * images.reference_weights.numpy()
+    reference = images.reference.numpy()
+    total = 0.0
+    for center in itertools.product(*map(range, reference.shape)):
+        window = tuple(slice(max(c - 2, 0), c + 3) for c in center)
+        chosen = inside[window] > 0
+        if weights[center] == 0:
+            continue
+        first, second = (each[window][chosen].astype(float) for each in (reference, values))
+        covariance = np.mean(first * second) - first.mean() * second.mean()
+        correlation = covariance * abs(covariance) / (first.var() + 0.05) / (second.var() + 0.05)
+        total += weights[center] * correlation
+    found = local_dissimilarity(displacement, images, radius=2, floor=0.05, threads=1)
+    assert float(found) == pytest.approx(1 - total / weights.sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", MANY_SLABS.values())
+def test_correlation_is_the_same_on_any_number_of_threads(size: tuple[int, ...]) -> None:
+    images, displacement = _images(size, masks=True)
+    for one, other in zip(
+        _with_gradient(images, displacement, 1),
+        _with_gradient(images, displacement, 3),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_a_linear_relation_is_a_perfect_match_and_its_inverse_the_worst() -> None:
+    images, displacement = _images(SIZES[3], masks=False)
+    still = torch.zeros_like(displacement)
+    same = SampledImage(images.reference[None, None], _domain(SIZES[3]), _domain(SIZES[3]))
+    for factor, expected in ((4.0, 0.0), (-4.0, 2.0)):
+        compared = LatticeImages(
+            lattice=images.lattice,
+            reference=factor * images.reference + 7,
+            inside=images.inside,
+            other=same,
+        )
+        found = local_dissimilarity(still, compared, radius=2, floor=1e-6, threads=1)
+        assert float(found) == pytest.approx(expected, abs=1e-3)
+
+
+def test_nothing_is_compared_where_a_mask_is_empty() -> None:
+    images, displacement = _images(SIZES[3], masks=True)
+    assert images.reference_weights is not None
+    images.reference_weights.zero_()
+    loss, gradient = _with_gradient(images, displacement)
+    assert float(loss) == 1
+    assert not gradient.any()
+
+
+def _energies_and_gradients(
+    inner: Tensor, outer: Tensor, lattice: Lattice, stride: int, threads: int = 1
+) -> list[Tensor]:
+    inner, outer = (each.clone().requires_grad_() for each in (inner, outer))
+    energies = composition_energies(inner, outer, lattice, stride=stride, threads=threads)
+    (energies[0] + 3 * energies[1]).backward()
+    assert inner.grad is not None
+    assert outer.grad is not None
+    return [*(each.detach() for each in energies), inner.grad, outer.grad]
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_compiled_composition_is_that_of_torch(
+    dimension: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lattice = Lattice(SIZES[dimension], _domain(SIZES[dimension]).bounds)
+    inner, outer = (
+        0.2 * torch.randn(dimension, *reversed(lattice.size), generator=generator) for _ in "io"
+    )
+    found = _energies_and_gradients(inner, outer, lattice, stride)
+    assert all(
+        torch.equal(*both)
+        for both in zip(
+            found, _energies_and_gradients(inner, outer, lattice, stride, 3), strict=True
+        )
+    )
+    monkeypatch.setattr(compiled, "compiled_module", lambda: None)
+    expected = _energies_and_gradients(inner, outer, lattice, stride)
+    for one, other in zip(found, expected, strict=True):
+        tolerance = 1e-5 * float(other.abs().max())
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_energies_of_linear_maps_have_their_closed_form(dimension: int) -> None:
+    lattice = Lattice(SIZES[dimension], _domain(SIZES[dimension]).bounds)
+    generator = torch.Generator().manual_seed(1)
+    first, second = 0.05 * torch.randn(2, dimension, dimension, generator=generator)
+    # points stay in the box, where the outer displacement is linear
+    first -= 0.3 * torch.eye(dimension)
+    coords = lattice.coords(torch.device("cpu"))
+    assert bool(((coords + coords @ first.T).abs() <= torch.tensor(lattice.bounds)).all())
+    inner, outer = (lattice.image(coords @ matrix.T) for matrix in (first, second))
+    gradicon, residual = composition_energies(inner, outer, lattice, stride=1, threads=1)
+    composed = (torch.eye(dimension) + second) @ (torch.eye(dimension) + first)
+    difference = composed - torch.eye(dimension)
+    torch.testing.assert_close(gradicon, difference.square().mean(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(residual, (coords @ difference.T).square().mean(), rtol=1e-3, atol=0)
+
+
+def test_contrast_in_few_windows_is_sparse_and_raises_the_floor() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(40, 40, 40, generator=generator)
+    even = Contrast.of(noise, None, 2)
+    assert even.mean == pytest.approx(1 - 1 / 125, abs=0.02)
+    assert even.sparsity == pytest.approx(1, abs=0.05)
+    assert even.floor == LEAST_FLOOR
+    few = 0.1 * noise
+    few[:8] *= 20
+    sparse = Contrast.of(few, None, 2)
+    assert sparse.sparsity > 10
+    assert sparse.floor > 0.5
+    inside = torch.zeros_like(few)
+    inside[10:] = 1
+    assert Contrast.of(few, inside, 2).sparsity == pytest.approx(1, abs=0.1)
+    assert Contrast.of(few, 0 * inside, 2) == (0, 0)

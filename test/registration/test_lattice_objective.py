@@ -1,0 +1,131 @@
+"""The objective on a lattice: its gradients, what it trains, and deformations that it recovers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from itk_nephi.evaluation.metrics import landmark_errors
+from itk_nephi.fields import compiled
+from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.threads import torch_threads
+from itk_nephi.phantoms.pairs import Phantom, deformed_shape
+from itk_nephi.registration.lattice_objective import LatticeObjective
+from itk_nephi.registration.pairwise import register
+from itk_nephi.registration.problem import RegistrationProblem
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.domain import image_like
+from itk_nephi.spatial.image_pair import ImagePair
+
+DETAILED = RegistrationSettings.preset("detailed")
+FEW = replace(DETAILED, steps=10)
+CPU = torch.device("cpu")
+
+
+def _shape(dimension: int) -> Phantom:
+    return deformed_shape(dimension, size=32, motion=3, seed=1)
+
+
+def _objectives(dimension: int, *, even: bool = False) -> list[LatticeObjective]:
+    """Return the objectives of all levels, of a shape, or of noise, where contrast is even."""
+    pair = _shape(dimension).pair
+    if even:
+        generator = np.random.default_rng(0)
+        shape = (32,) * dimension
+        noise = [
+            image_like(pair.fixed_image, generator.normal(size=shape).astype(np.float32))
+            for _ in "fm"
+        ]
+        pair = ImagePair(fixed=(noise[0],), moving=(noise[1],))
+    pair = ImagePair(fixed=pair.fixed, moving=pair.moving, initial_transform=None)
+    problem = RegistrationProblem.prepare([pair], FEW, CPU)
+    return [problem.objectives(level)[0] for level in (1, 2, 3)]  # type: ignore[misc]
+
+
+def _deformation(objective: LatticeObjective, size: float) -> Deformation:
+    """Return a deformation whose splines and output layers are random numbers of some size."""
+    generator = torch.Generator().manual_seed(1)
+    deformation = Deformation.identity(objective.sampler.domain, FEW.field, generator)
+    with torch.no_grad():
+        outputs = (deformation.field.output.weight, deformation.inverse_field.output.weight)
+        for parameter in (*deformation.code.splines.parameters(), *outputs):
+            parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
+    return deformation
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_compiled_terms_and_gradients_are_those_of_torch(
+    dimension: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = _objectives(dimension)[1]
+    objective = replace(objective, trains_network=True)
+    found = []
+    for module in (compiled.compiled_module(), None):
+        monkeypatch.setattr(compiled, "compiled_module", lambda module=module: module)
+        deformation = _deformation(objective, 0.005)
+        losses = objective.differentiate(deformation, torch.Generator())
+        found.append((losses, [p.grad for p in deformation.parameters() if p.grad is not None]))
+    (losses, gradients), (expected, expected_gradients) = found
+    assert losses == pytest.approx(expected, rel=1e-4)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        tolerance = 1e-3 * float(other.abs().max()) + 1e-7
+        torch.testing.assert_close(gradient, other, atol=tolerance, rtol=0)
+
+
+def test_a_share_of_the_gradients_is_added() -> None:
+    objective = _objectives(2)[0]
+    found = []
+    for share in (1.0, 0.5):
+        deformation = _deformation(objective, 0.005)
+        objective.differentiate(deformation, torch.Generator(), share=share)
+        found.append([p.grad for p in deformation.parameters() if p.grad is not None])
+    for whole, half in zip(*found, strict=True):
+        torch.testing.assert_close(0.5 * whole, half)
+
+
+def _trained_splines(objective: LatticeObjective) -> int:
+    deformation = _deformation(objective, 0.005)
+    objective.differentiate(deformation, torch.Generator())
+    assert {w.grad is not None for w in deformation.weights()} == {objective.trains_network}
+    there, back = (
+        sum(spline.grad is not None for spline in each) for each in deformation.code.splines
+    )
+    assert there == back
+    return there
+
+
+def test_levels_train_the_network_first_and_ever_finer_splines() -> None:
+    objectives = _objectives(3, even=True)
+    assert [each.trains_network for each in objectives] == [True, False, False]
+    assert [_trained_splines(each) for each in objectives] == [2, 3, 4]
+
+
+def test_the_finest_splines_stay_out_where_contrast_is_in_few_places() -> None:
+    assert _trained_splines(_objectives(3)[-1]) < 4
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_known_deformation_is_recovered(dimension: int) -> None:
+    phantom = _shape(dimension)
+    pair = phantom.pair
+    found = register(pair.fixed, pair.moving, initial_transform=None, settings=DETAILED)
+    landmarks = pair.evaluation_landmarks
+    assert landmarks is not None
+    fixed, moving = landmarks
+    before = np.linalg.norm(fixed - moving, axis=1)
+    after = landmark_errors(found.fixed_to_moving, fixed, moving)
+    assert before.mean() > 1
+    assert after.mean() < before.mean() / 2
+
+
+def test_threads_do_not_change_the_result() -> None:
+    pair = _shape(3).pair
+    found = []
+    for threads in (1, 3):
+        with torch_threads(threads):
+            result = register(pair.fixed, pair.moving, initial_transform=None, settings=FEW)
+        found.append(np.array(result.fixed_to_moving.GetParameters()))
+    assert np.array_equal(*found)
