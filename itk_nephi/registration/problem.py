@@ -26,6 +26,7 @@ from itk_nephi.registration.memory_plan import planned_chunk
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.intensities import IntensityRange
@@ -196,8 +197,10 @@ def _working_pairs(
 ) -> tuple[ImagePair, ...]:
     """Return pairs checked, in canonical order and averaged where they have more voxels.
 
-    What lies outside masks is replaced, and extreme intensities are scaled, those of fixed and
-    moving images alike where a similarity compares them as they are.
+    Where both images of a pair have a mask, what lies outside is replaced; where one has, windows
+    around its border have to see the same in both, and only what is not finite is replaced. Extreme
+    intensities are scaled, those of fixed and moving images alike where a similarity compares them
+    as they are.
     """
     first, voxels = pairs[0], settings.working_voxels
     fixed_mask, fixed_inside = _checked_mask(
@@ -207,11 +210,12 @@ def _working_pairs(
         _checked_mask(pair.moving_mask, mask_name, pair.moving_image, name, voxels)
         for pair, (name, mask_name) in zip(pairs, names, strict=True)
     ]
+    if any(inside is None for _, inside in masks):
+        fixed_inside = _finite_or_inside(first.fixed, fixed_inside)
     subjects = [(first.fixed, "fixed", fixed_inside)]
-    subjects += [
-        (pair.moving, name, inside)
-        for pair, (name, _), (_, inside) in zip(pairs, names, masks, strict=True)
-    ]
+    for pair, (name, _), (_, inside) in zip(pairs, names, masks, strict=True):
+        known = inside if first.fixed_mask is not None else _finite_or_inside(pair.moving, inside)
+        subjects.append((pair.moving, name, known))
     ranges = [
         [
             intensity_range(image, word, inside)
@@ -237,6 +241,18 @@ def _working_pairs(
         )
         for pair, images, (mask, _) in zip(pairs, moving, masks, strict=True)
     )
+
+
+def _finite_or_inside(
+    images: Sequence[Image], inside: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.bool_] | None:
+    """Return where images are finite or in their mask; None if everywhere, or without a mask."""
+    if inside is None:
+        return None
+    known = inside | np.logical_and.reduce(
+        [np.isfinite(itk.array_view_from_image(image)) for image in images]
+    )
+    return None if known.all() else known
 
 
 def _checked_mask(

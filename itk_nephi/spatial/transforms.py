@@ -148,6 +148,7 @@ def resolution(transform: Any, points: npt.ArrayLike) -> float:
             edges = np.array(part.GetTransformDomainPhysicalDimensions())
             lengths += (edges / np.array(part.GetTransformDomainMeshSize())).tolist()
     array = np.asarray(points, dtype=float)
+    array = array[np.isfinite(array).all(axis=1)]
     extent = float(np.ptp(array, axis=0).max()) if len(array) else 0.0
     return min((length for length in lengths if length > 0), default=extent / 100 or 1.0)
 
