@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from itk_nephi.fields.settings import check_settings, documented, setting
 
 SimilarityName = Literal[
-    "windowed_ncc", "local_ncc", "ncc", "mean_squares", "mind_ssc", "mutual_information"
+    "local_ncc", "windowed_ncc", "ncc", "mean_squares", "mind_ssc", "mutual_information"
 ]
 
 SIMILARITIES: tuple[SimilarityName, ...] = get_args(SimilarityName)

@@ -29,7 +29,7 @@ from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.intensities import IntensityRange
+from itk_nephi.spatial.intensities import OUTLYING, IntensityRange
 from itk_nephi.spatial.preparation import checked_mask, intensity_range, mask_inside
 from itk_nephi.spatial.transforms import compose
 
@@ -198,9 +198,9 @@ def _working_pairs(
     """Return pairs checked, in canonical order and averaged where they have more voxels.
 
     Where both images of a pair have a mask, what lies outside is replaced; where one has, windows
-    around its border have to see the same in both, and only what is not finite is replaced. Extreme
-    intensities are scaled, those of fixed and moving images alike where a similarity compares them
-    as they are.
+    around its border have to see the same in both, and only what is far from the intensities inside
+    or not finite is replaced. Extreme intensities are scaled, those of fixed and moving images
+    alike where a similarity compares them as they are.
     """
     first, voxels = pairs[0], settings.working_voxels
     fixed_mask, fixed_inside = _checked_mask(
@@ -211,10 +211,10 @@ def _working_pairs(
         for pair, (name, mask_name) in zip(pairs, names, strict=True)
     ]
     if any(inside is None for _, inside in masks):
-        fixed_inside = _finite_or_inside(first.fixed, fixed_inside)
+        fixed_inside = _near_or_inside(first.fixed, fixed_inside)
     subjects = [(first.fixed, "fixed", fixed_inside)]
     for pair, (name, _), (_, inside) in zip(pairs, names, masks, strict=True):
-        known = inside if first.fixed_mask is not None else _finite_or_inside(pair.moving, inside)
+        known = inside if first.fixed_mask is not None else _near_or_inside(pair.moving, inside)
         subjects.append((pair.moving, name, known))
     ranges = [
         [
@@ -243,15 +243,19 @@ def _working_pairs(
     )
 
 
-def _finite_or_inside(
+def _near_or_inside(
     images: Sequence[Image], inside: npt.NDArray[np.bool_] | None
 ) -> npt.NDArray[np.bool_] | None:
-    """Return where images are finite or in their mask; None if everywhere, or without a mask."""
+    """Return where images are like in their mask, or in it; None if everywhere or without one."""
     if inside is None:
         return None
-    known = inside | np.logical_and.reduce(
-        [np.isfinite(itk.array_view_from_image(image)) for image in images]
-    )
+    near = np.ones_like(inside)
+    for image in images:
+        values = itk.array_view_from_image(image)
+        low, high = float(values[inside].min()), float(values[inside].max())
+        reach = OUTLYING * (high - low)
+        near &= (values >= low - reach) & (values <= high + reach)  # and no NaN
+    known = near | inside
     return None if known.all() else known
 
 

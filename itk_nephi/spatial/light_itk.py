@@ -86,17 +86,6 @@ _NUMPY_TYPES = {
 }
 """The types of pixels, and of the components of vectors, by ITK's short names."""
 
-_COMPONENTS = {
-    "unsigned_char": itk.UC,
-    "unsigned_short": itk.US,
-    "unsigned_int": itk.UI,
-    "short": itk.SS,
-    "int": itk.SI,
-    "float": itk.F,
-    "double": itk.D,
-}
-"""The types of pixels by the names they have in headers of image files."""
-
 
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
@@ -184,11 +173,13 @@ def imread(path: str, pixel_type: Any = None) -> Any:
         return itk.imread(path, pixel_type)
     header.SetFileName(path)
     header.ReadImageInformation()
-    if pixel_type is None and header.GetNumberOfComponents() == 1:
-        name = header.GetComponentTypeAsString(header.GetComponentType())
-        pixel_type = _COMPONENTS.get(name)
     if pixel_type is None:
-        return itk.imread(path)
+        if header.GetNumberOfComponents() > 1:
+            return itk.imread(path)
+        name = header.GetComponentTypeAsString(header.GetComponentType())
+        if name == "char":  # which itk.ctype has no name for, nor ITK's Python an image of
+            return itk.imread(path)
+        pixel_type = itk.ctype(name.replace("_", " "))
     types = f"I{_short(pixel_type)}{header.GetNumberOfDimensions()}"
     if not _is_compiled("ImageFileReader", types):
         return itk.imread(path, pixel_type)

@@ -110,7 +110,7 @@ def test_settings_come_from_a_file_and_single_options_change_it(tmp_path: Path) 
     [
         (["--local-windows", "2,x"], "expected --local-windows to be numbers separated by commas"),
         (["--width", 0], "expected width of at least 1, got 0"),
-        (["--similarity", "ssd"], "expected similarity to be one of local_ncc, ncc,"),
+        (["--similarity", "ssd"], "expected similarity to be one of local_ncc, windowed_ncc,"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(

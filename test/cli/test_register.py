@@ -533,7 +533,7 @@ def test_results_replace_no_input(inputs: Path, tmp_path: Path, name: str) -> No
         files += ["--initial-transform", tmp_path / name]
     before = (tmp_path / name).read_bytes()
     assert_fails(
-        run("register", *files, "-o", tmp_path, *QUICK),
+        run("register", *QUICK, *files, "-o", tmp_path),
         f"expected --output to replace no input, got {tmp_path / name} as both",
     )
     assert (tmp_path / name).read_bytes() == before

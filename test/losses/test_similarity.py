@@ -154,7 +154,7 @@ def test_several_images_are_compared_each_by_itself(generator: torch.Generator) 
     assert weighted(correlation, (3.0,)) is correlation
 
 
-@pytest.mark.parametrize("kind", SIMILARITIES)
+@pytest.mark.parametrize("kind", [kind for kind in SIMILARITIES if kind != "windowed_ncc"])
 def test_every_similarity_is_best_where_the_images_are_one(
     kind: str, domain: ImageDomain, generator: torch.Generator
 ) -> None:

@@ -75,16 +75,29 @@ def test_what_lies_outside_masks_changes_no_bit(shape: ImagePair, similarity: st
 
 def test_averaged_images_do_not_see_outside_either(shape: ImagePair) -> None:
     settings = replace(SETTINGS, working_voxels=300)
-    mask = image_from_array(
-        view(shape.fixed_image).astype(np.uint8), ImageDomain.of(shape.fixed_image)
-    )
+    domain = ImageDomain.of(shape.fixed_image)
+    masks = {
+        "fixed_mask": image_from_array(view(shape.fixed_image).astype(np.uint8), domain),
+        "moving_mask": image_from_array(np.ones(domain.size[::-1], np.uint8), domain),
+    }
     results = set()
     for outside in (0.0, 1e20, np.nan):
         values = np.where(view(shape.fixed_image), array(shape.fixed_image), outside)
-        fixed = image_from_array(values.astype(np.float32), ImageDomain.of(shape.fixed_image))
-        results.add(
-            parameters(registered(fixed, shape.moving_image, fixed_mask=mask, settings=settings))
-        )
+        fixed = image_from_array(values.astype(np.float32), domain)
+        found = registered(fixed, shape.moving_image, **masks, settings=settings)
+        results.add(parameters(found))
+    assert len(results) == 1
+
+
+def test_with_one_mask_extreme_intensities_outside_do_not_matter(shape: ImagePair) -> None:
+    domain = ImageDomain.of(shape.fixed_image)
+    mask = image_from_array(view(shape.fixed_image).astype(np.uint8), domain)
+    results = set()
+    for outside in (-1e9, 1e20, np.nan):
+        values = np.where(view(shape.fixed_image), array(shape.fixed_image), outside)
+        fixed = image_from_array(values.astype(np.float32), domain)
+        found = registered(fixed, shape.moving_image, fixed_mask=mask, settings=SETTINGS)
+        results.add(parameters(found))
     assert len(results) == 1
 
 

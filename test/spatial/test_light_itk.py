@@ -71,7 +71,7 @@ def test_images_hold_the_values_of_arrays(short: str, dimension: int) -> None:
 
 
 @pytest.mark.parametrize("short", PIXEL_TYPES)
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".vtk"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".hdf5"])
 def test_images_are_read_and_written_as_by_itk(short: str, suffix: str, tmp_path: Path) -> None:
     values = values_of(PIXEL_TYPES[short], (4, 5, 6))
     path = str(tmp_path / f"image{suffix}")
