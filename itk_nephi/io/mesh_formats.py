@@ -131,7 +131,7 @@ def read_byu(content: bytes) -> MeshContent:
 
 def read_stl(content: bytes) -> MeshContent:
     """Find the points of an STL file; the normals of its facets are computed anew."""
-    if content[:5] == b"solid" and b"facet" in content[:1024]:
+    if re.match(rb"solid[^\n]*\n\s*(facet|endsolid)\b", content):
         return _read_stl_text(content)
     (count,) = struct.unpack_from("<I", content.ljust(84), 80)
     if len(content) < 84 or len(content) != 84 + 50 * count:

@@ -524,7 +524,7 @@ def test_transform_mesh_refuses_what_does_not_fit(folder: Path, tmp_path: Path) 
         ("mesh.vtk", "flat.tfm", output, "a mesh in 2 dimensions like the transform, got 3"),
         ("none.vtk", "solid.tfm", output, "expected MESH to be a mesh that can be read"),
         ("empty.off", "solid.tfm", output, "empty.off: no points"),
-        ("mesh.stl", "solid.tfm", output, "mesh.stl: no points"),
+        ("mesh.stl", "solid.tfm", output.with_suffix(".stl"), "mesh.stl: no points"),
         ("mesh.fsa", "solid.tfm", output, "a mesh of one of the formats .vtk, .obj"),
         ("absent.vtk", "solid.tfm", output, "which does not exist"),
         ("mesh.vtk", "solid.tfm", output.with_suffix(".xyz"), "expected to write a mesh to"),

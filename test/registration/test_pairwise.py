@@ -309,8 +309,8 @@ def test_another_contrast_is_registered_about_as_well(kind: str) -> None:
     else:
         phantom = lung(3, size=(36, 32, 28), motion=25, noise=5, seed=1).pair
         masks = {"fixed_mask": phantom.fixed_mask, "moving_mask": phantom.moving_mask}
-        # a twentieth of a voxel
-        margin = 0.5
+        # a tenth of a voxel
+        margin = 1.0
     # a window of four voxels is too large for these images
     settings = replace(SMALL, steps=30, points=1000, regularizer_points=200, local_windows=(2.0,))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -22,7 +23,13 @@ def test_what_kills_every_process_does_not_end_the_rest() -> None:
 @contextmanager
 def dask(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(sys.executable).with_name("dask")), *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folders = [str(folder) for folder in Path(__file__).parents[1:3]]  # of support, and the package
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         yield process
     finally:
