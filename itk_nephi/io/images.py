@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import logging
 import math
 import tempfile
@@ -224,7 +225,19 @@ def _read(
         header = _read_header(str(name)) if suffix in IN_PROCESS else _apart(_read_header, name)
         values = math.prod(header.size) * header.components
         check_voxel_bytes(name, values * header.component_bytes, values)
-        return header, None if read is None else read(str(name), header)
+        with _same_locale():
+            return header, None if read is None else read(str(name), header)
+
+
+@contextmanager
+def _same_locale() -> Iterator[None]:
+    """Keep the locale of the process, which ITK's reader of VTK files leaves changed."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        if locale.setlocale(locale.LC_ALL) != before:
+            locale.setlocale(locale.LC_ALL, before)
 
 
 def _apart(read: Callable[[Path], T], path: Path) -> T:

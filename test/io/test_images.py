@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 import logging
 import struct
 from collections.abc import Iterator
@@ -318,3 +319,12 @@ def test_sheared_axes_are_refused_with_a_way_out(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"its axes are sheared, .*: resample it onto"):
         read_image(path, "FIXED")
+
+
+def test_reading_leaves_the_locale_as_it_was(tmp_path: Path) -> None:
+    values = np.zeros((4, 5, 6), np.uint8)
+    before = locale.setlocale(locale.LC_ALL)
+    for suffix in SUFFIXES:
+        if suffix not in ("bmp", "jpg", "png"):
+            read_image(written(itk.image_from_array(values), tmp_path / f"a.{suffix}"), "FIXED")
+            assert locale.setlocale(locale.LC_ALL) == before, suffix
