@@ -95,7 +95,7 @@ def test_points_that_nothing_is_mapped_to_do_not_converge(
     np.testing.assert_allclose(inverted.residuals, [0, 5, np.nan, 0.25], rtol=0, atol=1e-12)
     np.testing.assert_allclose(inverted.points[[0, 1, 3], 0], [4, 3, 2], rtol=0, atol=1e-12)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "3 of 4 points did not converge to an inverse within 0.001 mm" in caplog.text
+    assert "3 of 4 points did not converge to an inverse within" in caplog.text
 
 
 def test_points_are_inverted_alike_in_chunks(
