@@ -1,5 +1,6 @@
 """Awkward images in 2D and 3D: unequal sizes, anisotropic voxels, turned, far from the origin."""
 
+import locale
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,14 @@ def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compute on one thread, which is quickest for small images, above all on shared cores."""
     with torch_threads(torch.get_num_threads() if "slow" in request.keywords else 1):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _locale() -> Iterator[None]:
+    """Undo what ITK's own readers and writers do to the locale of the process."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 @pytest.fixture(params=[2, 3], ids=["2D", "3D"])

@@ -24,14 +24,6 @@ from itk_nephi.spatial.domain import ImageDomain
 COLOR = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
 
 
-@pytest.fixture(autouse=True)
-def _locale() -> Iterator[None]:
-    """Undo what ITK's own calls in these tests do to the locale of the process."""
-    before = locale.setlocale(locale.LC_ALL)
-    yield
-    locale.setlocale(locale.LC_ALL, before)
-
-
 def written(image: Any, path: Path) -> Path:
     itk.imwrite(image, str(path))
     return path
