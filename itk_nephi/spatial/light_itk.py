@@ -47,7 +47,6 @@ _CLASSES = (
 )
 """The templates whose instances are loaded alone."""
 
-
 _BASES = ("CommonEnums", "MultiThreaderBase", "Object")
 """The classes of the module that all others need."""
 

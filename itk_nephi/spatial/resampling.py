@@ -173,15 +173,15 @@ def _check_outside(outside: float, kind: np.dtype[Any]) -> None:
 def _resample(
     image: Image, transform: Transform, reference: Image, interpolation: str, outside: float
 ) -> Image:
-    interpolator = {
-        "linear": itk.LinearInterpolateImageFunction,
+    others = {  # than what the filter does by itself, linear interpolation
         "nearest": itk.NearestNeighborInterpolateImageFunction,
         "bspline": itk.BSplineInterpolateImageFunction,
-    }[interpolation]
+    }
+    chosen = {} if interpolation == "linear" else {"interpolator": others[interpolation].New(image)}
     return itk.resample_image_filter(
         image,
         transform=transform,
-        interpolator=interpolator.New(image),
+        **chosen,
         reference_image=reference,
         use_reference_image=True,
         default_pixel_value=itk.array_view_from_image(image).dtype.type(outside).item(),
