@@ -95,7 +95,7 @@ def read_image(path: Path, argument: str, series: Sequence[str] = ()) -> Any:
         logger.warning("%s: color converted to luminance", path)
     if isinstance(image, np.ndarray):
         image = image_from_array(image, header.domain)
-    if KINDS.get(header.component, (None,))[0] == itk.ULL:
+    if KINDS.get(header.component, (None,))[0] == "ULL":
         image = exact_image(image, header, path, argument)
     return image
 
@@ -316,15 +316,13 @@ def _read_header(name: str | Path) -> ImageHeader:
 def _read_components(name: str | list[str], header: ImageHeader) -> Any:
     if header.components == 1:
         return _read_scalars(name, header)
-    kind = KINDS.get(header.component, (itk.D,))[0]
-    if kind not in VECTOR_KINDS:
-        kind = itk.D
-    kind = itk.VectorImage[kind, len(header.size)]
-    return _output(kind, name)
+    kind = KINDS.get(header.component, ("D",))[0]
+    component = getattr(itk, kind if kind in VECTOR_KINDS else "D")
+    return _output(itk.VectorImage[component, len(header.size)], name)
 
 
 def _read_scalars(name: str | list[str], header: ImageHeader) -> Any:
-    kind = KINDS.get(header.component, (itk.D,))[0]
+    kind = getattr(itk, KINDS.get(header.component, ("D",))[0])
     return itk.imread(name, kind) if isinstance(name, str) else _output(itk.Image[kind, 3], name)
 
 

@@ -16,21 +16,21 @@ from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
 logger = logging.getLogger(__name__)
 
 KINDS = {
-    "unsigned_char": (itk.UC, np.uint8),
-    "char": (itk.SS, np.int8),
-    "unsigned_short": (itk.US, np.uint16),
-    "short": (itk.SS, np.int16),
-    "unsigned_int": (itk.UI, np.uint32),
-    "int": (itk.SI, np.int32),
-    "unsigned_long": (itk.ULL, np.uint64),
-    "long": (itk.ULL, np.int64),
-    "unsigned_long_long": (itk.ULL, np.uint64),
-    "long_long": (itk.ULL, np.int64),
-    "float": (itk.F, np.float32),
+    "unsigned_char": ("UC", np.uint8),
+    "char": ("SS", np.int8),
+    "unsigned_short": ("US", np.uint16),
+    "short": ("SS", np.int16),
+    "unsigned_int": ("UI", np.uint32),
+    "int": ("SI", np.int32),
+    "unsigned_long": ("ULL", np.uint64),
+    "long": ("ULL", np.int64),
+    "unsigned_long_long": ("ULL", np.uint64),
+    "long_long": ("ULL", np.int64),
+    "float": ("F", np.float32),
 }
-"""As what ITK's Python, which lacks some types, reads a component, and what it is in truth."""
+"""As what ITK's Python, which lacks some types, reads a component, and what it is."""
 
-VECTOR_KINDS = (itk.UC, itk.US, itk.SS, itk.F)
+VECTOR_KINDS = ("UC", "US", "SS", "F")
 """The components of images of vectors in ITK's Python; all others become double."""
 
 

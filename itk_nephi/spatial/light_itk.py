@@ -17,18 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-try:
-    import itk
-    from itk.Configuration.NePhiConfig import require_supported_itk
-except ModuleNotFoundError as error:
-    missing = "itk" if error.name == "itk" else "its compiled module beside the itk package"
-    remedy = "pip install 'itk>=5.4.2,<5.5'" if error.name == "itk" else "pip install ."
-    raise ImportError(
-        f"itk-nephi: expected {missing}, found none: install it with `{remedy}`"
-    ) from error
-
-require_supported_itk()
-
 _CLASSES = (
     "AffineTransform",
     "BSplineInterpolateImageFunction",
@@ -73,25 +61,34 @@ _FORMATS = {
 }
 """The formats that are known by their suffixes; for any other suffix ITK tries all it has."""
 
-_NUMPY_TYPES = {
-    "UC": np.uint8,
-    "US": np.uint16,
-    "UI": np.uint32,
-    "UL": np.uint64,
-    "SS": np.int16,
-    "SI": np.int32,
-    "F": np.float32,
-    "D": np.float64,
-}
+_NUMPY_TYPES = dict(
+    zip(("UC", "US", "UI", "UL", "SS", "SI", "F", "D"), map(np.dtype, "BHILhifd"), strict=True)
+)
 """The types of pixels, and of the components of vectors, by ITK's short names."""
+
+
+@cache
+def _itk() -> Any:
+    """Return ``itk``, imported with the first of its names that is asked for."""
+    try:
+        import itk
+        from itk.Configuration.NePhiConfig import require_supported_itk
+    except ModuleNotFoundError as error:
+        missing = "itk" if error.name == "itk" else "its compiled module beside the itk package"
+        remedy = "pip install 'itk>=5.4.2,<5.5'" if error.name == "itk" else "pip install ."
+        raise ImportError(
+            f"itk-nephi: expected {missing}, found none: install it with `{remedy}`"
+        ) from error
+    require_supported_itk()
+    return itk
 
 
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return _Template(name)
     if name in _BASES:
-        return getattr(import_module("itk.ITKCommonBasePython"), f"itk{name}")
-    return getattr(itk, name)
+        return getattr(_module("ITKCommonBasePython"), f"itk{name}")
+    return getattr(_itk(), name)
 
 
 class _Template:
@@ -127,7 +124,7 @@ class CompiledFilter:
             f"itk{name}{types}": _compiled(name),
             f"itkImageToImageFilter{types}": _compiled("ImageToImageFilterA"),
             f"itkImageSource{output}": _compiled("ImageSource"),
-            "itkProcessObject": import_module("itk._ITKCommonBasePython"),
+            "itkProcessObject": _module("_ITKCommonBasePython"),
         }
         self._name = f"itk{name}{types}"
         self._object = getattr(_compiled(name), f"{self._name}___New_orig__")()
@@ -160,7 +157,7 @@ class ImageIOFactory:
     def CreateImageIO(path: str, mode: Any) -> Any:  # noqa: N802, as in itk
         """Return what reads or writes an image file, or None if no format fits."""
         _load_formats("ImageIO", path)
-        factory = import_module("itk.ITKIOImageBaseBasePython").itkImageIOFactory
+        factory = _module("ITKIOImageBaseBasePython").itkImageIOFactory
         return factory.CreateImageIO(path, mode)
 
 
@@ -169,19 +166,19 @@ def imread(path: str, pixel_type: Any = None) -> Any:
     mode = __getattr__("CommonEnums").IOFileMode_ReadMode
     header = ImageIOFactory.CreateImageIO(path, mode)
     if header is None:
-        return itk.imread(path, pixel_type)
+        return _itk().imread(path, pixel_type)
     header.SetFileName(path)
     header.ReadImageInformation()
     if pixel_type is None:
         if header.GetNumberOfComponents() > 1:
-            return itk.imread(path)
+            return _itk().imread(path)
         name = header.GetComponentTypeAsString(header.GetComponentType())
         if name == "char":  # which itk.ctype has no name for, nor ITK's Python an image of
-            return itk.imread(path)
-        pixel_type = itk.ctype(name.replace("_", " "))
+            return _itk().imread(path)
+        pixel_type = _itk().ctype(name.replace("_", " "))
     types = f"I{_short(pixel_type)}{header.GetNumberOfDimensions()}"
     if not _is_compiled("ImageFileReader", types):
-        return itk.imread(path, pixel_type)
+        return _itk().imread(path, pixel_type)
     with CompiledFilter("ImageFileReader", types, output=types) as reader:
         return reader.run(file_name=path)
 
@@ -190,7 +187,7 @@ def imwrite(image: Any, path: str, compression: bool = False) -> None:
     """Write an image."""
     types = _short(type(image))
     if not (_known_formats("ImageIO", path) and _is_compiled("ImageFileWriter", types)):
-        itk.imwrite(image, path, compression)
+        _itk().imwrite(image, path, compression)
         return
     _load_formats("ImageIO", path)
     with CompiledFilter("ImageFileWriter", types) as writer:
@@ -203,7 +200,7 @@ def imwrite(image: Any, path: str, compression: bool = False) -> None:
 def transformread(path: str) -> list[Any]:
     """Read the transforms of a file, of double precision."""
     _load_formats("TransformIO", path)
-    reader = import_module("itk.itkTransformFileReaderPython").itkTransformFileReaderTemplateD.New()
+    reader = _module("itkTransformFileReaderPython").itkTransformFileReaderTemplateD.New()
     reader.SetFileName(path)
     reader.Update()
     found = reader.GetModifiableTransformList()
@@ -213,7 +210,7 @@ def transformread(path: str) -> list[Any]:
 def transformwrite(transform: Any, path: str, compression: bool = False) -> None:
     """Write a transform of double precision."""
     _load_formats("TransformIO", path)
-    writer = import_module("itk.itkTransformFileWriterPython").itkTransformFileWriterTemplateD.New()
+    writer = _module("itkTransformFileWriterPython").itkTransformFileWriterTemplateD.New()
     writer.SetFileName(path)
     writer.SetUseCompression(compression)
     writer.AddTransform(transform)
@@ -249,13 +246,13 @@ def down_cast(transform: Any) -> Any:
     try:
         classes = list(_instances(name))
     except ImportError:
-        return itk.down_cast(transform)
+        return _itk().down_cast(transform)
     for found in classes:
         try:
             return found.cast(transform)
         except RuntimeError:
             continue
-    return itk.down_cast(transform)
+    return _itk().down_cast(transform)
 
 
 def array_view_from_image(image: Any) -> npt.NDArray[Any]:
@@ -263,14 +260,14 @@ def array_view_from_image(image: Any) -> npt.NDArray[Any]:
     types = _short(type(image))
     parts = re.fullmatch(r"IV?([A-Z]+)\d+", types)
     if parts is None or parts[1] not in _NUMPY_TYPES or image.GetBufferPointer() is None:
-        return np.asarray(itk.array_view_from_image(image))
+        return np.asarray(_itk().array_view_from_image(image))
     if image.GetSource():
         image.GetSource().UpdateLargestPossibleRegion()
     shape = tuple(int(n) for n in image.GetBufferedRegion().GetSize())[::-1]
     if types.startswith("IV"):
         shape += (int(image.GetNumberOfComponentsPerPixel()),)
     memory = getattr(_compiled("PyBuffer"), f"itkPyBuffer{types}__GetArrayViewFromImage")(image)
-    return np.asarray(_Voxels(image, np.dtype(_NUMPY_TYPES[parts[1]]), shape, memory))
+    return np.asarray(_Voxels(image, _NUMPY_TYPES[parts[1]], shape, memory))
 
 
 def asarray(values: Any) -> npt.NDArray[Any]:
@@ -299,7 +296,7 @@ def image_from_array(values: npt.NDArray[Any], is_vector: bool = False) -> Any:
     """Return an image with the values of an array, shape (k, j, i), or (k, j, i, C) of vectors."""
     names = [name for name, dtype in _NUMPY_TYPES.items() if values.dtype == dtype]
     if is_vector or not names:
-        return itk.image_from_array(values, is_vector=is_vector)
+        return _itk().image_from_array(values, is_vector=is_vector)
     image = getattr(_wrapper("Image"), f"itkImage{names[0]}{values.ndim}").New()
     image.SetRegions(list(values.shape[::-1]))
     image.Allocate()
@@ -318,7 +315,7 @@ def array_from_matrix(matrix: Any) -> npt.NDArray[np.float64]:
 def matrix_from_array(values: npt.NDArray[np.floating]) -> Any:
     """Return a square matrix of double precision."""
     size = len(values)
-    matrix = import_module("itk.vnl_matrixPython").vnl_matrixD(size, size)
+    matrix = _module("vnl_matrixPython").vnl_matrixD(size, size)
     for (i, j), value in np.ndenumerate(values):
         matrix.put(i, j, float(value))
     return getattr(_wrapper("Matrix"), f"itkMatrixD{size}{size}")(matrix)
@@ -334,10 +331,15 @@ def _short(type_: Any) -> str:
     return re.sub(r"^(Image|Vector)(?=[A-Z])", lambda found: found[0][0], name)
 
 
+def _module(name: str) -> Any:
+    """Return a module of ITK."""
+    return import_module(f"{_itk().__name__}.{name}")
+
+
 @cache
 def _wrapper(name: str) -> Any:
     """Return the module of the Python classes of a template."""
-    return import_module(f"itk.itk{_WRAPPERS.get(name, name)}Python")
+    return _module(f"itk{_WRAPPERS.get(name, name)}Python")
 
 
 def _instances(name: str, types: str = "") -> Iterator[Any]:
@@ -354,8 +356,8 @@ def _compiled(name: str) -> Any:
     _wrapper("Image")  # the class of what filters return; it loads ITKCommon, which others need
     if name in _LIBRARIES:
         _wrapper("TransformBase")
-        import_module(f"itk._ITK{_LIBRARIES[name]}Python")
-    return import_module(f"itk._itk{name}Python")
+        _module(f"_ITK{_LIBRARIES[name]}Python")
+    return _module(f"_itk{name}Python")
 
 
 def _is_compiled(name: str, types: str) -> bool:
