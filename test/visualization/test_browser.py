@@ -119,7 +119,7 @@ def test_swiping_uncovers_the_moving_image(shown: Page, tmp_path: Path) -> None:
         np.abs(pictures[0] - pictures[1])[rows, int(x + a * width) : int(x + b * width)].max()
         for a, b in ((0.15, 0.85), (0.94, 0.98))
     )
-    assert between > 50
+    assert between > 30  # a registered image differs little
     assert beyond < 5
 
 
