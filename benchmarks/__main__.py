@@ -15,6 +15,7 @@ from benchmarks.studies import (
     chests,
     claims,
     cohort,
+    detail,
     hippocampus,
     histology,
     invariance,
@@ -32,6 +33,7 @@ from benchmarks.studies import (
 from benchmarks.study import Run, Study
 
 MODULES = (
+    detail,
     lung,
     chests,
     presets,

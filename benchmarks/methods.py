@@ -72,7 +72,7 @@ def nephi(
 ) -> Method:
     """Return NePhi with changed settings; one method for one meaning."""
     usual = RegistrationSettings.preset(preset)
-    settings = replace(usual, **changes)
+    settings = RegistrationSettings.preset(preset, **changes)
     if settings == usual and representation is None:
         name = "nephi" if preset == "default" else f"nephi-{preset}"
         return Method(name=name, initial_transform=initial_transform)

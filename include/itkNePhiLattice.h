@@ -24,9 +24,9 @@
 namespace itk
 {
 /** \class NePhiLattice
- * \brief Regularly spaced points that span the box |x_i| <= extent_i, its corners among them; the first axis fastest.
+ * \brief Points of the regular ones that span the box |x_i| <= extent_i, its corners among them; the first axis fastest.
  *
- * A plane holds the points with one index along the last axis: a row in 2D, rows in 3D. Vectors at the points lie
+ * Of the points of the whole box along each axis it takes Size, from First on. A plane holds the points with one index along the last axis: a row in 2D, rows in 3D. Vectors at the points lie
  * component after component.
  *
  * \ingroup NePhi
@@ -35,6 +35,8 @@ template <unsigned int VDimension>
 struct NePhiLattice
 {
   std::array<std::size_t, VDimension> Size{};
+  std::array<std::size_t, VDimension> First{};
+  std::array<std::size_t, VDimension> Whole{};
   std::array<double, VDimension>      Extent{};
 
   std::size_t
@@ -58,13 +60,13 @@ struct NePhiLattice
   double
   GetStep(unsigned int d) const
   {
-    return 2.0 * Extent[d] / static_cast<double>(Size[d] - 1);
+    return 2.0 * Extent[d] / static_cast<double>(Whole[d] - 1);
   }
 
   double
   GetCoordinate(unsigned int d, std::size_t index) const
   {
-    return this->GetStep(d) * static_cast<double>(index) - Extent[d];
+    return this->GetStep(d) * static_cast<double>(First[d] + index) - Extent[d];
   }
 };
 
@@ -130,7 +132,8 @@ struct NePhiLatticeSpline
       Factors[d].resize(4 * count);
       for (std::size_t n = 0; n < count; ++n)
       {
-        const double position = static_cast<double>(n * cells[d]) / static_cast<double>(count - 1);
+        const double position =
+          static_cast<double>((lattice.First[d] + n) * cells[d]) / static_cast<double>(lattice.Whole[d] - 1);
         const auto   cell = std::min(static_cast<std::size_t>(position), cells[d] - 1);
         const double t = position - static_cast<double>(cell);
         const double s = 1.0 - t;

@@ -10,6 +10,7 @@ from itk_nephi.fields.settings import FieldSettings, Setting, settings_of
 from itk_nephi.losses.settings import ObjectiveWeights
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings
+from itk_nephi.registration.settings import DEFAULT_SIMILARITY as AT_POINTS
 from itk_nephi.registration.settings import PRESETS, RegistrationSettings
 from itk_nephi.training.augmentation import Augmentation
 from itk_nephi.training.datasets import FolderPairs, PhantomPairs, TablePairs
@@ -74,13 +75,22 @@ def _row(name: str, setting: Setting) -> tuple[str, ...]:
 
 
 def _presets() -> str:
-    found = {name: asdict(RegistrationSettings.preset(name)) for name in PRESETS}
+    found = {name: _flat(RegistrationSettings.preset(name)) for name in PRESETS}
+    found |= {
+        f"{name}, at random points": _flat(RegistrationSettings.preset(name, similarity=AT_POINTS))
+        for name in PRESETS
+    }
     rows = [
         (f"`{key}`", *(str(settings[key]) for settings in found.values()))
         for key in found["default"]
-        if len({settings[key] for settings in found.values() if key != "field"}) > 1
+        if len({settings[key] for settings in found.values()}) > 1
     ]
-    return _table(("", *PRESETS), rows)
+    return _table(("", *found), rows)
+
+
+def _flat(settings: RegistrationSettings) -> dict[str, Any]:
+    values = asdict(settings)
+    return {**values.pop("field"), **values}
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

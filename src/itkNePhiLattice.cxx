@@ -22,12 +22,15 @@
 
 namespace
 {
+/** Sizes are those of the lattice: its points, the first of the whole box's, and these. Others follow them. */
 template <unsigned int VDimension>
 itk::NePhiLattice<VDimension>
 MakeLattice(const std::int64_t * sizes, const double * extent)
 {
   itk::NePhiLattice<VDimension> lattice;
   std::copy_n(sizes, VDimension, lattice.Size.begin());
+  std::copy_n(sizes + VDimension, VDimension, lattice.First.begin());
+  std::copy_n(sizes + 2 * VDimension, VDimension, lattice.Whole.begin());
   std::copy_n(extent, VDimension, lattice.Extent.begin());
   return lattice;
 }
@@ -54,11 +57,11 @@ Correlate(const std::int64_t *  sizes,
     task.ReferenceWeights = reference[2];
     task.Other.Values = other[0];
     task.Other.Weights = other[1];
-    std::copy_n(sizes + VDimension, VDimension, task.Other.Size.begin());
+    std::copy_n(sizes + 3 * VDimension, VDimension, task.Other.Size.begin());
     std::copy_n(geometry + VDimension, VDimension * VDimension, task.Other.Matrix.begin());
     std::copy_n(geometry + VDimension + VDimension * VDimension, VDimension, task.Other.Offset.begin());
     task.Displacement = displacement;
-    task.Radius = static_cast<std::size_t>(sizes[2 * VDimension]);
+    task.Radius = static_cast<std::size_t>(sizes[4 * VDimension]);
     task.Floor = floor;
     itk::NePhiCorrelate(task, sums, gradient, itk::NePhiThreads(threads));
   });
@@ -70,7 +73,7 @@ itk::NePhiLatticeSpline<VDimension>
 MakeSpline(const std::int64_t * sizes, const double * extent)
 {
   std::array<std::size_t, VDimension> cells;
-  std::copy_n(sizes + VDimension, VDimension, cells.begin());
+  std::copy_n(sizes + 3 * VDimension, VDimension, cells.begin());
   return { MakeLattice<VDimension>(sizes, extent), cells };
 }
 
@@ -124,9 +127,9 @@ Compose(const std::int64_t * sizes,
 {
   return itk::NePhiSucceeds([=] {
     itk::NePhiComposition<VDimension> composition(
-      MakeLattice<VDimension>(sizes, extent), static_cast<std::size_t>(sizes[VDimension]), inner, outer);
+      MakeLattice<VDimension>(sizes, extent), static_cast<std::size_t>(sizes[3 * VDimension]), inner, outer);
     composition.Compute(means, itk::NePhiThreads(threads));
-    if (factors != nullptr)
+    if (gradInner != nullptr)
     {
       composition.Differentiate(factors, gradInner, gradOuter, itk::NePhiThreads(threads));
     }

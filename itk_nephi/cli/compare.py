@@ -44,7 +44,7 @@ def compare(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="nephi, nephi-fast, nephi-accurate, nephi-detailed, elastix, "
+            help="nephi, nephi-fast, nephi-accurate, elastix, "
             "elastix-bspline, demons, ants, greedy, fireants (default nephi and those that are "
             "installed).",
             metavar="NAME,NAME,...",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from itk_nephi.fields.settings import Setting, flat_settings
+from itk_nephi.fields.settings import Setting, flat_settings, setting_value
 from itk_nephi.io.settings import read_toml, settings_from_content
 from itk_nephi.registration.settings import RegistrationSettings
 
@@ -40,21 +41,17 @@ class Preset(StrEnum):
     fast = "fast"
     default = "default"
     accurate = "accurate"
-    detailed = "detailed"
-
-
-def _preset_help() -> str:
-    fast, accurate = RegistrationSettings.preset("fast"), RegistrationSettings.preset("accurate")
-    return (
-        f"fast: {fast.steps} steps of each level, {fast.points} points; default; accurate: "
-        f"{accurate.steps} steps, {accurate.points} points; detailed: whole images in each step, "
-        "and finer cells, for brains and small organs. Single options change it."
-    )
 
 
 PresetOption = Annotated[
     Preset | None,
-    typer.Option("--preset", help=_preset_help(), metavar="NAME", show_default=False),
+    typer.Option(
+        "--preset",
+        help="fast: every second voxel, a third of the time; default; accurate: more steps and "
+        "smoother maps, twice the time. Single options change it.",
+        metavar="NAME",
+        show_default=False,
+    ),
 ]
 
 SettingsFile = Annotated[
@@ -138,8 +135,9 @@ def of_settings(kind: Any, only: Sequence[str] = ()) -> Callable[[Command], Comm
         Decorates a command. The options stand where its parameter ``changes`` does, a dict by name
         of the settings that are given.
     """
+    start = RegistrationSettings.preset("default") if kind is RegistrationSettings else kind()
     settings = {
-        name: entry
+        name: replace(entry, default=setting_value(start, name))
         for name, entry in flat_settings(kind).items()
         if name not in WITHOUT_OPTION and (name in only or not only)
     }
@@ -242,7 +240,7 @@ def registration_settings(
         content = read_toml(settings, "--settings")
         start = settings_from_content(RegistrationSettings, content, "--settings")
     else:
-        start = RegistrationSettings.preset(preset or Preset.default)
+        return RegistrationSettings.preset(preset or Preset.default, **changes)
     return start.changed(**changes)
 
 

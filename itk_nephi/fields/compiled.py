@@ -6,12 +6,15 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from itk_nephi.spatial import light_itk as itk
+
+if TYPE_CHECKING:
+    from itk_nephi.fields.lattice import Lattice
 
 
 @cache
@@ -170,11 +173,7 @@ def memory_of(tensors: Any) -> Any:
 
 
 def call_on_lattice(
-    name: str,
-    points: Sequence[int],
-    sizes: Sequence[int],
-    geometry: Sequence[float],
-    *others: Any,
+    name: str, lattice: Lattice, sizes: Sequence[int], geometry: Sequence[float], *others: Any
 ) -> None:
     """Call a compiled function of a lattice.
 
@@ -182,10 +181,10 @@ def call_on_lattice(
     ----------
     name : str
         The function's, without what all share.
-    points : sequence of int
-        How many the lattice has along each axis.
+    lattice : Lattice
+        The points.
     sizes, geometry : sequence of int and of float
-        Its first two arguments.
+        What its first two arguments hold beside the lattice.
     *others
         What ctypes makes of the others.
 
@@ -194,11 +193,13 @@ def call_on_lattice(
     MemoryError
         If there is too little memory.
     """
-    function = getattr(compiled_module(), f"itkNePhi{name}{len(points)}")
+    function = getattr(compiled_module(), f"itkNePhi{name}{lattice.dimension}")
+    sizes = [*lattice.size, *lattice.first, *lattice.whole, *sizes]
+    geometry = [*lattice.bounds, *geometry]
     if not function(
         (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_double * len(geometry))(*geometry), *others
     ):
-        raise MemoryError(f"expected memory for a lattice of {points} points, got too little")
+        raise MemoryError(f"expected memory for a lattice of {lattice.size} points, got too little")
 
 
 def _require_shapes(

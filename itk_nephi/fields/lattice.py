@@ -1,4 +1,4 @@
-"""Points that span the box of a domain regularly, and what fields do to all of them at once."""
+"""Regular points in the box of a domain, and what fields do to all of them at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINEAR = {2: "bilinear", 3: "trilinear"}
 
 @dataclass(frozen=True)
 class Lattice:
-    """Regularly spaced points that span the box of a domain, its corners among them.
+    """Points of the regular ones that span the box of a domain, its corners among them.
 
     Parameters
     ----------
@@ -30,10 +30,20 @@ class Lattice:
         Points along each axis, at least two; i first.
     bounds : tuple of float
         The domain's largest coords per axis.
+    first : tuple of int, optional
+        Which of the box's points are the first along each axis; 0 when left out.
+    whole : tuple of int, optional
+        How many points span the box along each axis; ``size`` when left out.
     """
 
     size: tuple[int, ...]
     bounds: tuple[float, ...]
+    first: tuple[int, ...] = ()
+    whole: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", self.first or (0,) * self.dimension)
+        object.__setattr__(self, "whole", self.whole or self.size)
 
     @classmethod
     def spaced(cls, domain: ImageDomain, spacing: float) -> Lattice:
@@ -47,16 +57,54 @@ class Lattice:
         """Number of spatial dimensions, 2 or 3."""
         return len(self.size)
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The distance of the points along each axis, coords."""
+        return tuple(2 * b / (n - 1) for b, n in zip(self.bounds, self.whole, strict=True))
+
+    @property
+    def center(self) -> tuple[float, ...]:
+        """The middle of the points, coords."""
+        low = np.multiply(self.first, self.steps) - self.bounds
+        return tuple(map(float, low + self.half_extent))
+
+    @property
+    def half_extent(self) -> tuple[float, ...]:
+        """Half of the distance of the first and the last points along each axis, coords."""
+        return tuple(step * (n - 1) / 2 for step, n in zip(self.steps, self.size, strict=True))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where an array of the whole box's points, k, j, i, holds these."""
+        ranges = zip(self.first, self.size, strict=True)
+        return tuple(slice(first, first + count) for first, count in ranges)[::-1]
+
+    def around(self, chosen: Tensor, margin: int) -> Lattice:
+        """Return the box around chosen points of the whole, shape (k, j, i), and a margin."""
+        if not chosen.any():
+            return self
+        first, size = [], []
+        for axis, whole in enumerate(self.whole):
+            others = [each for each in range(self.dimension) if each != self.dimension - 1 - axis]
+            numbers = chosen.any(dim=others).nonzero() if others else chosen.nonzero()
+            begin = max(0, min(int(numbers.min()) - margin, whole - 2))
+            end = min(whole, max(int(numbers.max()) + margin + 1, begin + 2))
+            first.append(begin)
+            size.append(end - begin)
+        return Lattice(tuple(size), self.bounds, tuple(first), self.whole)
+
     def coarser(self, longest: int) -> Lattice:
-        """Return the same box with at most so many points along its longest axis."""
-        share = min(1.0, (longest - 1) / (max(self.size) - 1))
-        return Lattice(tuple(max(2, round(share * (n - 1)) + 1) for n in self.size), self.bounds)
+        """Return the whole box with at most so many points along its longest axis."""
+        share = min(1.0, (longest - 1) / (max(self.whole) - 1))
+        return Lattice(tuple(max(2, round(share * (n - 1)) + 1) for n in self.whole), self.bounds)
 
     def coords(self, device: torch.device) -> Tensor:
         """Return the coords of all points, shape (N, D), i fastest."""
         axes = [
-            torch.linspace(-b, b, n, device=device)
-            for b, n in zip(self.bounds, self.size, strict=True)
+            torch.linspace(-b, b, whole, device=device)[first : first + count]
+            for b, whole, first, count in zip(
+                self.bounds, self.whole, self.first, self.size, strict=True
+            )
         ]
         grid = torch.meshgrid(*reversed(axes), indexing="ij")
         return torch.stack(grid[::-1], dim=-1).flatten(0, -2)
@@ -66,11 +114,11 @@ class Lattice:
         return values.movedim(0, -1).reshape(*values.shape[1:], *reversed(self.size))
 
     def refined(self, values: Tensor, lattice: Lattice) -> Tensor:
-        """Interpolate values, shape (C, k, j, i), linearly at the points of another lattice."""
-        if lattice.size == self.size:
-            return values
-        size, mode = lattice.size[::-1], LINEAR[self.dimension]
-        return F.interpolate(values[None], size, mode=mode, align_corners=True)[0]
+        """Interpolate values of the whole box, (C, k, j, i), linearly at another lattice."""
+        if lattice.whole != self.whole:
+            size, mode = lattice.whole[::-1], LINEAR[self.dimension]
+            values = F.interpolate(values[None], size, mode=mode, align_corners=True)[0]
+        return values[(slice(None), *lattice.slices)]
 
     def splines(self, splines: Sequence[Tensor], threads: int = 1) -> Tensor:
         """Evaluate B-splines at all points, axis by axis, which is far fewer operations.
@@ -99,7 +147,8 @@ class Lattice:
     def _spline(self, coefficients: Tensor) -> Tensor:
         values = coefficients.movedim(-1, 0)
         for axis in reversed(range(self.dimension)):
-            weights = _spline_weights(coefficients.shape[-2 - axis], self.size[axis])
+            weights = _spline_weights(coefficients.shape[-2 - axis], self.whole[axis])
+            weights = weights[self.slices[-1 - axis]]
             # takes the first axis away, and adds its points as the last one
             values = torch.tensordot(values, weights.to(values), dims=([1], [1]))
         return values
@@ -134,9 +183,9 @@ def _call_with_spline(
     cells = [count - 3 for count in shape[-2::-1]]
     call_on_lattice(
         name,
-        ctx.lattice.size,
-        [*ctx.lattice.size, *cells],
-        ctx.lattice.bounds,
+        ctx.lattice,
+        cells,
+        (),
         memory_of(given),
         ctypes.c_int64(ctx.threads),
         memory_of(added),

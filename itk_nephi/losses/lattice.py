@@ -6,7 +6,6 @@ In single precision on the CPU these are compiled; elsewhere torch computes the 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +21,9 @@ from itk_nephi.fields.sampled_image import SampledImage
 from itk_nephi.fields.threads import torch_threads
 
 POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+
+LEAST_VARIANCE = 1e-4
+"""The least variance in a window of an image of unit variance that has contrast."""
 
 LEAST_FLOOR = 0.05
 """The least part of an image's variance that is taken for contrast."""
@@ -97,6 +99,30 @@ def local_dissimilarity(
     return result
 
 
+def with_contrast(images: Tensor, inside: Tensor, radius: int) -> Tensor:
+    """Return 1 where there is contrast in a window of any image, of unit variance, and else 0.
+
+    Parameters
+    ----------
+    images : Tensor, shape (C, k, j, i)
+        On a lattice.
+    inside : Tensor, shape (k, j, i)
+        1 at points that lie in them, else 0.
+    radius : int
+        Of the windows.
+    """
+    radius = min(radius, (min(inside.shape) - 1) // 2)
+    pool = POOL[inside.ndim]
+    powers = torch.cat([inside[None], inside * images, inside * images.square()])
+    share, *means = pool(powers[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]
+    share = share.clamp(min=1e-6)
+    variances = [
+        square / share - (mean / share).square()
+        for mean, square in zip(means[: len(images)], means[len(images) :], strict=True)
+    ]
+    return (inside > 0).to(images) * (torch.stack(variances).amax(dim=0) > LEAST_VARIANCE)
+
+
 class Contrast(NamedTuple):
     """How contrast is distributed in an image: the mean and the median variance of its windows.
 
@@ -143,10 +169,16 @@ class Contrast(NamedTuple):
         return max(1.0, self.mean / max(self.median, LEAST_FLOOR))
 
 
-def composition_energies(
-    inner: Tensor, outer: Tensor, lattice: Lattice, *, stride: int, threads: int
-) -> tuple[Tensor, Tensor]:
-    r"""Return GradICON and the inverse consistency error of displacements u and v on a lattice.
+def composition_energy(
+    inner: Tensor,
+    outer: Tensor,
+    lattice: Lattice,
+    weights: tuple[float, float],
+    *,
+    stride: int,
+    threads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return weighted GradICON and inverse consistency error of displacements u, v on a lattice.
 
     .. math::
         r(x) = u(x) + v(x + u(x)), \quad
@@ -155,9 +187,12 @@ def composition_energies(
     Parameters
     ----------
     inner, outer : Tensor, shape (D, k, j, i)
-        Of the points of the lattice, coords; the outer one is interpolated linearly.
+        Of the points of the lattice, coords; the outer one is interpolated linearly, and beyond the
+        lattice as at its border.
     lattice : Lattice
         The points.
+    weights : (float, float)
+        Of both.
     stride : int
         Every so many points along each axis are looked at; r is differentiated by the differences
         between them.
@@ -166,15 +201,17 @@ def composition_energies(
 
     Returns
     -------
+    energy : Tensor, shape ()
+        The weighted sum, which can be differentiated.
     gradicon : Tensor, shape ()
         Dimensionless, as :func:`itk_nephi.losses.gradicon`.
     residual : Tensor, shape ()
         Mean square over the axes, coords^2.
     """
     if not can_fuse(inner, outer):
-        return _composition_energies(inner, outer, lattice, stride)
-    result: tuple[Tensor, Tensor] = _Composition.apply(  # type: ignore[no-untyped-call]
-        inner, outer, lattice, stride, threads
+        return _composition_energy(inner, outer, lattice, weights, stride)
+    result: tuple[Tensor, Tensor, Tensor] = _Composition.apply(  # type: ignore[no-untyped-call]
+        inner, outer, lattice, weights, stride, threads
     )
     return result
 
@@ -197,9 +234,9 @@ class _Correlation(torch.autograd.Function):
         sums = torch.empty(2, dtype=torch.float64)
         call_on_lattice(
             "LocalCorrelation",
-            lattice.size,
-            [*lattice.size, *values.shape[:1:-1], radius],
-            [*lattice.bounds, *np.ravel(affine[0]), *affine[1]],
+            lattice,
+            [*values.shape[:1:-1], radius],
+            [*np.ravel(affine[0]), *affine[1]],
             memory_of([images.reference, images.inside, images.reference_weights]),
             memory_of([values, weights]),
             memory_of(displacement),
@@ -220,45 +257,37 @@ class _Correlation(torch.autograd.Function):
 class _Composition(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inner: Tensor, outer: Tensor, lattice: Lattice, stride: int, threads: int
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any,
+        inner: Tensor,
+        outer: Tensor,
+        lattice: Lattice,
+        weights: tuple[float, float],
+        stride: int,
+        threads: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         inner, outer = inner.contiguous(), outer.contiguous()
-        ctx.save_for_backward(inner, outer)
-        ctx.how = lattice, stride, threads
-        gradicon, residual = _compose(inner, outer, lattice, stride, threads)
-        return gradicon.to(inner), residual.to(inner)
+        ctx.gradients = [
+            torch.zeros_like(each) if any(ctx.needs_input_grad) else None for each in (inner, outer)
+        ]
+        means = torch.empty(2, dtype=torch.float64)
+        factors = torch.tensor(weights, dtype=torch.float64)
+        call_on_lattice(
+            "Composition",
+            lattice,
+            [stride],
+            (),
+            memory_of(inner),
+            memory_of(outer),
+            ctypes.c_int64(threads),
+            *map(memory_of, (means, factors, *ctx.gradients)),
+        )
+        gradicon, residual = means.to(inner)
+        ctx.mark_non_differentiable(gradicon, residual)
+        return (factors * means).sum().to(inner), gradicon, residual
 
     @staticmethod
-    def backward(ctx: Any, grad_gradicon: Tensor, grad_residual: Tensor) -> Any:
-        factors = torch.stack([grad_gradicon, grad_residual]).double()
-        gradients = [torch.zeros_like(saved) for saved in ctx.saved_tensors]
-        inner, outer = ctx.saved_tensors
-        lattice, stride, threads = ctx.how
-        _compose(inner, outer, lattice, stride, threads, factors, gradients)
-        return *gradients, None, None, None
-
-
-def _compose(
-    inner: Tensor,
-    outer: Tensor,
-    lattice: Lattice,
-    stride: int,
-    threads: int,
-    factors: Tensor | None = None,
-    gradients: Sequence[Tensor | None] = (None, None),
-) -> Tensor:
-    means = torch.empty(2, dtype=torch.float64)
-    call_on_lattice(
-        "Composition",
-        lattice.size,
-        [*lattice.size, stride],
-        [*lattice.bounds],
-        memory_of(inner),
-        memory_of(outer),
-        ctypes.c_int64(threads),
-        *map(memory_of, (means, factors, *gradients)),
-    )
-    return means
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Any:
+        return *(grad * each for each in ctx.gradients), None, None, None, None
 
 
 def _local_dissimilarity(
@@ -293,17 +322,18 @@ def _local_dissimilarity(
     return 1 - (weights * correlation).sum() / weights.sum().clamp(min=1e-6)
 
 
-def _composition_energies(
-    inner: Tensor, outer: Tensor, lattice: Lattice, stride: int
-) -> tuple[Tensor, Tensor]:
+def _composition_energy(
+    inner: Tensor, outer: Tensor, lattice: Lattice, weights: tuple[float, float], stride: int
+) -> tuple[Tensor, Tensor, Tensor]:
     every = (slice(None), *(slice(None, None, stride),) * lattice.dimension)
     shape = inner[every].shape
     points = lattice.image(lattice.coords(inner.device).to(inner))[every].flatten(1).T
     displacement = inner[every].flatten(1).T
-    position = (points + displacement) / inner.new_tensor(lattice.bounds)
+    center = inner.new_tensor(lattice.center)
+    position = (points + displacement - center) / inner.new_tensor(lattice.half_extent)
     residual = (displacement + sample_grid(outer[None], position)).T.reshape(shape)
     total = inner.new_zeros(())
-    for axis, (bound, size) in enumerate(zip(lattice.bounds, lattice.size, strict=True)):
-        distance = stride * 2 * bound / (size - 1)
-        total = total + (residual.diff(dim=-1 - axis) / distance).square().mean()
-    return total / lattice.dimension, residual.square().mean()
+    for axis, step in enumerate(lattice.steps):
+        total = total + (residual.diff(dim=-1 - axis) / (stride * step)).square().mean()
+    gradicon, square = total / lattice.dimension, residual.square().mean()
+    return weights[0] * gradicon + weights[1] * square, gradicon.detach(), square.detach()

@@ -13,7 +13,11 @@ import numpy as np
 
 from itk_nephi.fields.settings import Setting, setting_value
 from itk_nephi.registration.filter_arguments import ARGUMENTS, SETTINGS, camel
-from itk_nephi.registration.settings import RegistrationSettings, chosen_settings
+from itk_nephi.registration.settings import (
+    DEFAULT_SIMILARITY,
+    RegistrationSettings,
+    chosen_settings,
+)
 
 
 def add_accessors(method_class: Any) -> None:
@@ -39,9 +43,11 @@ def with_settings(keywords: Mapping[str, Any]) -> dict[str, Any]:
     rest = dict(keywords)
     changes = {name: _value(SETTINGS[name], rest.pop(name)) for name in SETTINGS if name in rest}
     preset = rest.pop("preset", None)
-    if changes or preset is not None:
-        start = chosen_settings(_checked(rest.pop("settings", None)), preset)
-        rest["settings"] = start.changed(**changes)
+    settings = _checked(rest.pop("settings", None))
+    if settings is not None or preset is not None:
+        rest["settings"] = chosen_settings(settings, preset, **changes)
+    elif changes:
+        rest["settings"] = _SingleSettings(changes)
     return rest
 
 
@@ -114,29 +120,62 @@ def _checked(settings: Any) -> RegistrationSettings | None:
     return settings
 
 
+class _SingleSettings(dict[str, Any]):
+    """Settings by name that are changed from the default."""
+
+
 def _get_settings(method: Any) -> RegistrationSettings:
-    """Return how to register."""
-    settings: RegistrationSettings = method._State().get("settings") or RegistrationSettings()
-    return settings
+    """Return how to register: the settings or the preset, and single settings on top."""
+    state = method._State()
+    changes = dict(state.get("changes", {}))
+    if state.get("model") is not None and "settings" not in state:
+        # what a model predicts is refined at random points
+        changes.setdefault("similarity", DEFAULT_SIMILARITY)
+    return chosen_settings(state.get("settings"), state.get("preset"), **changes)
 
 
-def _set_settings(method: Any, settings: RegistrationSettings | None) -> None:
+def _set_settings(method: Any, settings: RegistrationSettings | _SingleSettings | None) -> None:
     """Set how to register; None stands for the defaults. SetSteps and the like change it."""
-    settings = _checked(settings) or RegistrationSettings()
-    if settings != _get_settings(method):
-        method._State()["settings"] = settings
-        method.Modified()
+    if isinstance(settings, _SingleSettings):
+        _change(method, {}, **settings)
+    else:
+        _change(method, {"settings": _checked(settings)})
 
 
 def _set_preset(method: Any, name: str) -> None:
     """Set how to register by a name: fast, default or accurate."""
-    _set_settings(method, RegistrationSettings.preset(name))
+    RegistrationSettings.preset(name)
+    _change(method, {"preset": name})
+
+
+def _change(method: Any, origin: Mapping[str, Any], **changes: Any) -> None:
+    """Keep where a filter's settings come from, and what is changed on top."""
+    state = method._State()
+    kept = {name: state[name] for name in ("settings", "preset", "changes") if name in state}
+    before = _get_settings(method)
+    for name in kept:
+        del state[name]
+    state.update({name: value for name, value in origin.items() if value is not None})
+    if changes:
+        state["changes"] = changes
+    try:
+        if _get_settings(method) != before:
+            method.Modified()
+    except (TypeError, ValueError):
+        for name in ("settings", "preset", "changes"):
+            state.pop(name, None)
+        state.update(kept)
+        raise
 
 
 def _setting_setter(entry: Setting) -> Callable[..., None]:
     def change(method: Any, value: Any) -> None:
-        settings = _get_settings(method).changed(**{entry.name: _value(entry, value)})
-        _set_settings(method, settings)
+        state = method._State()
+        origin = {name: state.get(name) for name in ("settings", "preset")}
+        earlier = state.get("changes", {})
+        changes = {name: earlier[name] for name in earlier if name not in entry.nested}
+        changes[entry.name] = _value(entry, value)
+        _change(method, origin, **changes)
 
     if not entry.is_tuple:
         return change

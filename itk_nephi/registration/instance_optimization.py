@@ -142,6 +142,7 @@ class _Optimization:
                 number,
                 done=len(self.history),
                 spline_step=objectives[0].step_size,
+                square_decay=objectives[0].square_decay,
             )
             if self._checkpoint is not None and self._level_state is not None:
                 with self._checkpoint.checked():
@@ -225,9 +226,11 @@ class _Level:
         number: int,
         done: int,
         spline_step: float,
+        square_decay: float,
     ) -> None:
         self.number, self.done, self.retry = number, done, 0
         self._settings = settings
+        self._square_decay = square_decay
         self._rates = (
             settings.network_learning_rate,
             settings.code_learning_rate,
@@ -242,7 +245,7 @@ class _Level:
     def _begin(self) -> None:
         settings = self._settings
         self.schedule = Schedule(settings.steps, early_stop=settings.early_stop)
-        self.optimizer = Adam(self._parameters)
+        self.optimizer = Adam(self._parameters, self._square_decay)
 
     def begin_again(self, reason: str) -> None:
         """Go back to where the level began, and halve the step sizes."""

@@ -101,7 +101,7 @@ def register_jointly(
     at_knots = start.deformations(problem, knot_shares(times, knots), generator)
     at_times = [deformation_at(at_knots, knots, time) for time in times]
     if start.is_final:
-        objectives = problem.objectives(len(settings.smoothing_sigmas))
+        objectives = problem.objectives(len(problem.settings.smoothing_sigmas))
         solution = Solution([], False, quality_findings(objectives, at_times))
     else:
         predicted = parameters_of(at_times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,19 +16,19 @@ from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.losses.lattice import (
     Contrast,
     LatticeImages,
-    composition_energies,
+    composition_energy,
     local_dissimilarity,
 )
 from itk_nephi.losses.regularizers import latent_prior
 from itk_nephi.registration.sampler import PairSampler
-from itk_nephi.registration.settings import RegistrationSettings
-
-SPACING_PER_SIGMA = 2.0
-"""The distance of the lattice's points, in standard deviations of the images' smoothing."""
+from itk_nephi.registration.settings import RegistrationSettings, lattice_spacing
 
 LEAST_CELL = 2.5
 """The smallest cell of a B-spline that a lattice determines where contrast is everywhere, in
 distances of its points."""
+
+LEVELS_AT_ONCE = 2
+"""How many of the B-splines that a lattice determines are optimized on it, the finest ones."""
 
 MOST_SPARSE = 2.0
 """By how much cells are larger, at most, where few windows hold most of the contrast."""
@@ -56,8 +57,9 @@ class LatticeObjective:
         Added to variances in windows, see :class:`itk_nephi.losses.lattice.Contrast`.
     settings : RegistrationSettings
         The weights of the terms.
-    splines : int
-        How many of the fields' B-splines, the coarsest first, are optimized.
+    splines : range
+        Which of the fields' B-splines are optimized, by number; coarser ones are left as they are,
+        finer ones are not looked at.
     trains_network : bool
         Whether the networks and the latent code are optimized.
     """
@@ -67,7 +69,7 @@ class LatticeObjective:
     images: Sequence[tuple[LatticeImages, LatticeImages]]
     floor: float
     settings: RegistrationSettings
-    splines: int
+    splines: range
     trains_network: bool
     _displacements: dict[bool, Tensor] = field(default_factory=dict)
 
@@ -81,10 +83,11 @@ class LatticeObjective:
         trains_network: bool,
     ) -> LatticeObjective:
         """Prepare the images of a pair, smoothed by ``sigma`` voxels."""
-        spacing = max(1.0, SPACING_PER_SIGMA * sigma)
+        spacing = lattice_spacing(sigma)
         lattice = Lattice.spaced(sampler.domain, spacing * sampler.voxel_size)
         spacings = settings.field.spline_spacings
-        images = sampler.lattice_images(lattice, sigma)
+        images = sampler.lattice_images(lattice, sigma, settings.window_radius)
+        lattice = images[0][0].lattice
         contrasts = [
             Contrast.of(each.reference, each.reference_weights, settings.window_radius)
             for ways in images
@@ -93,20 +96,23 @@ class LatticeObjective:
         # a cell has to hold enough windows of contrast
         sparsity = fmean(each.sparsity for each in contrasts) ** (1 / lattice.dimension)
         least = LEAST_CELL * spacing * min(sparsity, MOST_SPARSE)
+        splines = min(len(spacings), max(1, sum(each >= least for each in spacings)))
         return cls(
             sampler=sampler,
             lattice=lattice,
             images=images,
             floor=fmean(each.floor for each in contrasts),
             settings=settings,
-            splines=max(1, sum(each >= least for each in spacings)),
+            splines=range(max(0, splines - LEVELS_AT_ONCE), splines),
             trains_network=trains_network,
         )
+
+    square_decay: ClassVar[float] = 0.99
 
     @property
     def step_size(self) -> float:
         """The distance of the lattice's points, coords: the unit of its B-splines' step sizes."""
-        return 2 * max(self.lattice.bounds) / (max(self.lattice.size) - 1)
+        return min(self.lattice.steps)
 
     def differentiate(
         self, deformation: Deformation, _generator: torch.Generator, *, share: float = 1.0
@@ -116,22 +122,19 @@ class LatticeObjective:
         threads = deformation.field.threads or 1
         there, back = (self._displacement(deformation, inverse) for inverse in (False, True))
         stride = 1 if there[0].numel() <= STRIDE_POINTS else 2
-        both = [
-            composition_energies(inner, outer, self.lattice, stride=stride, threads=threads)
+        area = (self.sampler.voxel_size / self.sampler.domain.scale) ** 2
+        factors = weights.gradicon_weight / 2, weights.inverse_consistency_weight / 2 / area
+        (energy, *one), (inverse_energy, *other) = (
+            composition_energy(inner, outer, self.lattice, factors, stride=stride, threads=threads)
             for inner, outer in ((there, back), (back, there))
-        ]
-        voxel = self.sampler.voxel_size / self.sampler.domain.scale
+        )
         terms = {
             "dissimilarity": self._dissimilarity((there, back), threads),
-            "gradicon": (both[0][0] + both[1][0]) / 2,
-            "inverse_consistency": (both[0][1] + both[1][1]) / (2 * voxel**2),
+            "gradicon": (one[0] + other[0]) / 2,
+            "inverse_consistency": (one[1] + other[1]) / (2 * area),
             "latent_prior": latent_prior(deformation.code),
         }
-        terms["total"] = (
-            terms["dissimilarity"]
-            + weights.gradicon_weight * terms["gradicon"]
-            + weights.inverse_consistency_weight * terms["inverse_consistency"]
-        )
+        terms["total"] = terms["dissimilarity"] + energy + inverse_energy
         if self.trains_network:
             terms["total"] = terms["total"] + weights.latent_prior_weight * terms["latent_prior"]
         landmarks = self.sampler.guide_landmarks
@@ -175,22 +178,29 @@ class LatticeObjective:
 
     def _displacement(self, deformation: Deformation, inverse: bool) -> Tensor:
         """Return a field's displacement of the lattice's points, shape (D, k, j, i), coords."""
-        splines = [
-            each if number < self.splines else each.detach()
-            for number, each in enumerate(deformation.code.splines[inverse])
-        ]
-        displacement = self._network_displacement(deformation, inverse)
-        if not splines:
-            return displacement
-        return displacement + self.lattice.splines(splines, deformation.field.threads or 1)
-
-    def _network_displacement(self, deformation: Deformation, inverse: bool) -> Tensor:
-        field = deformation.inverse_field if inverse else deformation.field
+        learned = [deformation.code.splines[inverse][number] for number in self.splines]
+        displacement = self._frozen(deformation, inverse)
         if self.trains_network:
-            return self._evaluated(field, deformation)
+            field = deformation.inverse_field if inverse else deformation.field
+            displacement = displacement + self._evaluated(field, deformation)
+        if not learned:
+            return displacement
+        return displacement + self.lattice.splines(learned, deformation.field.threads or 1)
+
+    def _frozen(self, deformation: Deformation, inverse: bool) -> Tensor:
+        """Return the part of a field's displacement that is not optimized, computed once."""
         if inverse not in self._displacements:
+            field = deformation.inverse_field if inverse else deformation.field
+            coarse = deformation.code.splines[inverse][: self.splines.start]
+            shape = self.lattice.dimension, *reversed(self.lattice.size)
             with torch.no_grad():
-                self._displacements[inverse] = self._evaluated(field, deformation)
+                displacement = deformation.code.local_code.new_zeros(shape)
+                if not self.trains_network:
+                    displacement = displacement + self._evaluated(field, deformation)
+                if coarse:
+                    threads = deformation.field.threads or 1
+                    displacement = displacement + self.lattice.splines(coarse, threads)
+            self._displacements[inverse] = displacement
         return self._displacements[inverse]
 
     def _evaluated(self, field: DeformationField, deformation: Deformation) -> Tensor:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DECAY = (0.9, 0.999)
-"""What stays, after a step, of the means of the gradients and of their squares."""
+MEAN_DECAY = 0.9
+"""What stays, after a step, of the means of the gradients."""
 
 EPSILON = 1e-8
 
@@ -38,13 +38,17 @@ class Adam:
     ----------
     groups : sequence of sequences of Tensor
         The parameters that share a step size.
+    square_decay : float
+        What stays, after a step, of the means of the squared gradients: the more, the noisier
+        these are.
 
     References
     ----------
     Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Tensor]]) -> None:
+    def __init__(self, groups: Sequence[Sequence[Tensor]], square_decay: float) -> None:
+        self._decays = MEAN_DECAY, square_decay
         self._groups = [list(group) for group in groups]
         self._steps = 0
         self._means, self._squares = (
@@ -56,14 +60,16 @@ class Adam:
     def step(self, rates: Sequence[float]) -> None:
         """Take a step of the given size for each group; parameters without gradient stay."""
         self._steps += 1
-        unbiased_mean, unbiased_square = (1 - decay**self._steps for decay in DECAY)
+        mean_decay, square_decay = self._decays
+        unbiased_mean, unbiased_square = (1 - decay**self._steps for decay in self._decays)
         moments = iter(zip(self._means, self._squares, strict=True))
         for group, rate in zip(self._groups, rates, strict=True):
             for parameter, (mean, square) in zip(group, moments, strict=False):
                 if parameter.grad is None:
                     continue
-                mean.lerp_(parameter.grad, 1 - DECAY[0])
-                square.mul_(DECAY[1]).addcmul_(parameter.grad, parameter.grad, value=1 - DECAY[1])
+                mean.lerp_(parameter.grad, 1 - mean_decay)
+                square.mul_(square_decay)
+                square.addcmul_(parameter.grad, parameter.grad, value=1 - square_decay)
                 scale = (square / unbiased_square).sqrt_().add_(EPSILON)
                 parameter.addcdiv_(mean, scale, value=-rate / unbiased_mean)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -54,6 +55,8 @@ class PairObjective:
             settings,
             chunk,
         )
+
+    square_decay: ClassVar[float] = 0.999
 
     @property
     def step_size(self) -> float:

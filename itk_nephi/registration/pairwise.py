@@ -18,7 +18,11 @@ from itk_nephi.registration.inputs import (
 )
 from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Registration
-from itk_nephi.registration.settings import RegistrationSettings, chosen_settings
+from itk_nephi.registration.settings import (
+    DEFAULT_SIMILARITY,
+    RegistrationSettings,
+    chosen_settings,
+)
 from itk_nephi.registration.start import Start
 
 
@@ -80,7 +84,7 @@ def register(
     refine : {"code", "code_and_weights"}
         What they change: the latent code alone, with a step size of at most 1e-2, or also the
         weights, with one of at most 1e-4.
-    preset : {"fast", "default", "accurate", "detailed"}, optional
+    preset : {"fast", "default", "accurate"}, optional
         The name of settings, see :meth:`RegistrationSettings.preset`.
     settings : RegistrationSettings, optional
         How to register, instead of a preset; with a model, how to refine.
@@ -128,7 +132,9 @@ def register(
     et al., CVPR 2023). Coarse to fine images, local standardization and masks are ours.
     """
     started = time.perf_counter()
-    settings = chosen_settings(settings, preset)
+    # what a model predicts is refined at random points
+    similarity = {} if model is None or settings else {"similarity": DEFAULT_SIMILARITY}
+    settings = chosen_settings(settings, preset, **similarity)
     seed, refine_steps = index(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
     torch_device = checked_device(device)

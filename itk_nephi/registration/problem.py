@@ -153,7 +153,10 @@ class RegistrationProblem:
             initial_transform=initial_transform,
             inverse_initial=tuple(inverse_initial),
             sampled_initial=sampled_initial,
-            settings=settings.for_voxels(min(each.compared_voxels for each in samplers)),
+            settings=settings.for_image(
+                min(each.compared_voxels for each in samplers),
+                2 * float(domain.half_extent.max()) / samplers[0].voxel_size,
+            ),
             device=device,
             chunk=chunk,
             findings=tuple(filter(None, (doubt, finding))),

@@ -17,10 +17,13 @@ from itk_nephi.fields.sampled_image import (
     tensor_from_image,
 )
 from itk_nephi.losses.features import FeatureMap, edges, standardized
-from itk_nephi.losses.lattice import LatticeImages
+from itk_nephi.losses.lattice import LatticeImages, with_contrast
 from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.spatial.domain import Array, ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
+
+MARGIN = 6
+"""How many points of a lattice lie around those that are compared, on each side."""
 
 LEAST_OVERLAP = 1e-3
 """The share of the fixed image, or of its mask, that has to lie in the moving image."""
@@ -131,35 +134,50 @@ class PairSampler:
         )
 
     def lattice_images(
-        self, lattice: Lattice, sigma: float
+        self, lattice: Lattice, sigma: float, radius: int
     ) -> list[tuple[LatticeImages, LatticeImages]]:
-        """Prepare each channel to be compared on a lattice, on both ways, smoothed by ``sigma``."""
+        """Prepare each channel to be compared on a lattice, on both ways.
+
+        Where an image has no contrast in any channel, there is nothing to compare; the lattice is
+        cut to the box around the rest.
+
+        Parameters
+        ----------
+        lattice : Lattice
+            The points.
+        sigma : float
+            Standard deviation of the Gaussian, voxels.
+        radius : int
+            Of the windows in which images are compared, distances of points.
+        """
         coords = lattice.coords(self.device)
+        features = self.features(sigma, standardized)
         masks = (
             None if self._fixed_mask is None else self._in_fixed(self._fixed_mask),
             None if self._moving_mask is None else self._in_moving(self._moving_mask),
         )
-        weights = [
-            None if m is None else lattice.image(m(coords)[0])[0].contiguous() for m in masks
-        ]
-        features = self.features(sigma, standardized)
-        channels = []
-        for number in range(len(self._fixed)):
-            images = [each.channel(number) for each in features]
-            on_lattice = [image(coords) for image in images]
-            ways = [
-                LatticeImages(
-                    lattice=lattice,
-                    reference=lattice.image(on_lattice[here][0])[0].contiguous(),
-                    inside=lattice.image(on_lattice[here][1]),
-                    reference_weights=weights[here],
-                    other=images[1 - here],
-                    other_weights=masks[1 - here],
-                )
-                for here in (0, 1)
-            ]
-            channels.append((ways[0], ways[1]))
-        return channels
+        references, insides, weights = [], [], []
+        for feature, mask in zip(features, masks, strict=True):
+            values, inside = (lattice.image(each) for each in feature(coords))
+            weight = with_contrast(values, inside, radius)
+            if mask is not None:
+                weight = weight * lattice.image(mask(coords)[0])[0]
+            references.append(values)
+            insides.append(inside)
+            weights.append(weight)
+        part = lattice.around((weights[0] + weights[1]) > 0, MARGIN)
+
+        def compared(number: int, here: int) -> LatticeImages:
+            return LatticeImages(
+                lattice=part,
+                reference=references[here][number][part.slices].contiguous(),
+                inside=insides[here][part.slices].contiguous(),
+                reference_weights=weights[here][part.slices].contiguous(),
+                other=features[1 - here].channel(number),
+                other_weights=masks[1 - here],
+            )
+
+        return [(compared(number, 0), compared(number, 1)) for number in range(len(self._fixed))]
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw coords uniformly, inside the fixed mask and inside the moving mask.

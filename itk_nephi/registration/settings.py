@@ -12,15 +12,37 @@ from itk_nephi.fields.settings import (
     check_settings,
     documented,
     setting,
+    settings_of,
 )
 from itk_nephi.losses.settings import WINDOWS, ObjectiveWeights, SimilarityName
 
 if TYPE_CHECKING:
     from itk_nephi.losses.similarity import Similarity
 
-PRESETS = ("fast", "default", "accurate", "detailed")
+PRESETS = ("fast", "default", "accurate")
+
+AT_POINTS = (
+    "dissimilarity",
+    "local_windows",
+    "points",
+    "points_per_voxel",
+    "regularizer_points",
+    "importance_sampling",
+    "early_stop",
+    "memory_limit",
+    "diffusion_weight",
+    "bending_weight",
+    "folding_weight",
+)
+"""The settings that only a comparison at random points looks at."""
 
 DEFAULT_SIMILARITY: SimilarityName = "local_ncc"
+
+WINDOWED: SimilarityName = "windowed_ncc"
+"""The similarity that is measured on a lattice."""
+
+LATTICE_POINTS = 8
+"""Along their longest axis, images on a lattice of fewer points show too little to begin with."""
 
 LEAST_POINTS = 500
 """How many points are drawn in the smallest images, unless fewer are asked for."""
@@ -29,7 +51,7 @@ LEAST_POINTS = 500
 @documented
 @dataclass(frozen=True, kw_only=True)
 class RegistrationSettings(ObjectiveWeights):
-    """How a pair is registered; without arguments the default, else see the presets.
+    """How a pair is registered; without arguments at random points, else see the presets.
 
     For the similarities see :class:`itk_nephi.losses.Similarity`, for the step sizes
     :class:`itk_nephi.registration.optimizer.Schedule`.
@@ -58,7 +80,9 @@ class RegistrationSettings(ObjectiveWeights):
     )
     smoothing_sigmas: tuple[float, ...] = setting(
         (2.0, 1.0),
-        "Standard deviations of the images' Gaussian smoothing, one a level, coarse to fine.",
+        "Standard deviations of the images' Gaussian smoothing, one a level, coarse to fine. With "
+        "windowed_ncc, coarse levels on which an image has fewer than "
+        f"{LATTICE_POINTS} points are left out, and as many of the coarsest B-splines.",
         unit="voxels",
         minimum=0,
     )
@@ -102,7 +126,7 @@ class RegistrationSettings(ObjectiveWeights):
     )
     code_learning_rate: float = setting(2e-2, "The same for the latent code.", minimum=0)
     spline_learning_rate: float = setting(
-        0.15,
+        0.7,
         "The same for the B-splines.",
         unit="distances of compared points",
         minimum=0,
@@ -155,12 +179,13 @@ class RegistrationSettings(ObjectiveWeights):
                 f"expected regularizer_points of at most points, {self.points}, got "
                 f"{self.regularizer_points}"
             )
-        if self.similarity == "windowed_ncc":
-            weights = self.diffusion_weight, self.bending_weight, self.folding_weight
-            if any(weights) or self.memory_limit is not None:
+        if self.similarity == WINDOWED:
+            entries = settings_of(RegistrationSettings)
+            changed = [name for name in AT_POINTS if getattr(self, name) != entries[name].default]
+            if changed:
                 raise ValueError(
-                    "expected another similarity with diffusion_weight, bending_weight, "
-                    "folding_weight or memory_limit, got windowed_ncc"
+                    f"expected another similarity than {WINDOWED} with {', '.join(changed)}, which "
+                    "only a comparison at random points looks at"
                 )
         if self.dissimilarity is not None and self.similarity != DEFAULT_SIMILARITY:
             raise ValueError(
@@ -180,9 +205,26 @@ class RegistrationSettings(ObjectiveWeights):
         """Whether the intensities of both images are compared as they are, in one unit."""
         return self.dissimilarity is not None or self.similarity == "mean_squares"
 
-    def for_voxels(self, count: int) -> RegistrationSettings:
-        """Return these settings with no more points than suit a count of voxels to compare."""
-        points = int(min(self.points, max(LEAST_POINTS, self.points_per_voxel * count)))
+    def for_image(self, voxels: int, longest_edge: float) -> RegistrationSettings:
+        """Return what suits an image: no more points than voxels, no level without structure.
+
+        Parameters
+        ----------
+        voxels : int
+            How many are compared.
+        longest_edge : float
+            Of the image, voxels.
+        """
+        if self.similarity == WINDOWED:
+            counts = [1 + longest_edge / lattice_spacing(each) for each in self.smoothing_sigmas]
+            left_out = sum(each < LATTICE_POINTS for each in counts[:-1])
+            spacings = self.field.spline_spacings
+            return replace(
+                self,
+                smoothing_sigmas=self.smoothing_sigmas[left_out:],
+                field=replace(self.field, spline_spacings=spacings[left_out:] or spacings[-1:]),
+            )
+        points = int(min(self.points, max(LEAST_POINTS, self.points_per_voxel * voxels)))
         return replace(self, points=points, regularizer_points=min(points, self.regularizer_points))
 
     def changed(self, **changes: Any) -> RegistrationSettings:
@@ -198,66 +240,97 @@ class RegistrationSettings(ObjectiveWeights):
         return made
 
     @classmethod
-    def preset(cls, name: str) -> RegistrationSettings:
-        """Return settings by name.
+    def preset(cls, name: str, **changes: Any) -> RegistrationSettings:
+        """Return settings by name, some changed.
+
+        They compare whole images in every step, by windowed_ncc, and refine a small network by
+        B-splines with cells down to three voxels. Another similarity, and a setting that only a
+        comparison at random points looks at, such as ``points`` or ``memory_limit``, leads to a
+        larger network without B-splines, optimized at random points.
 
         Parameters
         ----------
-        name : {"fast", "default", "accurate", "detailed"}
-            ``"fast"`` takes about a third of the default's time, and stays below 1.5 GiB.
-            ``"accurate"`` takes about four times as long as the default, with the smallest inverse
-            consistency error; with so many points a larger weight of GradICON costs no detail, and
-            keeps noise from being fitted. ``"detailed"`` compares whole images in each step, and
-            refines a small network by B-splines with cells down to three voxels: for brains and
-            small organs.
+        name : {"fast", "default", "accurate"}
+            ``"fast"`` looks at every second voxel along each axis, and takes about a third of the
+            default's time. ``"accurate"`` takes about twice as long as the default, with smoother
+            maps and a smaller inverse consistency error, and averages images later.
+        **changes
+            Settings by name, those of the fields' sizes as well.
 
         Raises
         ------
         ValueError
-            If there is none of this name.
+            If there is no preset of this name, or a setting is not what it should be.
         """
-        match name:
-            case "fast":
-                return cls(
-                    steps=72,
-                    points=3_000,
-                    regularizer_points=150,
-                    code_learning_rate=3e-2,
-                    working_voxels=3_000_000,
-                )
-            case "default":
-                return cls()
-            case "accurate":
-                return cls(
-                    steps=300,
-                    points=10_000,
-                    regularizer_points=500,
-                    gradicon_weight=8.0,
-                    working_voxels=64_000_000,
-                )
-            case "detailed":
-                return cls(
-                    field=FieldSettings(
-                        width=32,
-                        depth=1,
-                        frequencies=16,
-                        global_code=8,
-                        local_channels=8,
-                        local_grid=8,
-                        spline_spacings=(24.0, 12.0, 6.0, 3.0),
-                    ),
-                    similarity="windowed_ncc",
-                    smoothing_sigmas=(2.0, 1.0, 0.5),
-                    steps=40,
-                    gradicon_weight=4.0,
-                )
-        raise ValueError(f"expected preset to be one of {', '.join(PRESETS)}, got {name!r}")
+        if name not in PRESETS:
+            raise ValueError(f"expected preset to be one of {', '.join(PRESETS)}, got {name!r}")
+        similarity = changes.get("similarity")
+        at_points = any(changes.get(each) for each in AT_POINTS)
+        if similarity == WINDOWED or (similarity is None and not at_points):
+            found = _on_lattice(name)
+        else:
+            found = _at_points(name)
+        return found.changed(**changes)
+
+
+def lattice_spacing(sigma: float) -> float:
+    """Return how far apart the points of a lattice are after smoothing by ``sigma``; voxels."""
+    return max(1.0, 2 * sigma)
+
+
+def _on_lattice(name: str) -> RegistrationSettings:
+    default = RegistrationSettings(
+        field=FieldSettings(
+            width=32,
+            depth=1,
+            frequencies=16,
+            global_code=8,
+            local_channels=8,
+            local_grid=8,
+            spline_spacings=(96.0, 48.0, 24.0, 12.0, 6.0, 3.0),
+        ),
+        similarity=WINDOWED,
+        smoothing_sigmas=(8.0, 4.0, 2.0, 1.0, 0.5),
+        steps=25,
+        gradicon_weight=8.0,
+    )
+    match name:
+        case "fast":
+            field = replace(default.field, spline_spacings=default.field.spline_spacings[:-1])
+            sigmas = default.smoothing_sigmas[:-1]
+            return replace(default, field=field, smoothing_sigmas=sigmas)
+        case "accurate":
+            return replace(default, steps=40, gradicon_weight=16.0, working_voxels=64_000_000)
+    return default
+
+
+def _at_points(name: str) -> RegistrationSettings:
+    match name:
+        case "fast":
+            return RegistrationSettings(
+                steps=72,
+                points=3_000,
+                regularizer_points=150,
+                code_learning_rate=3e-2,
+                working_voxels=3_000_000,
+            )
+        case "accurate":
+            return RegistrationSettings(
+                steps=300,
+                points=10_000,
+                regularizer_points=500,
+                gradicon_weight=8.0,
+                working_voxels=64_000_000,
+            )
+    return RegistrationSettings()
 
 
 def chosen_settings(
-    settings: RegistrationSettings | None, preset: str | None
+    settings: RegistrationSettings | None, preset: str | None, **changes: Any
 ) -> RegistrationSettings:
-    """Return the settings that were given, those of a preset, or else the default."""
+    """Return the settings that were given, those of a preset, or else the default, changed."""
     if settings is not None and preset is not None:
         raise ValueError(f"expected settings or preset, got both, preset {preset!r}")
-    return settings or RegistrationSettings.preset(preset or "default")
+    if settings is not None:
+        return settings.changed(**changes)
+    return RegistrationSettings.preset(preset or "default", **changes)

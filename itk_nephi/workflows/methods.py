@@ -175,7 +175,7 @@ def greedy(task: MethodInput) -> Callable[[], Found]:
         windows = "x".join(["2"] * dimension)
         program.execute(
             f"-d {dimension} -i {paths['fixed']} {paths['moving']} {masks} "
-            f"-it {task.folder / 'initial.txt'} -m NCC {windows} -n 100x50x10 "
+            f"-it {task.folder / 'initial.txt'} -m NCC {windows} -n 100x50x20 "
             f"-o {paths['there']} -oinv {paths['back']} -threads {task.threads}"
         )
         return _with_affine(_field(paths["there"]), affine, _field(paths["back"]))
@@ -229,7 +229,6 @@ METHODS: dict[str, tuple[Callable[[MethodInput], Callable[[], Found]], str | Non
     "nephi": (nephi, None),
     "nephi-fast": (lambda task: nephi(task, "fast"), None),
     "nephi-accurate": (lambda task: nephi(task, "accurate"), None),
-    "nephi-detailed": (lambda task: nephi(task, "detailed"), None),
     "elastix": (elastix, "itk-elastix"),
     "elastix-bspline": (elastix_bspline, "itk-elastix"),
     "demons": (demons, None),

@@ -8,6 +8,10 @@ from itk_nephi.spatial.domain import ImageDomain
 
 CPU = torch.device("cpu")
 LATTICES = [Lattice((9, 6), (1.0, 0.6)), Lattice((5, 8, 6), (0.5, 1.0, 0.7))]
+PARTS = [
+    Lattice((5, 3), (1.0, 0.6), (3, 1), (9, 6)),
+    Lattice((3, 4, 4), (0.5, 1.0, 0.7), (0, 4, 1), (5, 8, 6)),
+]
 
 
 @pytest.mark.parametrize("lattice", LATTICES)
@@ -20,6 +24,29 @@ def test_coords_run_from_corner_to_corner_with_i_fastest(lattice: Lattice) -> No
     np.testing.assert_allclose(coords[1] - coords[0], step, atol=1e-6)
 
 
+@pytest.mark.parametrize(("whole", "part"), [*zip(LATTICES, PARTS, strict=True)])
+def test_a_part_holds_points_of_the_whole(whole: Lattice, part: Lattice) -> None:
+    every = whole.image(whole.coords(CPU))
+    points = part.image(part.coords(CPU))
+    assert torch.equal(every[(slice(None), *part.slices)], points)
+    middle = points.flatten(1).amax(dim=1) / 2 + points.flatten(1).amin(dim=1) / 2
+    np.testing.assert_allclose(part.center, middle, atol=1e-6)
+    np.testing.assert_allclose(part.half_extent, points.flatten(1).amax(dim=1) - middle, atol=1e-6)
+    torch.testing.assert_close(whole.refined(every, part), points)
+
+
+def test_the_part_around_points_holds_them_and_a_margin() -> None:
+    lattice = Lattice((9, 6), (1.0, 0.6))
+    chosen = torch.zeros(6, 9, dtype=torch.bool)
+    chosen[2, 3] = chosen[3, 7] = True
+    assert lattice.around(chosen, 1) == Lattice((7, 4), (1.0, 0.6), (2, 1), (9, 6))
+    assert lattice.around(chosen, 9) == lattice
+    assert lattice.around(~chosen & chosen, 1) == lattice
+    chosen[:] = False
+    chosen[5, 8] = True
+    assert lattice.around(chosen, 0).size == (2, 2)
+
+
 @pytest.mark.parametrize("lattice", LATTICES)
 def test_values_at_the_points_are_arranged_as_in_an_image(lattice: Lattice) -> None:
     image = lattice.image(lattice.coords(CPU))
@@ -28,7 +55,7 @@ def test_values_at_the_points_are_arranged_as_in_an_image(lattice: Lattice) -> N
     assert bool((image[-1].diff(dim=0) > 0).all())
 
 
-@pytest.mark.parametrize("lattice", LATTICES)
+@pytest.mark.parametrize("lattice", [*LATTICES, *PARTS])
 def test_splines_are_those_at_each_point(lattice: Lattice) -> None:
     generator = torch.Generator().manual_seed(0)
     splines = [
@@ -41,7 +68,7 @@ def test_splines_are_those_at_each_point(lattice: Lattice) -> None:
     torch.testing.assert_close(lattice.splines(splines), lattice.image(expected), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("lattice", LATTICES)
+@pytest.mark.parametrize("lattice", [*LATTICES, *PARTS])
 def test_compiled_splines_and_their_gradients_are_those_of_torch(lattice: Lattice) -> None:
     generator = torch.Generator().manual_seed(0)
     dimension = lattice.dimension
@@ -75,7 +102,7 @@ def test_a_finer_lattice_interpolates_linearly(lattice: Lattice) -> None:
     position = finer.coords(CPU) / torch.tensor(lattice.bounds)
     expected = finer.image(sample_grid(values[None], position))
     torch.testing.assert_close(lattice.refined(values, finer), expected, atol=1e-5, rtol=0)
-    assert lattice.refined(values, lattice) is values
+    torch.testing.assert_close(lattice.refined(values, lattice), values, rtol=0, atol=0)
 
 
 def test_spacing_is_that_asked_for_but_not_below_the_voxels() -> None:

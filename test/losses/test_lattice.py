@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from itk_nephi.losses.lattice import (
     LEAST_FLOOR,
     Contrast,
     LatticeImages,
-    composition_energies,
+    composition_energy,
     local_dissimilarity,
+    with_contrast,
 )
 from itk_nephi.spatial.domain import ImageDomain
 
@@ -62,6 +64,12 @@ def _images(size: tuple[int, ...], *, masks: bool, seed: int = 0) -> tuple[Latti
     )
     displacement = 0.03 * torch.randn(dimension, *reversed(size), generator=generator)
     return images, displacement
+
+
+def _part(lattice: Lattice) -> Lattice:
+    first = (1, 2, 3)[: lattice.dimension]
+    size = tuple(n - 1 - k for n, k in zip(lattice.size, first, strict=True))
+    return Lattice(size, lattice.bounds, first, lattice.size)
 
 
 def _with_gradient(images: LatticeImages, displacement: Tensor, threads: int = 1) -> list[Tensor]:
@@ -150,8 +158,9 @@ def _energies_and_gradients(
     inner: Tensor, outer: Tensor, lattice: Lattice, stride: int, threads: int = 1
 ) -> list[Tensor]:
     inner, outer = (each.clone().requires_grad_() for each in (inner, outer))
-    energies = composition_energies(inner, outer, lattice, stride=stride, threads=threads)
-    (energies[0] + 3 * energies[1]).backward()
+    energies = composition_energy(inner, outer, lattice, (1, 3), stride=stride, threads=threads)
+    energies[0].backward()
+    torch.testing.assert_close(energies[0], energies[1] + 3 * energies[2])
     assert inner.grad is not None
     assert outer.grad is not None
     return [*(each.detach() for each in energies), inner.grad, outer.grad]
@@ -159,11 +168,14 @@ def _energies_and_gradients(
 
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("part", [False, True])
 def test_compiled_composition_is_that_of_torch(
-    dimension: int, stride: int, monkeypatch: pytest.MonkeyPatch
+    dimension: int, stride: int, part: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     lattice = Lattice(SIZES[dimension], _domain(SIZES[dimension]).bounds)
+    if part:
+        lattice = _part(lattice)
     inner, outer = (
         0.2 * torch.randn(dimension, *reversed(lattice.size), generator=generator) for _ in "io"
     )
@@ -191,11 +203,48 @@ def test_energies_of_linear_maps_have_their_closed_form(dimension: int) -> None:
     coords = lattice.coords(torch.device("cpu"))
     assert bool(((coords + coords @ first.T).abs() <= torch.tensor(lattice.bounds)).all())
     inner, outer = (lattice.image(coords @ matrix.T) for matrix in (first, second))
-    gradicon, residual = composition_energies(inner, outer, lattice, stride=1, threads=1)
+    energies = composition_energy(inner, outer, lattice, (1, 1), stride=1, threads=1)
+    gradicon, residual = energies[1:]
     composed = (torch.eye(dimension) + second) @ (torch.eye(dimension) + first)
     difference = composed - torch.eye(dimension)
     torch.testing.assert_close(gradicon, difference.square().mean(), rtol=1e-3, atol=0)
     torch.testing.assert_close(residual, (coords @ difference.T).square().mean(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_part_of_a_lattice_sees_what_the_whole_sees_there(dimension: int) -> None:
+    images, displacement = _images(SIZES[dimension], masks=False)
+    part = _part(images.lattice)
+    inner = tuple(slice(each.start + 2, each.stop - 2) for each in part.slices)
+    weights = torch.zeros_like(images.reference)
+    weights[inner] = 1
+    whole = replace(images, reference_weights=weights)
+    cut = replace(
+        whole,
+        lattice=part,
+        **{
+            name: getattr(whole, name)[part.slices].contiguous()
+            for name in ("reference", "inside", "reference_weights")
+        },
+    )
+    every = (slice(None), *part.slices)
+    loss, gradient = _with_gradient(whole, displacement)
+    part_loss, part_gradient = _with_gradient(cut, displacement[every])
+    torch.testing.assert_close(part_loss, loss)
+    torch.testing.assert_close(part_gradient, gradient[every])
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_where_an_image_is_constant_there_is_no_contrast(dimension: int) -> None:
+    image = torch.full((1,) + (21,) * dimension, 5.0)
+    image[(0,) + (slice(8, 11),) * dimension] += 1
+    inside = torch.ones(image.shape[1:])
+    inside[0] = 0
+    found = with_contrast(image, inside, 2)
+    expected = torch.zeros_like(found)
+    expected[(slice(6, 13),) * dimension] = 1  # all whose window of 5 reaches the square
+    torch.testing.assert_close(found, expected)
+    assert not with_contrast(image[:, :1], inside[:1], 2).any()
 
 
 def test_contrast_in_few_windows_is_sparse_and_raises_the_floor() -> None:

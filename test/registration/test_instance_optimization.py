@@ -122,7 +122,7 @@ def test_small_images_are_compared_at_fewer_points(size: int, asked: int, drawn:
 @pytest.mark.parametrize("count", [1, 10_000, 10_000_000])
 def test_points_suit_the_voxels_to_compare(count: int) -> None:
     asked = settings(points=5000, regularizer_points=1200, points_per_voxel=0.1)
-    found = asked.for_voxels(count)
+    found = asked.for_image(count, 1)
     assert found.points == {1: 500, 10_000: 1000, 10_000_000: 5000}[count]
     assert found.regularizer_points == min(1200, found.points)
     assert replace(found, points=5000, regularizer_points=1200) == asked

@@ -176,8 +176,13 @@ def test_keywords_change_the_settings(fixed: Any, moving: Any) -> None:
 
 
 def test_every_setting_is_set_and_read_by_its_name(fixed: Any, moving: Any) -> None:
-    other = RegistrationSettings.preset("fast").changed(
-        similarity="ncc", bending_weight=0.5, importance_sampling=0.3, width=16, max_time=9.0
+    other = RegistrationSettings.preset(
+        "fast",
+        similarity="ncc",
+        bending_weight=0.5,
+        importance_sampling=0.3,
+        width=16,
+        max_time=9.0,
     )
     method = itk.NePhiRegistrationMethod.New(fixed, moving)
     for name in flat_settings(RegistrationSettings):
@@ -193,13 +198,20 @@ def test_every_setting_is_set_and_read_by_its_name(fixed: Any, moving: Any) -> N
 
 def test_the_order_of_keywords_is_free(fixed: Any, moving: Any) -> None:
     new = itk.NePhiRegistrationMethod.New
-    expected = RegistrationSettings.preset("fast").changed(
-        regularizer_points=4_000, points=9_000, depth=1
-    )
+    expected = RegistrationSettings.preset("fast", regularizer_points=4_000, points=9_000, depth=1)
     options = {"depth": 1, "regularizer_points": 4_000, "points": 9_000, "preset": "fast"}
     for given in (options, dict(reversed(options.items()))):
         assert new(fixed, moving, **given).GetSettings() == expected
     assert new(fixed, moving, points=10).GetRegularizerPoints() == 10
+    method = new(fixed, moving, steps=3)
+    method.SetPoints(10)
+    method.SetSimilarity("mind_ssc")
+    assert method.GetSettings() == RegistrationSettings.preset(
+        "default", steps=3, points=10, similarity="mind_ssc"
+    )
+    with pytest.raises(ValueError, match="another similarity than windowed_ncc with points"):
+        method.SetSimilarity("windowed_ncc")
+    assert method.GetSimilarity() == "mind_ssc"
     with pytest.raises(ValueError, match="expected settings or preset, got both"):
         new(fixed, moving, settings=SETTINGS, preset="fast")
 
@@ -290,7 +302,7 @@ def test_what_is_not_set_has_the_defaults_of_register(fixed: Any, moving: Any) -
         name: parameter.default
         for name, parameter in inspect.signature(register).parameters.items()
     }
-    assert method.GetSettings() == RegistrationSettings()
+    assert method.GetSettings() == RegistrationSettings.preset("default")
     assert method.GetSeed() == defaults["seed"]
     assert method.GetDevice() == defaults["device"]
     assert method.GetInitialTransformKind() == defaults["initial_transform"]

@@ -29,7 +29,7 @@ def differentiate(tensors: list[torch.Tensor], step: int) -> None:
 
 def test_steps_are_those_of_torch() -> None:
     ours, theirs = parameters(), parameters()
-    optimizer = Adam([ours[:2], ours[2:]])
+    optimizer = Adam([ours[:2], ours[2:]], 0.999)
     oracle = torch.optim.Adam([{"params": theirs[:2]}, {"params": theirs[2:]}])
     for step in range(20):
         rates = (0.1 / (step + 1), 0.03)
@@ -47,14 +47,14 @@ def test_a_parameter_without_gradient_stays() -> None:
     tensors = parameters()
     before = tensors[0].detach().clone()
     differentiate(tensors, 3)
-    Adam([tensors]).step([0.1])
+    Adam([tensors], 0.999).step([0.1])
     assert torch.equal(tensors[0], before)
     assert not torch.equal(tensors[1], parameters()[1])
 
 
 def test_it_goes_on_from_where_another_stood() -> None:
     whole, parts = parameters(), parameters()
-    one, first, second = Adam([whole]), Adam([parts]), Adam([parts])
+    one, first, second = (Adam([each], 0.99) for each in (whole, parts, parts))
     for step in range(6):
         for tensors in (whole, parts):
             differentiate(tensors, step)

@@ -98,4 +98,4 @@ def test_small_images_get_fewer_points(chest: ImagePair) -> None:
     problem = RegistrationProblem.prepare([pair_of(chest)], settings, CPU)
     inside = int((np.asarray(chest.fixed_mask) > 0).sum())
     assert problem.samplers[0].compared_voxels == inside
-    assert problem.settings == settings.for_voxels(inside)
+    assert problem.settings == settings.for_image(inside, 1)

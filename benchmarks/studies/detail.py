@@ -1,0 +1,138 @@
+"""The presets, greedy and elastix on brains, hippocampi, lungs and sections: quality and time."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.cache import Figures
+from benchmarks.methods import Method, elastix, errors_mm, mean_dice, nephi, run_methods
+from benchmarks.pairs import DATA, Pair, hippocampus_pairs, lung_pair, write_phantom
+from benchmarks.studies.histology import SECTIONS, write_sections
+from benchmarks.study import Run, Study, count_failures, mean_interval, pair_up, select, tabulate
+from itk_nephi.phantoms.pairs import lung
+
+PEER = "greedy"
+
+METHODS = {
+    PEER: Method(name="greedy"),
+    "NePhi default": nephi(),
+    "NePhi fast": nephi("fast"),
+    "NePhi accurate": nephi("accurate"),
+    "elastix": elastix(),
+}
+
+QUICK = {name: method for name, method in METHODS.items() if name != "elastix"}
+"""Without the one that takes most of a minute for each of fifty pairs: see ``hippocampus``."""
+
+STYLES = {PEER: "s", "elastix": "^"}
+
+OF_LANDMARKS = "landmark error"
+
+
+def measure(run: Run) -> Figures:
+    """Run all methods on all pairs, on one core; brains, which are cut out, without masks."""
+    folder = run.folder / "pairs"
+    lungs = {"lung": lung_pair(run)}
+    hippocampi = hippocampus_pairs(run, 50, seed=0)
+    if run.quick:
+        brains = hippocampi
+        sections = {"chest": write_phantom(lung(2, size=(48, 40)).pair, folder / "section")}
+    else:
+        brains = brain_pairs()
+        sections = {name: write_sections(name, folder / name) for name in SECTIONS}
+    return {
+        "brains": run_methods(run, METHODS, brains, masks=False),
+        **{name: run_methods(run, METHODS, {name: pair}) for name, pair in sections.items()},
+        "lung, masks": run_methods(run, METHODS, lungs, seeds=5),
+        "lung": run_methods(run, METHODS, lungs, masks=False),
+        "hippocampi": run_methods(run, QUICK, hippocampi),
+    }
+
+
+def brain_pairs() -> dict[str, Pair]:
+    """Return three pairs of brains of different subjects, with labels, and masks to judge in."""
+    roles = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
+    return {
+        folder.name: {role: folder / f"{role}.nii.gz" for role in roles}
+        for folder in sorted((DATA / "brain").iterdir())
+    }
+
+
+def score(data: str, trial: Figures) -> float:
+    """Return the mean Dice of a trial, or its mean landmark error, mm or pixels."""
+    if trial["dice"]:
+        return mean_dice(trial)
+    return float(errors_mm(trial, outlier=not data.startswith("lung")).mean())
+
+
+def table(figures: Figures) -> str:
+    """Return quality, its paired difference from greedy's, smoothness, folding and time."""
+    rows = []
+    for data, trials in figures.items():
+        for method in METHODS:
+            done = select(trials, method=method)
+            if not done and any(each["method"] == method for each in trials):
+                rows.append([data, method, *"------", count_failures(trials, method=method)])
+            if not done:
+                continue
+            scores = [score(data, trial) for trial in done]
+            gains = [
+                score(data, mine) - score(data, other)
+                for mine, other in pair_up(trials, method, PEER)
+            ]
+            rows.append(
+                [
+                    data,
+                    method,
+                    f"{np.mean(scores):.4f}" if done[0]["dice"] else f"{np.mean(scores):.3f}",
+                    "-" if method == PEER else mean_interval(gains, 4 if done[0]["dice"] else 3),
+                    f"{np.mean([trial['log_jacobian_sd'] for trial in done]):.3f}",
+                    f"{100 * np.mean([trial['folding_fraction'] for trial in done]):.4f}",
+                    f"{np.mean([trial['seconds'] for trial in done]):.1f}",
+                    f"{np.mean([trial['peak_memory_mib'] for trial in done]):.0f}",
+                    count_failures(trials, method=method),
+                ]
+            )
+    header = ["data", "method", "mean Dice, or landmark error", "gain over greedy (95 %)"]
+    header += ["SD of log Jacobian", "folds, %", "s", "MiB", "failed"]
+    return tabulate(header, rows)
+
+
+def draw(figures: Figures) -> Figure:
+    """Draw quality against time, a panel for each kind of data."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    columns = -(-len(figures) // 2)
+    panels = figure.subplots(2, columns).ravel()
+    for axes, (data, trials) in zip(panels, figures.items(), strict=False):
+        is_dice = False
+        for method in METHODS:
+            done = select(trials, method=method)
+            if not done:
+                continue
+            is_dice = bool(done[0]["dice"])
+            seconds = np.mean([trial["seconds"] for trial in done])
+            quality = np.mean([score(data, trial) for trial in done])
+            axes.plot(seconds, quality, STYLES.get(method, "o"), label=method)
+        axes.set(title=data, xscale="log", xlabel="s")
+        if is_dice:
+            axes.set_ylabel("mean Dice")
+        else:
+            axes.set_ylabel(f"{OF_LANDMARKS}, {'mm' if 'lung' in data else 'pixels'}")
+            axes.invert_yaxis()
+        axes.margins(0.2)
+    for axes in panels[len(figures) :]:
+        axes.set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(METHODS))
+    return figure
+
+
+STUDY = Study(
+    name="detail",
+    question="How good are the presets in which time, beside greedy and elastix?",
+    time="100 minutes, one core",
+    measure=measure,
+    table=table,
+    figure=draw,
+)
