@@ -83,11 +83,10 @@ class Start:
         """Return the settings of an optimization from here, given those from the identity."""
         if self.model is None:
             return settings
+        spacings = () if self.is_final else settings.field.spline_spacings
         return replace(
             settings,
-            field=replace(
-                self.model.settings.field, spline_spacings=settings.field.spline_spacings
-            ),
+            field=replace(self.model.settings.field, spline_spacings=spacings),
             smoothing_sigmas=settings.smoothing_sigmas[-1:],
             steps=self.refine_steps or settings.steps,
             network_learning_rate=min(settings.network_learning_rate, REFINED[self.refine]),

@@ -13,7 +13,6 @@ from itk_nephi.evaluation.metrics import dice
 from itk_nephi.models.serialization import load_model
 from itk_nephi.phantoms.pairs import triangles_and_circles
 from itk_nephi.registration.pairwise import register
-from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 
 MODEL = Path(str(files("itk_nephi.models").joinpath("pretrained", "triangles-circles.safetensors")))
@@ -60,7 +59,7 @@ def show_prediction(path: Path, seed: int) -> str:
             model=model,
             refine_steps=steps,
             refine="code_and_weights",
-            settings=RegistrationSettings.preset("fast"),
+            preset="fast",
         )
         seconds = time.perf_counter() - start
         show(name, found.fixed_to_moving)

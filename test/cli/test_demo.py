@@ -7,7 +7,7 @@ from support.command_line import PHANTOM_IMAGES, RESULTS, run
 
 
 def test_the_demo_leaves_its_inputs_too(tmp_path: Path) -> None:
-    result = run("demo", "-o", tmp_path, "--steps", 1, "--size", 20, 18, 16)
+    result = run("demo", "-o", tmp_path, "--steps", 10, "--size", 20, 18, 16)
     assert result.exit_code == 0, result.output
     images = {f"{name}.nii.gz" for name in PHANTOM_IMAGES}
     assert {path.name for path in tmp_path.iterdir()} == RESULTS | images | {

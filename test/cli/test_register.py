@@ -218,13 +218,13 @@ def test_landmarks_to_judge_by_do_not_guide(
 
 def test_the_help_tells_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")  # narrow ones cut long words
-    settings = RegistrationSettings()
+    settings = RegistrationSettings.preset("default")
     smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
     for name, words in {
         "steps": f"each level. Default {settings.steps}.",
         "points": f"see points_per_voxel. Default {settings.points}.",
         "gradicon_weight": f"invertible. Default {settings.gradicon_weight:g}.",
-        "smoothing_sigmas": f"coarse to fine. Default {smoothing} voxels.",
+        "smoothing_sigmas": f"Default {smoothing} voxels.",
         "similarity": f"Default {settings.similarity}.",
     }.items():
         assert parameters("register")[name].help.endswith(words)

@@ -47,7 +47,7 @@ def parameters(transform: Any) -> bytes:
 
 def settings_of(similarity: Any) -> RegistrationSettings:
     if similarity == "windowed_ncc":
-        return RegistrationSettings.preset("fast", steps=SETTINGS.steps)
+        return RegistrationSettings.preset("fast")
     return replace(SETTINGS, similarity=similarity)
 
 
