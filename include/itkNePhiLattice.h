@@ -24,10 +24,11 @@
 namespace itk
 {
 /** \class NePhiLattice
- * \brief Points of the regular ones that span the box |x_i| <= extent_i, its corners among them; the first axis fastest.
+ * \brief Some of the regular points that span the box |x_i| <= extent_i, its corners among them.
  *
- * Of the points of the whole box along each axis it takes Size, from First on. A plane holds the points with one index along the last axis: a row in 2D, rows in 3D. Vectors at the points lie
- * component after component.
+ * Of the Whole points of the box along each axis it takes Size, from First on; the first axis is the fastest. A plane
+ * holds the points with one index along the last axis: a row in 2D, rows in 3D. Vectors at the points lie component
+ * after component.
  *
  * \ingroup NePhi
  */

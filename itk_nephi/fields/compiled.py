@@ -6,15 +6,12 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from itk_nephi.spatial import light_itk as itk
-
-if TYPE_CHECKING:
-    from itk_nephi.fields.lattice import Lattice
 
 
 @cache
@@ -173,7 +170,7 @@ def memory_of(tensors: Any) -> Any:
 
 
 def call_on_lattice(
-    name: str, lattice: Lattice, sizes: Sequence[int], geometry: Sequence[float], *others: Any
+    name: str, dimension: int, sizes: Sequence[int], geometry: Sequence[float], *others: Any
 ) -> None:
     """Call a compiled function of a lattice.
 
@@ -181,10 +178,10 @@ def call_on_lattice(
     ----------
     name : str
         The function's, without what all share.
-    lattice : Lattice
-        The points.
+    dimension : int
+        Of the lattice.
     sizes, geometry : sequence of int and of float
-        What its first two arguments hold beside the lattice.
+        Its first two arguments, which begin with the layout and the bounds of the lattice.
     *others
         What ctypes makes of the others.
 
@@ -193,13 +190,12 @@ def call_on_lattice(
     MemoryError
         If there is too little memory.
     """
-    function = getattr(compiled_module(), f"itkNePhi{name}{lattice.dimension}")
-    sizes = [*lattice.size, *lattice.first, *lattice.whole, *sizes]
-    geometry = [*lattice.bounds, *geometry]
+    function = getattr(compiled_module(), f"itkNePhi{name}{dimension}")
     if not function(
         (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_double * len(geometry))(*geometry), *others
     ):
-        raise MemoryError(f"expected memory for a lattice of {lattice.size} points, got too little")
+        points = tuple(sizes[:dimension])
+        raise MemoryError(f"expected memory for a lattice of {points} points, got too little")
 
 
 def _require_shapes(

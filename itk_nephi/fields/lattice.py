@@ -58,6 +58,11 @@ class Lattice:
         return len(self.size)
 
     @property
+    def layout(self) -> tuple[int, ...]:
+        """Size, first and whole, as compiled functions take them."""
+        return (*self.size, *self.first, *self.whole)
+
+    @property
     def steps(self) -> tuple[float, ...]:
         """The distance of the points along each axis, coords."""
         return tuple(2 * b / (n - 1) for b, n in zip(self.bounds, self.whole, strict=True))
@@ -183,9 +188,9 @@ def _call_with_spline(
     cells = [count - 3 for count in shape[-2::-1]]
     call_on_lattice(
         name,
-        ctx.lattice,
-        cells,
-        (),
+        ctx.lattice.dimension,
+        [*ctx.lattice.layout, *cells],
+        ctx.lattice.bounds,
         memory_of(given),
         ctypes.c_int64(ctx.threads),
         memory_of(added),

@@ -234,9 +234,9 @@ class _Correlation(torch.autograd.Function):
         sums = torch.empty(2, dtype=torch.float64)
         call_on_lattice(
             "LocalCorrelation",
-            lattice,
-            [*values.shape[:1:-1], radius],
-            [*np.ravel(affine[0]), *affine[1]],
+            lattice.dimension,
+            [*lattice.layout, *values.shape[:1:-1], radius],
+            [*lattice.bounds, *np.ravel(affine[0]), *affine[1]],
             memory_of([images.reference, images.inside, images.reference_weights]),
             memory_of([values, weights]),
             memory_of(displacement),
@@ -273,9 +273,9 @@ class _Composition(torch.autograd.Function):
         factors = torch.tensor(weights, dtype=torch.float64)
         call_on_lattice(
             "Composition",
-            lattice,
-            [stride],
-            (),
+            lattice.dimension,
+            [*lattice.layout, stride],
+            lattice.bounds,
             memory_of(inner),
             memory_of(outer),
             ctypes.c_int64(threads),
