@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("--fixed", "--moving", "--moving-labels"):
         parser.add_argument(name, type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("itk_pipeline"))
-    parser.add_argument("--steps", type=int, default=150, help="optimizer steps of each level")
+    parser.add_argument("--steps", type=int, default=25, help="optimizer steps of each level")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
 

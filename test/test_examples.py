@@ -12,7 +12,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 def run(name: str, output: Path, *options: object) -> None:
     main = runpy.run_path(str(EXAMPLES / name))["main"]
-    main([str(option) for option in ("-o", output, "--steps", 2, *options)])
+    main([str(option) for option in ("-o", output, "--steps", 10, *options)])
 
 
 def test_all_examples_are_run_here() -> None:
@@ -50,7 +50,7 @@ def test_histology_2d(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_itk_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("itk_pipeline.py", tmp_path)
-    assert capsys.readouterr().out.startswith("step 2: ")
+    assert capsys.readouterr().out.startswith("step 10: ")
     labels = itk.imread(str(tmp_path / "labels_on_fixed.nii.gz"))
     fixed = itk.imread(str(tmp_path / "fixed.nii.gz"))
     assert np.asarray(labels).shape == np.asarray(fixed).shape

@@ -18,7 +18,7 @@ from support.command_line import parameters
 import itk_nephi
 from itk_nephi.cli.app import app
 from itk_nephi.cli.options import WITHOUT_OPTION
-from itk_nephi.fields.settings import flat_settings, settings_of
+from itk_nephi.fields.settings import flat_settings, setting_value, settings_of
 from itk_nephi.io.settings import settings_from_content
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings
@@ -95,9 +95,10 @@ def test_a_setting_is_an_option_a_key_a_keyword_and_two_methods(name: str) -> No
             assert options[name].default is None
     method = itk.NePhiRegistrationMethod.values()[0].New()
     assert callable(getattr(method, f"Set{camel(name)}"))
-    assert getattr(method, f"Get{camel(name)}")() == REGISTRATION[name].default
+    default = setting_value(RegistrationSettings.preset("default"), name)
+    assert getattr(method, f"Get{camel(name)}")() == default
     function = inspect.signature(itk.nephi_registration_method)
-    assert function.parameters[name].default == REGISTRATION[name].default
+    assert function.parameters[name].default == default
 
 
 def test_a_setting_is_a_key_of_toml() -> None:

@@ -228,6 +228,7 @@ def _signature() -> inspect.Signature:
     image = "itk.Image | numpy.ndarray | torch.Tensor | xarray.DataArray"
     mask = "itk.Image | itk.SpatialObject | numpy.ndarray | None"
     channels = "Sequence[itk.Image]"
+    usual = RegistrationSettings.preset("default")
     keywords: dict[str, tuple[Any, Any]] = {
         "fixed_mask": (mask, None),
         "moving_mask": (mask, None),
@@ -237,7 +238,7 @@ def _signature() -> inspect.Signature:
         **{name: (entry.type, entry.default) for name, entry in ARGUMENTS.items()},
         "preset": ("str | None", None),
         "settings": ("itk_nephi.RegistrationSettings | None", None),
-        **{name: (entry.type, entry.default) for name, entry in SETTINGS.items()},
+        **{name: (entry.type, setting_value(usual, name)) for name, entry in SETTINGS.items()},
         "device": ("str", "cpu"),
         "seed": ("int", 0),
         "auto_progress": ("bool | int", False),

@@ -5,13 +5,13 @@ from itk_nephi import RegistrationSettings
 
 
 def test_a_method_is_the_same_however_it_is_asked_for() -> None:
-    default = RegistrationSettings()
+    default = RegistrationSettings.preset("default")
     assert nephi(gradicon_weight=default.gradicon_weight, steps=default.steps) == nephi()
     assert nephi("fast").name == "nephi-fast"
     changed = nephi("fast", similarity="ncc")
     assert changed.settings is not None
     assert changed.settings.similarity == "ncc"
-    assert changed.settings.steps == RegistrationSettings.preset("fast").steps
+    assert changed.settings == RegistrationSettings.preset("fast", similarity="ncc")
 
 
 def test_shortened_methods_keep_their_other_options() -> None:
