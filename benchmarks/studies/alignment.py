@@ -40,9 +40,9 @@ EXACT = 0.1
 """Voxels by which units, an exchange of images, or noise may change a result."""
 UNITS = (1.0, 0.025, 0.001, 1000.0)
 """Millimeters for one."""
-FEW = {"NePhi": STARTS, "ITK": STARTS, "greedy, centers": 10, "greedy, 200 random starts": 4}
-"""Starts of methods; those not named get ``FEWEST``."""
-FEWEST = 4
+PATIENCE = 120.0
+"""Seconds of processor time for the pairs of a problem together, after which a peer gets no more
+starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,24 +64,6 @@ class Problem:
 def measure(run: Run) -> Figures:
     """Align by all methods from random starts, and by NePhi under what should change nothing."""
     problems = _problems(run)
-    methods = run.first(list(LINEAR_METHODS), 2)
-    starts = {
-        name: {
-            method: [
-                run.trial(
-                    f"{method}, {name} {number}",
-                    align_from_random_starts,
-                    method=method,
-                    pair=pair,
-                    degrees=problem.degrees,
-                    count=2 if run.quick else FEW.get(method, FEWEST),
-                )
-                for number, pair in enumerate(problem.pairs)
-            ]
-            for method in methods
-        }
-        for name, problem in problems.items()
-    }
     invariance = {
         name: [
             run.trial(f"invariance, {name} {number}", align_invariantly, pair=pair)
@@ -89,14 +71,33 @@ def measure(run: Run) -> Figures:
         ]
         for name, problem in problems.items()
     }
+    starts = {
+        method: {
+            name: [
+                run.trial(
+                    f"{method}, {name} {number}",
+                    align_from_random_starts,
+                    method=method,
+                    pair=pair,
+                    degrees=problem.degrees,
+                    count=2 if run.quick else STARTS,
+                    patience=None if method == "NePhi" else PATIENCE / len(problem.pairs),
+                )
+                for number, pair in enumerate(problem.pairs)
+            ]
+            for name, problem in problems.items()
+        }
+        for method in run.first(list(LINEAR_METHODS), 2)
+    }
     return {"starts": starts, "invariance": invariance}
 
 
 def table(figures: Figures) -> str:
     """Return failures and seconds of each method, then what units, exchange and noise change."""
     rows = []
-    for problem, methods in figures["starts"].items():
-        for method, trials in methods.items():
+    for problem in figures["invariance"]:
+        for method, problems in figures["starts"].items():
+            trials = problems[problem]
             done = [trial for trial in trials if "error" not in trial]
             distances = [distance for trial in done for distance in trial["distances"]]
             row = [problem, method, str(len(distances))]
@@ -121,7 +122,7 @@ def table(figures: Figures) -> str:
 
 def holds(figures: Figures) -> bool:
     """Say whether NePhi never failed, and nothing changed that should not."""
-    trials = [t for methods in figures["starts"].values() for t in methods["NePhi"]]
+    trials = [t for trials in figures["starts"]["NePhi"].values() for t in trials]
     exact = [t for trials in figures["invariance"].values() for t in trials]
     return all(max(trial["distances"]) <= FAILED for trial in trials) and all(
         trial[key] <= EXACT for trial in exact for key in INVARIANCES
@@ -138,9 +139,24 @@ INVARIANCES = {
 
 
 def align_from_random_starts(
-    folder: Path, *, method: str, pair: Pair, degrees: float, count: int
+    folder: Path, *, method: str, pair: Pair, degrees: float, count: int, patience: float | None
 ) -> Figures:
     """Align a pair as it lies in space, and after moving the moving image, in one process.
+
+    Parameters
+    ----------
+    folder : Path
+        For files.
+    method : str
+        One of ``LINEAR_METHODS``.
+    pair : dict
+        Files.
+    degrees : float
+        The largest rotation.
+    count : int
+        How many starts.
+    patience : float, optional
+        Seconds of processor time after which there are no more starts.
 
     Returns
     -------
@@ -149,11 +165,20 @@ def align_from_random_starts(
         processor time.
     """
     return call_in_process(
-        _align_all, folder, threads=1, method=method, pair=pair, degrees=degrees, count=count
+        _align_all,
+        folder,
+        threads=1,
+        method=method,
+        pair=pair,
+        degrees=degrees,
+        count=count,
+        patience=patience,
     )
 
 
-def _align_all(folder: Path, *, method: str, pair: Pair, degrees: float, count: int) -> Figures:
+def _align_all(
+    folder: Path, *, method: str, pair: Pair, degrees: float, count: int, patience: float | None
+) -> Figures:
     warnings.simplefilter("ignore")
     images = _images(pair)
     points, size = _points(images["fixed"], images.get("fixed_mask"))
@@ -162,6 +187,8 @@ def _align_all(folder: Path, *, method: str, pair: Pair, degrees: float, count: 
     first = transform_points(align_by(*given, folder), points)
     distances, seconds = [], []
     for motion in _random_motions(ImageDomain.of(images["moving"]), degrees, count):
+        if patience is not None and sum(seconds) > patience:
+            break
         moved = [image and _moved(image, motion) for image in given[1::2]]
         started = _processor_seconds()
         distance = np.inf
