@@ -142,7 +142,12 @@ def find_alignment(
     mirror_margin = problem.mirror_margin(candidates[0], final)
     first = max(
         (
-            Candidate(matrix, similarity(*problem.levels[-1], matrix).explained, name)
+            Candidate(
+                matrix,
+                similarity(*problem.levels[-1], matrix).explained,
+                name,
+                name == problem.home,
+            )
             for name, matrix in starts.items()
         ),
         key=lambda candidate: candidate.similarity,
@@ -166,7 +171,7 @@ def find_alignment(
         margin=margin,
         mirror_margin=mirror_margin,
         finding=finding,
-        reached_from=final.start,
+        reached_from=problem.home if final.near_home else final.start,
     )
 
 

@@ -35,11 +35,15 @@ CLOSE = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A homogeneous matrix from fixed to moving normalized coordinates, and how well it fits."""
+    """A homogeneous matrix from fixed to moving normalized coordinates, and how well it fits.
+
+    ``near_home`` says whether the given position leads to about the same map.
+    """
 
     matrix: Array
     similarity: float
     start: str
+    near_home: bool = False
 
 
 class AlignmentProblem:
@@ -121,7 +125,7 @@ class AlignmentProblem:
             turns = small_rotations(self.dimension)
             matrices, _ = search(*self.levels[0], turns, masked=masked)
         chosen = [
-            Candidate(project(matrix, min(self.asked, 1)), 0.0, name)
+            Candidate(project(matrix, min(self.asked, 1)), 0.0, name, name == self.home)
             for name, matrix in starts.items()
         ]
         chosen += [
@@ -138,7 +142,7 @@ class AlignmentProblem:
         candidates = self._best([self._climbed(c, 1, rigid, 12) for c in candidates], KEPT[3])
         if self.asked > 1 and "initial_transform" in starts:
             matrix = project(starts["initial_transform"], self.asked)
-            candidates = [*candidates, Candidate(matrix, 0.0, "initial_transform")]
+            candidates = [*candidates, Candidate(matrix, 0.0, "initial_transform", True)]
         # on either level more degrees of freedom may lead to another maximum
         coarse = candidates if self.asked > 1 else []
         for degrees in range(2, self.asked + 1):
@@ -157,7 +161,7 @@ class AlignmentProblem:
         if not others or best.similarity <= 0:
             return final, 1.0
         least = (1 - CLOSE) * best.similarity
-        near = [c for c in others if c.start == self.home and c.similarity >= least]
+        near = [c for c in others if c.near_home and c.similarity >= least]
         rival = near[0] if near else others[0]
         margin = 1 - max(rival.similarity, 0.0) / best.similarity
         if margin < CLOSE:
@@ -169,7 +173,7 @@ class AlignmentProblem:
         return final, margin
 
     def _rank(self, candidate: Candidate) -> float:
-        return candidate.similarity * (1 + PREFERRED * (candidate.start == self.home))
+        return candidate.similarity * (1 + PREFERRED * candidate.near_home)
 
     def mirror_margin(self, best: Candidate, final: Candidate) -> float:
         """Return how far the most similar mirror image is behind, share of the similarity."""
@@ -180,7 +184,7 @@ class AlignmentProblem:
         for axis in range(self.dimension):
             mirror = np.eye(self.dimension + 1)
             mirror[axis, axis], mirror[axis, -1] = -1, 2 * center[axis]
-            candidate = Candidate(best.matrix @ mirror, 0.0, best.start)
+            candidate = replace(best, matrix=best.matrix @ mirror)
             tried.append(self._climbed(candidate, 1, self.asked, 10))
         mirrored = max(tried, key=lambda candidate: candidate.similarity)
         margin = 1 - mirrored.similarity / best.similarity
@@ -207,23 +211,24 @@ class AlignmentProblem:
             iterations=iterations,
             tolerance=precision * float(min(fixed.spacing.min(), moving.spacing.min())),
         )
-        return Candidate(matrix, explained, candidate.start)
+        return replace(candidate, matrix=matrix, similarity=explained)
 
     def _best(self, candidates: list[Candidate], count: int) -> list[Candidate]:
         """Return the most similar distinct candidates, and that from the given position.
 
-        Where several lead to about the same map, they count as reached from the position if one of
-        them is.
+        Where several lead to about the same map, that of the search is kept, which is the same
+        wherever the images lie.
         """
         ordered = sorted(candidates, key=lambda candidate: -candidate.similarity)
-        matrices = np.array([candidate.matrix for candidate in ordered])
-        numbers = self._apart(matrices, DISTINCT_DISTANCE, len(ordered))
-        distinct = [ordered[number] for number in numbers]
-        for home in (candidate for candidate in ordered if candidate.start == self.home):
+        first = sorted(ordered, key=lambda candidate: candidate.start != "search")
+        matrices = np.array([candidate.matrix for candidate in first])
+        numbers = self._apart(matrices, DISTINCT_DISTANCE, len(first))
+        distinct = sorted((first[n] for n in numbers), key=lambda candidate: -candidate.similarity)
+        for home in (candidate for candidate in candidates if candidate.near_home):
             distinct = [
-                c if self._are_apart(c, home) else replace(c, start=self.home) for c in distinct
+                c if self._are_apart(c, home) else replace(c, near_home=True) for c in distinct
             ]
-        return distinct[:count] + [c for c in distinct[count:] if c.start == self.home]
+        return distinct[:count] + [c for c in distinct[count:] if c.near_home]
 
     def _are_apart(self, one: Candidate, other: Candidate) -> bool:
         matrices = np.array([one.matrix, other.matrix])
