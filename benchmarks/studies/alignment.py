@@ -185,7 +185,8 @@ def _align_all(
     align_by = LINEAR_METHODS[method]
     given = [images.get(name) for name in ("fixed", "moving", "fixed_mask", "moving_mask")]
     first = transform_points(align_by(*given, folder), points)
-    distances, seconds = [], []
+    distances: list[float] = []
+    seconds: list[float] = []
     for motion in _random_motions(ImageDomain.of(images["moving"]), degrees, count):
         if patience is not None and sum(seconds) > patience:
             break

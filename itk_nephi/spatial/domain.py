@@ -156,8 +156,8 @@ class ImageDomain:
 
     def contains(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Return whether each physical point, mm, shape (..., D), lies in one of the voxels."""
-        nearest = np.rint(self.index_from_points(points))
-        return np.asarray(((nearest >= 0) & (nearest < np.array(self.size))).all(axis=-1))
+        index = self.index_from_points(points)
+        return np.asarray(((index >= -0.5) & (index < np.array(self.size) - 0.5)).all(axis=-1))
 
     def canonical_axes(self) -> tuple[tuple[int, ...], tuple[bool, ...]]:
         """Return the grid axis closest to each physical axis, and whether it runs backwards."""

@@ -18,10 +18,13 @@ from itk_nephi.spatial.domain import (
     image_from_array,
     image_like,
 )
-from itk_nephi.spatial.transforms import compose
+from itk_nephi.spatial.transforms import compose, transform_points
 
 RESAMPLED = ("uint8", "int16", "uint16", "float32", "float64")
 """The types that ``itk.ResampleImageFilter`` resamples in Python."""
+
+FEW = 2**18
+"""Voxels that are sampled in less time than it takes to load this filter."""
 
 
 def resample(
@@ -173,6 +176,14 @@ def _check_outside(outside: float, kind: np.dtype[Any]) -> None:
 def _resample(
     image: Image, transform: Transform, reference: Image, interpolation: str, outside: float
 ) -> Image:
+    values, grid = itk.array_view_from_image(image), ImageDomain.of(reference)
+    if interpolation != "bspline" and np.prod(grid.size) <= FEW:
+        points = transform_points(transform, grid.grid_points().reshape(-1, grid.dimension))
+        sample = sample_image if interpolation == "linear" else _nearest
+        inside = ImageDomain.of(image).contains(points)
+        # to integers as ITK does: without their decimals
+        sampled = np.where(inside, sample(image, points), outside).astype(values.dtype)
+        return image_from_array(sampled.reshape(grid.size[::-1]), grid)
     others = {  # than what the filter does by itself, linear interpolation
         "nearest": itk.NearestNeighborInterpolateImageFunction,
         "bspline": itk.BSplineInterpolateImageFunction,
@@ -184,7 +195,7 @@ def _resample(
         **chosen,
         reference_image=reference,
         use_reference_image=True,
-        default_pixel_value=itk.array_view_from_image(image).dtype.type(outside).item(),
+        default_pixel_value=values.dtype.type(outside).item(),
     )
 
 
@@ -208,12 +219,25 @@ def sample_image(image: Image, points: npt.ArrayLike) -> Array:
     last = np.array(domain.size) - 1
     index = np.clip(domain.index_from_points(np.asarray(points)[inside]), 0, last)
     lower = np.minimum(index.astype(int), last - 1)
-    fraction = index - lower
-    voxels = itk.array_view_from_image(image)
-    values = np.zeros(len(index))
-    for corner in product((0, 1), repeat=domain.dimension):
-        weights = np.where(corner, fraction, 1 - fraction).prod(axis=1)
-        values += weights * voxels[tuple((lower + corner).T[::-1])]
+    steps = np.cumprod((1, *domain.size[:-1]))
+    first = lower @ steps
+    voxels = itk.array_view_from_image(image).ravel()
+    corners = [
+        voxels.take(first + int(steps @ np.array(corner[::-1]))).astype(np.float64)
+        for corner in product((0, 1), repeat=domain.dimension)
+    ]
+    for fraction in (index - lower).T:  # of the corners, that along x changes first
+        pairs = zip(corners[::2], corners[1::2], strict=True)
+        corners = [low + fraction * (high - low) for low, high in pairs]
     result = np.full(inside.shape, np.nan)
-    result[inside] = values
+    result[inside] = corners[0]
     return result
+
+
+def _nearest(image: Image, points: Array) -> npt.NDArray[Any]:
+    """Return the voxels, shape (N,), closest to points; beyond the image those at its rim."""
+    domain = ImageDomain.of(image)
+    index = np.floor(domain.index_from_points(points) + 0.5).astype(int)
+    index = np.clip(index, 0, np.array(domain.size) - 1)
+    found: npt.NDArray[Any] = itk.array_view_from_image(image)[tuple(index.T[::-1])]
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Plane:
         """What radiologists call it."""
         return NAMES[self.across]
 
-    @property
+    @cached_property
     def axes(self) -> list[int]:
         """The axes of the grid that run along a picture and along its side."""
         return [axis for axis in range(self.domain.dimension) if axis != self.across]
@@ -71,26 +72,26 @@ class Plane:
         """Whether the second of the axes runs from the bottom to the top."""
         return self.axes[1] == 2
 
-    @property
+    @cached_property
     def pixel(self) -> float:
         """The edge of a pixel, mm; the same for all planes of a domain."""
         extent = np.array(self.domain.size) * self.domain.spacing
         longest = PIXELS[self.domain.dimension]
         return max(min(self.domain.spacing), float(extent.max()) / longest)
 
-    @property
+    @cached_property
     def extent(self) -> tuple[float, float]:
         """Width and height of a picture, mm."""
         width, height = (self.domain.size[axis] * self.domain.spacing[axis] for axis in self.axes)
         return width, height
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of a picture, pixels."""
         width, height = (max(1, round(length / self.pixel)) for length in self.extent)
         return width, height
 
-    @property
+    @cached_property
     def indices(self) -> list[int]:
         """The indices of the slices, evenly spaced from the first to the last."""
         if self.across is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -98,7 +99,17 @@ def volume_picture(plane: Plane, determinants: Array, limit: float) -> Bytes:
 
 def colored(values: Array, name: str) -> Bytes:
     """Return values in [0, 1] as colors, shape (..., 3)."""
-    return np.asarray(colormaps[name](values, bytes=True))[..., :3].copy()
+    colors = _colors(name)
+    # NaN, where nothing is known, in the first one
+    position = np.nan_to_num(values * len(colors))
+    return colors.take(np.clip(position, 0, len(colors) - 1).astype(int), axis=0)
+
+
+@cache
+def _colors(name: str) -> Bytes:
+    """Return the colors of one of Matplotlib's maps, shape (N, 3)."""
+    found = colormaps[name]
+    return np.asarray(found(np.arange(found.N), bytes=True))[:, :3]
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -18,6 +18,7 @@ ROW = {"row": 1, "name": "a", "status": "done", "remarks": ""}
 def test_the_templates_belong_to_the_package() -> None:
     pages = {*PAGES, "notebook.html", "page.html"}
     assert {path.name for path in TEMPLATES.iterdir()} == pages | {
+        "losses.svg",
         "page.css",
         "report.css",
         "report.js",
