@@ -40,7 +40,7 @@ EXACT = 0.1
 """Voxels by which units, an exchange of images, or noise may change a result."""
 UNITS = (1.0, 0.025, 0.001, 1000.0)
 """Millimeters for one."""
-PATIENCE = 120.0
+PATIENCE = 40.0
 """Seconds of processor time for the pairs of a problem together, after which a peer gets no more
 starts."""
 
