@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -245,20 +244,19 @@ class Grid:
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
         pixels, distances = self.lines(number)
-        bins = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1)
+        shades = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1).ravel()
         tenths = np.rint(pixels * 10).astype(int)
-        pieces: list[list[str]] = [[] for _ in range(SHADES)]
-        for starts, steps, shades in zip(
-            tenths.tolist(), np.diff(tenths, axis=1).tolist(), bins.tolist(), strict=True
-        ):
-            words = [f"{x} {y}" for x, y in steps]
-            begin = 0
-            for shade, same in groupby(shades):
-                end = begin + len(list(same))
-                x, y = starts[begin]
-                pieces[shade].append(f"M{x} {y}l{' '.join(words[begin:end])}")
-                begin = end
-        return ["".join(paths) for paths in pieces]
+        pieces = np.concatenate([tenths[:, :-1], np.diff(tenths, axis=1)], axis=2).reshape(-1, 4)
+        order = np.argsort(shades, kind="stable")
+        # a path goes on where the piece before it in its line has the same shade
+        begins = (np.diff(order, prepend=-2) != 1) | (order % distances.shape[1] == 0)
+        ends = np.searchsorted(shades[order], np.arange(1, SHADES))
+        paths = []
+        for some, begun in zip(np.split(order, ends), np.split(begins, ends), strict=True):
+            form = "".join(np.where(begun, "M%d %dl%d %d", " %d %d").tolist())
+            shown = np.stack([begun, begun, *[np.ones_like(begun)] * 2], axis=1)
+            paths.append(form % tuple(pieces[some][shown].tolist()))
+        return paths
 
 
 def marks(fixed: Array, back: Array) -> str:
