@@ -34,6 +34,7 @@ from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
 from itk_nephi.spatial.transforms import compose, transform_points
 
 STARTS = 50
+"""Of the pairs of a problem together."""
 FAILED = 2.0
 """Voxels, in the mean over the fixed mask or image, from the result from the stored position."""
 EXACT = 0.1
@@ -80,7 +81,7 @@ def measure(run: Run) -> Figures:
                     method=method,
                     pair=pair,
                     degrees=problem.degrees,
-                    count=2 if run.quick else STARTS,
+                    count=2 if run.quick else STARTS // len(problem.pairs),
                     patience=None if method == "NePhi" else PATIENCE / len(problem.pairs),
                 )
                 for number, pair in enumerate(problem.pairs)
