@@ -41,7 +41,7 @@ EXACT = 0.1
 """Voxels by which units, an exchange of images, or noise may change a result."""
 UNITS = (1.0, 0.025, 0.001, 1000.0)
 """Millimeters for one."""
-PATIENCE = 40.0
+PATIENCE = 20.0
 """Seconds of processor time for the pairs of a problem together, after which a peer gets no more
 starts."""
 
@@ -354,7 +354,7 @@ def _processor_seconds() -> float:
 STUDY = Study(
     name="alignment",
     question="Are images aligned from anywhere, in any unit, in a second?",
-    time="90 minutes, one core",
+    time="40 minutes, one core",
     measure=measure,
     table=table,
     holds=holds,
