@@ -117,6 +117,25 @@ def aligned(request: pytest.FixtureRequest) -> tuple[Any, Any, Alignment]:
     return fixed, moving, align(fixed, moving)
 
 
+def test_of_nearly_equal_alignments_that_is_taken_which_the_images_alone_decide() -> None:
+    fixed = drawn(blobs(2), grid(2))
+    noise = np.random.default_rng(0).normal(size=(2, *np.asarray(fixed).shape))
+    fixed, moving = (image_from_array((fixed + n).astype(np.float32), grid(2)) for n in noise)
+    found = [
+        align(fixed, moving, initial_transform=start).transform
+        for start in (None, *(_turned(fixed, degrees) for degrees in (2, -3, 90)))
+    ]
+    for other in found[1:]:
+        assert moved(found[0], other, fixed) < 1e-6
+
+
+def _turned(fixed: Any, degrees: float) -> Any:
+    turn = itk.AffineTransform[itk.D, 2].New()
+    turn.SetCenter(ImageDomain.of(fixed).center.tolist())
+    turn.SetMatrix(itk.matrix_from_array(rotation(2, degrees)))
+    return turn
+
+
 @pytest.mark.parametrize(("dimension", "degrees"), cases(37, 180, in_space=180))
 def test_images_are_brought_home_from_anywhere(dimension: int, degrees: float) -> None:
     matrix, offset = rotation(dimension, degrees), OFFSET[:dimension]

@@ -7,8 +7,9 @@ import itk
 import numpy as np
 import pytest
 
+from itk_nephi.spatial import resampling
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
-from itk_nephi.spatial.resampling import sample_image
+from itk_nephi.spatial.resampling import resample, sample_image
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
@@ -33,3 +34,29 @@ def test_samples_are_those_of_linear_interpolation_in_itk(
 def test_samples_at_voxel_centers_are_the_voxels(image: Any, domain: ImageDomain) -> None:
     values = sample_image(image, domain.grid_points().reshape(-1, domain.dimension))
     np.testing.assert_allclose(values, np.asarray(image).reshape(-1), atol=1e-12)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.uint8, np.int16])
+def test_few_voxels_are_resampled_as_many_are(
+    image: Any,
+    domain: ImageDomain,
+    kind: type,
+    interpolation: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moving = image_like(image, (40 * np.asarray(image) + 100).astype(kind))
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(domain.dimension,) * 2))[0]
+    mapping = itk.AffineTransform[itk.D, domain.dimension].New()
+    mapping.SetCenter(domain.center.tolist())
+    mapping.SetMatrix(itk.matrix_from_array(1.02 * turn))
+    found = []
+    for few in (resampling.FEW, 0):
+        monkeypatch.setattr(resampling, "FEW", few)
+        warped = resample(moving, [mapping], image, interpolation=interpolation, outside=7)
+        found.append(np.asarray(warped))
+    assert found[0].dtype == kind
+    assert 0 < (found[0] == 7).mean() < 0.9
+    rounded = np.issubdtype(kind, np.integer)
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=rounded)
+    assert not rounded or (found[0] != found[1]).mean() < 0.02
