@@ -11,7 +11,7 @@ export PIP_CONSTRAINT := constraints.txt
 # setuptools keeps what it once built: without this, wheels would hold modules that are long gone.
 FORGET := rm -rf build/lib.*
 
-.PHONY: setup demo test browser-test lint wheel dist check-dist clean
+.PHONY: setup demo test browser-test lint wheel dist check-dist check-extras clean
 
 setup: .venv/.installed
 
@@ -53,6 +53,10 @@ dist: setup
 
 check-dist: setup
 	PYTHON=$(PYTHON) scripts/check_dist.sh
+
+# The base install, in an environment of its own.
+check-extras: setup
+	PYTHON=$(PYTHON) scripts/check_extras.sh
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

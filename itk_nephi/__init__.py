@@ -17,16 +17,16 @@ spatial            where things lie: grids, points, transforms and their inverse
 =================  ============================================================================
 
 Each package imports only from those below it. Public are the names in ``__all__`` of this package
-and of these. torch is imported with the first name that needs it, so that transforms can be read,
-applied and judged where it is not installed.
+and of these. Each is imported when it is first asked for, so that transforms can be read, applied
+and judged where torch is not installed.
 """
 
 from importlib import import_module
 from typing import Any
 
-import lazy_loader
+from itk_nephi.extras import public_names
 
-_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_public, __dir__, __all__ = public_names(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:

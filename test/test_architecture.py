@@ -14,10 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import itk
-import numpy as np
 import pytest
 
 import itk_nephi
@@ -26,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "itk_nephi"
 PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 PUBLIC = ["itk_nephi", *(f"itk_nephi.{name}" for name in PACKAGES if name != "cli")]
-WITHOUT_TORCH = ["spatial", "alignment", "io", "evaluation", "phantoms", "visualization"]
 
 TESTED_ELSEWHERE = {
     "alignment/level": "alignment/test_explained_variance.py",
@@ -208,82 +204,3 @@ def test_modules_and_functions_are_short() -> None:
     structure = runpy.run_path(str(ROOT / "scripts" / "structure.py"))
     assert structure["long_modules"](PACKAGE) == {}
     assert set(structure["long_functions"](PACKAGE)) == LONG_FUNCTIONS
-
-
-# what needs no torch
-
-
-def run_without(missing: list[str], code: str, *arguments: Any) -> None:
-    """Run code in a fresh interpreter in which some packages are not installed."""
-    hide = f"""
-import sys
-from importlib.machinery import PathFinder
-
-class Without(PathFinder):
-    def find_spec(name, *arguments):
-        return None if name in {missing!r} else PathFinder.find_spec(name, *arguments)
-
-    def find_distributions(context):
-        return [] if context.name in {missing!r} else PathFinder.find_distributions(context)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-"""
-    command = [sys.executable, "-c", hide + code, *map(str, arguments)]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
-def test_torch_can_be_hidden() -> None:
-    run_without(["torch"], "import itk_nephi.spatial")
-    with pytest.raises(AssertionError, match="No module named 'torch'"):
-        run_without(["torch"], "from itk_nephi import register")
-
-
-@pytest.mark.parametrize("package", WITHOUT_TORCH)
-def test_transforms_are_read_applied_judged_and_drawn_without_torch(package: str) -> None:
-    run_without(["torch"], f"from itk_nephi.{package} import *; assert 'torch' not in sys.modules")
-
-
-@pytest.mark.parametrize("dimension", [2], indirect=True)
-def test_applying_a_transform_needs_neither_torch_nor_matplotlib(
-    diffeomorphism: Any, image: Any, tmp_path: Path
-) -> None:
-    (tmp_path / "in.csv").write_text("x,y\n-30,13\n")
-    transform, moving = tmp_path / "transform.h5", tmp_path / "moving.mha"
-    itk.transformwrite(diffeomorphism, str(transform))
-    itk.imwrite(image, str(moving))
-    commands = [
-        ["info", transform],
-        ["transform-points", tmp_path / "in.csv", transform, "-o", tmp_path / "out.csv"],
-        ["transform-image", moving, transform, "--reference", moving, "-o", tmp_path / "o.mha"],
-        ["convert", transform, "--reference", moving, "-o", tmp_path / "field.mha"],
-        ["invert", transform, "-o", tmp_path / "inverse.h5"],
-        ["jacobian", transform, "--reference", moving, "-o", tmp_path / "jacobian.mha"],
-    ]
-    code = f"""
-from itk_nephi.cli.app import app
-for command in {[[str(part) for part in command] for command in commands]!r}:
-    assert app(command, standalone_mode=False) in (None, 0)
-"""
-    run_without(["torch", "matplotlib"], code)
-    expected = itk.resample_image_filter(
-        image, transform=diffeomorphism, use_reference_image=True, reference_image=image
-    )
-    np.testing.assert_array_equal(itk.imread(str(tmp_path / "o.mha")), expected)
-    moved = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
-    np.testing.assert_allclose(moved, diffeomorphism.TransformPoint([-30.0, 13.0]), rtol=1e-14)
-    field = np.asarray(itk.imread(str(tmp_path / "field.mha")))
-    points = [image.TransformIndexToPhysicalPoint([i, 2]) for i in range(5)]
-    there = [np.subtract(diffeomorphism.TransformPoint(point), point) for point in points]
-    np.testing.assert_allclose(field[2, :5], there, atol=1e-5)
-    (inverse,) = itk.transformread(str(tmp_path / "inverse.h5"))
-    affine, undone = diffeomorphism.GetNthTransform(0), inverse.GetNthTransform(1)
-    np.testing.assert_allclose(undone.TransformPoint(affine.TransformPoint([1.0, 2.0])), [1.0, 2.0])
-    determinants = np.asarray(itk.imread(str(tmp_path / "jacobian.mha")))
-    step = 0.02 * np.eye(2)  # mm, far above what single precision rounds
-    ahead, behind = (
-        [diffeomorphism.TransformPoint((np.array(points[2]) + sign * row).tolist()) for row in step]
-        for sign in (1, -1)
-    )
-    jacobian = np.subtract(ahead, behind) / 0.04
-    np.testing.assert_allclose(determinants[2, 2], np.linalg.det(jacobian), rtol=2e-3)

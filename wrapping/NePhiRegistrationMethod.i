@@ -255,7 +255,9 @@ public:
 
     def _generate(self):
         try:
-            from itk_nephi.registration.itk_filter import generate
+            from itk_nephi.extras import named_extras
+            with named_extras():
+                from itk_nephi.registration.itk_filter import generate
             generate(self)
         except BaseException as error:
             state = self._State()

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from itk_nephi.cli import align, batch, compare, demo, info, register, train, transform
 from itk_nephi.cli.messages import libraries_apart, open_standard_streams, shown_messages
+from itk_nephi.extras import named_extras
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_table import TableError
 
@@ -32,7 +33,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with named_extras():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from itk_nephi.extras import named_extras
 from itk_nephi.fields.settings import Setting, setting_value
 from itk_nephi.registration.filter_arguments import ARGUMENTS, SETTINGS, camel
 from itk_nephi.registration.settings import (
@@ -82,7 +83,8 @@ def nephi_registration_method(fixed_image: Any, moving_image: Any, **options: An
         If the optimization diverges in spite of smaller steps.
     """
     _SIGNATURE.bind(fixed_image, moving_image, **options)
-    from itk_nephi.registration.itk_filter import registered
+    with named_extras():
+        from itk_nephi.registration.itk_filter import registered
 
     return registered(fixed_image, moving_image, **options)
 

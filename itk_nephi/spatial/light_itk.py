@@ -74,8 +74,10 @@ def _itk() -> Any:
         import itk
         from itk.Configuration.NePhiConfig import require_supported_itk
     except ModuleNotFoundError as error:
-        missing = "itk" if error.name == "itk" else "its compiled module beside the itk package"
-        remedy = "pip install 'itk>=5.4.2,<5.5'" if error.name == "itk" else "pip install ."
+        # without its wheels, the compiled module alone makes a folder itk that can be imported
+        has_itk = error.name not in ("itk", "itkConfig")
+        missing = "its compiled module beside the itk package" if has_itk else "itk"
+        remedy = "pip install ." if has_itk else "pip install 'itk>=5.4.2,<5.5'"
         raise ImportError(
             f"itk-nephi: expected {missing}, found none: install it with `{remedy}`"
         ) from error

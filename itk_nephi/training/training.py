@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from itk_nephi.evaluation.evaluation import MeanEvaluation
+from itk_nephi.extras import named_extras
 from itk_nephi.io.errors import plain_words, require_file
 from itk_nephi.models.archive import ARCHIVE_ERRORS, read_archive, write_archive
 from itk_nephi.models.encoder import LatentCodeTable
@@ -268,13 +269,9 @@ class _Training:
 
 def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:
     """Return what runs the steps on all devices, and the class that writes for TensorBoard."""
-    try:
+    with named_extras():
         from lightning_fabric import Fabric
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            f"training needs what `pip install 'itk-nephi[train]'` brings: {error}"
-        ) from error
     if device not in ("cpu", "cuda"):
         raise ValueError(f"expected device to be cpu or cuda, got {device!r}")
     if device == "cuda" and torch.cuda.device_count() < settings.devices:

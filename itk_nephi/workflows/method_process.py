@@ -154,7 +154,9 @@ def run_task(folder: Path, task: dict[str, Any]) -> dict[str, Any]:
     """Register in this process; write the transforms and return the measurements."""
     method, package = METHODS[task["name"]]
     if not is_installed(package):
-        raise ImportError(f"expected the package {package} to be installed, found none")
+        raise ImportError(
+            f"expected {package} to be installed, found none: `pip install {package}` brings it"
+        )
     initial_transform = task["files"].pop("initial_transform")
     files: dict[str, Any] = {name: Path(path) for name, path in task["files"].items()}
     pair = read_pair(PairPaths(**files, initial_transform=initial_transform))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
+from itk_nephi.extras import named_extras
 from itk_nephi.io.errors import plain_words
 
 PATIENCE = 15
@@ -54,12 +55,8 @@ def run_parallel(
     ImportError
         If distributed is not installed.
     """
-    try:
+    with named_extras():
         from distributed import Client, LocalCluster
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "several pairs at a time need distributed: install itk-nephi[batch]"
-        ) from error
     cluster: Any = nullcontext(address)
     if address is None:
         with _interrupts_ignored():  # the workers inherit it: Ctrl-C is for this process alone

@@ -200,7 +200,5 @@ def test_missing_packages_and_devices_are_named(
         with pytest.raises(ValueError, match="expected 1 GPUs, got 0 available"):
             train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, device="cuda")
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
-    with pytest.raises(
-        ImportError, match=r"training needs what `pip install 'itk-nephi\[train\]'`"
-    ):
+    with pytest.raises(ImportError, match=r"lightning_fabric .*`pip install 'itk-nephi\[train\]'`"):
         train(PAIRS, FEW, MODEL, SETTINGS, tmp_path)

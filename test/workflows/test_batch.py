@@ -396,7 +396,7 @@ def test_several_jobs_without_dask_are_an_error(
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     result = run("batch", table, "-o", tmp_path, "--jobs", "2", *QUICK)
-    assert_fails(result, "install itk-nephi[batch]")
+    assert_fails(result, "pip install 'itk-nephi[batch]'")
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "null", '{"digest": 3}'])

@@ -69,7 +69,7 @@ def test_a_failed_method_is_a_row_of_the_tables(paths: dict[str, Path], tmp_path
     failed, done = found["methods"]
     assert failed["name"] == MISSING
     package = METHODS[MISSING][1]
-    assert f"expected the package {package} to be installed, found none" in failed["error"]
+    assert f"expected {package} to be installed, found none" in failed["error"]
     assert done["error"] is None
     assert 0 < done["seconds"] < done["process_seconds"]
     assert done["cpu_seconds"] > 0
