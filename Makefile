@@ -11,7 +11,7 @@ export PIP_CONSTRAINT := constraints.txt
 # setuptools keeps what it once built: without this, wheels would hold modules that are long gone.
 FORGET := rm -rf build/lib.*
 
-.PHONY: setup demo test browser-test lint wheel dist check-dist check-extras clean
+.PHONY: setup demo test browser-test docs lint wheel dist check-dist check-extras clean
 
 setup: .venv/.installed
 
@@ -35,6 +35,10 @@ browser-test: setup build/chromium/chromium
 
 build/chromium/chromium:
 	PYTHON=$(PYTHON) scripts/fetch_chromium.sh build/chromium
+
+# The site; its notebooks are run again where they or the versions changed.
+docs: setup
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(VENV)/python -m sphinx -W --keep-going -q docs build/docs/html
 
 lint: setup
 	$(VENV)/ruff format --check .

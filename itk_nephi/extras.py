@@ -25,7 +25,7 @@ EXTRAS = {
 
 @contextmanager
 def named_extras() -> Iterator[None]:
-    """Turn the error that an optional dependency is missing into one that says what brings it."""
+    """Turn the error that an optional dependency is missing into one that names the extra."""
     try:
         yield
     except ModuleNotFoundError as error:

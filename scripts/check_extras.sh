@@ -22,7 +22,7 @@ cd "$work/demo"
 PATH="$work/venv/bin:$PATH"
 itk-nephi info fixed_to_moving.h5
 itk-nephi transform-image moving.nii.gz fixed_to_moving.h5 --reference fixed.nii.gz -o resampled.nii.gz
-itk-nephi transform-points evaluation_landmarks.csv fixed_to_moving.h5 -o moved.csv
+itk-nephi transform-points landmarks.csv fixed_to_moving.h5 -o moved.csv
 itk-nephi convert fixed_to_moving.h5 --reference fixed.nii.gz -o field.nii.gz
 itk-nephi invert fixed_to_moving.h5 -o inverse.h5
 itk-nephi jacobian fixed_to_moving.h5 --reference fixed.nii.gz -o determinant.nii.gz

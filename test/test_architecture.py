@@ -129,14 +129,6 @@ def test_the_command_exports_nothing() -> None:
     assert not stub_of("itk_nephi.cli").exists()
 
 
-def test_the_reference_lists_all_public_names() -> None:
-    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(itk_nephi[.\w]*)` \| (.*) \|$", text, re.MULTILINE)
-    listed = {package: re.findall(r"`(\w+)`", names) for package, names in rows}
-    expected = {package: sorted(importlib.import_module(package).__all__) for package in PUBLIC}
-    assert {package: sorted(names) for package, names in listed.items()} == expected
-
-
 def test_a_name_it_has_not_is_an_error() -> None:
     with pytest.raises(AttributeError, match="No itk_nephi attribute registre"):
         itk_nephi.registre  # noqa: B018
@@ -153,14 +145,17 @@ def test_type_checkers_find_its_hints() -> None:
     assert "itk_nephi/py.typed" in map(str, installed)
 
 
+PYTHON_BLOCK = r"^```(?:python|\{code-cell\} ipython3)\n(?::tags:.*?\n)?(.*?)^```"
+
+
 def examples() -> Iterator[tuple[str, str]]:
     """Yield all that users are shown as Python, and where it is."""
     for path in (ROOT / "examples").glob("*.py"):
         yield path.name, path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         text = path.read_text(encoding="utf-8")
-        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
-            yield f"{path.name} {number}", block
+        for number, block in enumerate(re.findall(PYTHON_BLOCK, text, re.M | re.S)):
+            yield f"{path.relative_to(ROOT)} {number}", block
 
 
 EXAMPLES = dict(examples())

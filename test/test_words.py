@@ -38,6 +38,7 @@ REPLACED = {
 LEGITIMATE = (
     r"in[ _-]place",
     r"file\.tell\(\)",
+    r"via\s+Gradient Inverse Consistency",  # the title of the paper
     r":focus-visible|\.focus\(\)",  # of a browser
 )
 

@@ -1,0 +1,87 @@
+"""What readers are shown is there: pages of the reference, links, and the notebooks' code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from support.command_line import parameters
+
+from itk_nephi.cli.app import app
+from itk_nephi.fields.settings import flat_settings
+from itk_nephi.registration.settings import RegistrationSettings
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+REFERENCE = runpy.run_path(str(DOCS / "reference_pages.py"))
+COMMANDS = [
+    command.callback.__name__.replace("_", "-")
+    for command in app.registered_commands
+    if command.callback
+]
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def links(page: Path) -> set[str]:
+    """Return the files that a page refers to."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)#\s]+)", text)
+    return {target for target in targets if "://" not in target}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    generated = {DOCS / "reference" / name for name in REFERENCE["PAGES"]}
+    missing = {link for link in links(page) if not (page.parent / link).exists()}
+    assert {link for link in missing if (page.parent / link).resolve() not in generated} == set()
+
+
+def test_every_page_is_reached_from_the_first() -> None:
+    reached, ahead = set[Path](), {DOCS / "index.md"}
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+            names = [line for line in block.splitlines() if not line.startswith(":")]
+            found = {page.parent / f"{name}.md" for name in names}
+            ahead |= {each for each in found if each.exists()} - reached
+    generated = {DOCS / "reference" / name for name in REFERENCE["PAGES"]}
+    assert reached - generated == set(DOCS.rglob("*.md")) - generated
+
+
+def test_the_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 130
+    assert text.count("![") == 1
+
+
+def test_the_page_of_settings_has_all_of_them() -> None:
+    text = REFERENCE["settings_page"]()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for name, entry in flat_settings(RegistrationSettings).items():
+        assert any(row.startswith(f"| `{name}` |") and entry.help in row for row in rows), name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_of_commands_has_all_options(command: str) -> None:
+    text = REFERENCE["command_page"]()
+    section = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    for parameter in parameters(command).values():
+        named = parameter.opts if parameter.param_type_name == "option" else [parameter.metavar]
+        assert all(f"`{name}`" in section for name in named)
+
+
+def test_the_page_of_python_has_all_public_names() -> None:
+    sections = re.split(r"^## ", REFERENCE["python_page"](), flags=re.MULTILINE)[1:]
+    assert len(sections) == 13
+    for section in sections:
+        package = section.split("\n")[0]
+        names = re.findall(r"^   (\w+)$|`(\w+)`", section.partition("autosummary")[2], re.MULTILINE)
+        assert {a or b for a, b in names} == set(importlib.import_module(package).__all__)
