@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
 ]
+smartquotes = False  # options begin with two hyphens
 exclude_patterns = ["**/.jupyter_cache"]
 templates_path = ["_templates"]
 
