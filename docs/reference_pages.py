@@ -106,7 +106,8 @@ COMMANDS = """
 # Command line
 
 `itk-nephi COMMAND --help` shows the same. What a command reports goes to stderr, what it is asked
-for to stdout or to the file that `-o` names.
+for to stdout or to the file that `-o` names. `-v`, `-q` and `--debug` may stand anywhere, and
+`--install-completion` teaches your shell commands and options.
 
 | exit code | means |
 | --- | --- |

@@ -10,6 +10,7 @@ import typer
 
 from itk_nephi.alignment.alignment import align as align_images
 from itk_nephi.cli import options
+from itk_nephi.cli.messages import report
 from itk_nephi.io.images import read_image
 from itk_nephi.io.staging import staged_file
 from itk_nephi.io.transforms import read_transform, write_transform
@@ -74,4 +75,4 @@ def align(
         f"aligned: {found.similarity:.0%} of the variance explained, the next best alignment "
         f"{found.margin:.0%} behind, volume ratio {found.volume_change:.3f}"
     )
-    typer.echo(f"wrote {output}", err=True)
+    report(f"wrote {output}")

@@ -6,6 +6,7 @@ and work where torch is not installed.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -27,8 +28,19 @@ ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError
 """What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
 
 
+ANYWHERE = ("-v", "--verbose", "-q", "--quiet", "--debug")
+"""The options that may stand before, between and after those of a command."""
+
+
 class _Commands(TyperGroup):
     """Ends a failed command with one sentence and exit status 2, an interrupted one with 130."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the options of all commands from anywhere before ``--``."""
+        end = args.index("--") if "--" in args else len(args)
+        ours = [word for word in args[:end] if word in ANYWHERE]
+        others = [word for word in args[:end] if word not in ANYWHERE]
+        return list(super().parse_args(ctx, [*ours, *others, *args[end:]]))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -51,10 +63,11 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Register images with neural deformation fields (NePhi); the results are ITK transforms.",
+    epilog="-v, -q and --debug may stand anywhere. Exit codes: 0 done; 1 some pairs of a batch "
+    "failed; 2 wrong input, in one sentence on stderr; 130 interrupted.",
 )
 
 
@@ -73,11 +86,22 @@ def _options(
             "--version", callback=_show_version, is_eager=True, help="Show versions, and exit."
         ),
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show each stage as it begins.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Show results and errors only.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and every log line.")
     ] = False,
 ) -> None:
-    ctx.with_resource(shown_messages(debug=debug))
+    if quiet and (verbose or debug):
+        raise ValueError(f"expected one of -q and {'--debug' if debug else '-v'}, got both")
+    level = logging.ERROR if quiet else logging.WARNING
+    if verbose or debug:
+        level = logging.DEBUG if debug else logging.INFO
+    ctx.with_resource(shown_messages(level))
 
 
 for command in (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.messages import report
 from itk_nephi.cli.progress import Pulse, pair_progress
 from itk_nephi.io.pair_table import read_pair_table
 from itk_nephi.registration.settings import RegistrationSettings
@@ -79,16 +80,14 @@ def batch(
     )
     cores = len(os.sched_getaffinity(0))
     if dask is None and jobs * threads < min(len(pairs), cores):
-        typer.echo(
-            f"--jobs computes several pairs at a time on this machine's {cores} cores", err=True
-        )
+        report(f"--jobs computes several pairs at a time on this machine's {cores} cores")
     outcomes: list[PairOutcome] = []
     with Pulse("starting") as pulse:
-        report = pair_progress(len(pairs), pulse)
+        show = pair_progress(len(pairs), pulse)
         try:
             for outcome in run_batch(pairs, output, common, jobs=jobs, dask=dask):
                 outcomes.append(outcome)
-                report(outcome)
+                show(outcome)
         except KeyboardInterrupt:
             typer.echo("itk-nephi: interrupted: the same command resumes from here", err=True)
         if outcomes:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.messages import report
 from itk_nephi.cli.progress import Pulse
 from itk_nephi.cli.register import register_paths
 from itk_nephi.io.pair_files import write_pair
@@ -48,8 +49,6 @@ def demo(
         typer.echo(show_prediction(stage / "prediction.png", seed))
         pair = lung(3, size=size, seed=seed).pair
     paths = write_pair(pair, output)
-    typer.echo(
-        f"wrote a synthetic chest, breathed out (fixed) and in (moving), to {output}", err=True
-    )
+    report(f"wrote a synthetic chest, breathed out (fixed) and in (moving), to {output}")
     settings = options.registration_settings(None, None, None, changes)
     register_paths(paths, output, settings=settings, device=device, seed=seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +16,17 @@ from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image_header
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import flatten, is_neural
 
 
-def info(file: Annotated[Path, typer.Argument(metavar="FILE", help="Transform or image.")]) -> None:
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Transform or image.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for other programs.")
+    ] = False,
+) -> None:
     """Describe a transform file or an image file."""
-    typer.echo(describe(file))
+    typer.echo(json.dumps(facts(file), indent=2) if as_json else describe(file))
 
 
 def describe(path: Path) -> str:
@@ -31,60 +37,71 @@ def describe(path: Path) -> str:
     ValueError
         If ITK can read it as neither.
     """
+    found = facts(path)
+    return _describe_image(found) if found["kind"] == "image" else _describe_transform(found)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Return what is known of a transform file or an image file, as JSON has it; lengths in mm.
+
+    Raises
+    ------
+    ValueError
+        If ITK can read it as neither.
+    """
     if not path.name.lower().endswith(TRANSFORM_SUFFIXES):
-        return _described_image(path)
+        return _image_facts(path)
     try:
         transform = read_transform(path, "FILE")
     except ValueError:
         if not path.name.lower().endswith((".h5", ".hdf5", ".hdf")) or not path.is_file():
             raise
         try:
-            return _described_image(path)
+            return _image_facts(path)
         except ValueError:
             pass
         raise
-    return _described_transform(path, transform)
+    return {
+        "kind": "transform",
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "input_dimension": int(transform.GetInputSpaceDimension()),
+        "output_dimension": int(transform.GetOutputSpaceDimension()),
+        "parts": [_part_facts(part) for part in flatten(transform)],
+    }
 
 
-def _described_image(path: Path) -> str:
+def _image_facts(path: Path) -> dict[str, Any]:
     header = read_image_header(path, "FILE")
-    values = None
+    found = {
+        "kind": "image",
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "size": [int(n) for n in header.size],
+        "spacing": [float(n) for n in header.spacing],
+        "origin": [float(n) for n in header.origin],
+        "direction": np.asarray(header.direction, dtype=float).tolist(),
+        "pixel": header.pixel,
+        "component": header.component,
+        "components": int(header.components),
+    }
     if header.components == 1:
         with plain_errors(f"expected FILE to be an image that ITK can read, got {path}"):
             values = itk.asarray(itk.imread(str(path)))
-    lines = [
-        f"image            {path}, {_bytes(path)}",
-        f"size             {' x '.join(map(str, header.size))} voxels",
-        f"spacing          {_numbers(header.spacing)} mm",
-        f"origin           {_numbers(header.origin)} mm",
-        f"direction        {_axes(header.direction)}",
-        f"pixel type       {header.pixel} of {header.component}, {header.components} a voxel",
-    ]
-    if values is not None:
-        lines.append(f"range            {values.min():g} to {values.max():g}")
-    return "\n".join(lines)
+        found["range"] = [values.min().item(), values.max().item()]
+    return found
 
 
-def _described_transform(path: Path, transform: Any) -> str:
-    parts = flatten(transform)
-    dimensions = f"{transform.GetInputSpaceDimension()}D to {transform.GetOutputSpaceDimension()}D"
-    count = f"{len(parts)} part" + ("s" if len(parts) != 1 else "")
-    lines = [
-        f"transform        {path}, {_bytes(path)}",
-        f"maps points      in mm, {dimensions}, through {count} in this order:",
-    ]
-    for number, part in enumerate(parts, start=1):
-        linear = ", linear" if part.IsLinear() else ""
-        lines.append(
-            f"{number}. {part.GetNameOfClass()}, "
-            f"{part.GetNumberOfParameters():,} parameters{linear}"
-        )
-        if is_neural(part):
-            lines += [f"   {line}" for line in _described_field(part)]
-    return "\n".join(lines)
+def _part_facts(part: Any) -> dict[str, Any]:
+    found = {
+        "class": part.GetNameOfClass(),
+        "parameters": int(part.GetNumberOfParameters()),
+        "linear": bool(part.IsLinear()),
+    }
+    return found | ({"field": _field_facts(part)} if is_neural(part) else {})
 
 
-def _described_field(transform: Any) -> list[str]:
+def _field_facts(transform: Any) -> dict[str, Any]:
     dimension = transform.GetInputSpaceDimension()
     numbers = np.array(transform.GetFixedParameters())
     version, width, depth, frequencies, global_code, channels = (int(n) for n in numbers[:6])
@@ -94,14 +111,66 @@ def _described_field(transform: Any) -> list[str]:
     splines = numbers[ends[-1] + 2 * dimension * frequencies :].reshape(-1, dimension)
     ends_of_edges = np.array(list(product((0.0, 1.0), repeat=dimension)))
     corners = origin + ends_of_edges * (size - 1) * spacing @ direction.T
-    low, high = corners.min(axis=0), corners.max(axis=0)
+    return {
+        "format_version": version,
+        "width": width,
+        "depth": depth,
+        "frequencies": frequencies,
+        "global_code": global_code,
+        "local_channels": channels,
+        "local_grid": grid.astype(int).tolist(),
+        "spline_cells": splines.astype(int).tolist(),
+        "size": size.astype(int).tolist(),
+        "spacing": spacing.tolist(),
+        "origin": origin.tolist(),
+        "direction": direction.T.tolist(),
+        "corners": [corners.min(axis=0).tolist(), corners.max(axis=0).tolist()],
+    }
+
+
+def _describe_image(found: dict[str, Any]) -> str:
+    lines = [
+        f"image            {found['file']}, {found['bytes']:,} bytes",
+        f"size             {_sizes(found['size'])} voxels",
+        f"spacing          {_numbers(found['spacing'])} mm",
+        f"origin           {_numbers(found['origin'])} mm",
+        f"direction        {_axes(found['direction'])}",
+        f"pixel type       {found['pixel']} of {found['component']}, {found['components']} a voxel",
+    ]
+    if "range" in found:
+        low, high = found["range"]
+        lines.append(f"range            {low:g} to {high:g}")
+    return "\n".join(lines)
+
+
+def _describe_transform(found: dict[str, Any]) -> str:
+    dimensions = f"{found['input_dimension']}D to {found['output_dimension']}D"
+    parts = found["parts"]
+    count = f"{len(parts)} part" + ("s" if len(parts) != 1 else "")
+    lines = [
+        f"transform        {found['file']}, {found['bytes']:,} bytes",
+        f"maps points      in mm, {dimensions}, through {count} in this order:",
+    ]
+    for number, part in enumerate(parts, start=1):
+        linear = ", linear" if part["linear"] else ""
+        lines.append(f"{number}. {part['class']}, {part['parameters']:,} parameters{linear}")
+        if "field" in part:
+            lines += [f"   {line}" for line in _describe_field(part["field"])]
+    return "\n".join(lines)
+
+
+def _describe_field(found: dict[str, Any]) -> list[str]:
+    low, high = found["corners"]
     return [
-        f"format version {version}",
-        f"field: width {width}, depth {depth}, {frequencies} frequencies",
-        f"latent code: {global_code} global, {channels} channels on a grid of {_sizes(grid)}",
-        *(f"B-spline: {_sizes(cells)} cells" for cells in splines),
-        f"domain: {_sizes(size)} voxels of {_numbers(spacing)} mm, origin {_numbers(origin)} mm",
-        f"domain: direction {_axes(direction.T)}",
+        f"format version {found['format_version']}",
+        f"field: width {found['width']}, depth {found['depth']}, "
+        f"{found['frequencies']} frequencies",
+        f"latent code: {found['global_code']} global, {found['local_channels']} channels on a grid "
+        f"of {_sizes(found['local_grid'])}",
+        *(f"B-spline: {_sizes(cells)} cells" for cells in found["spline_cells"]),
+        f"domain: {_sizes(found['size'])} voxels of {_numbers(found['spacing'])} mm, "
+        f"origin {_numbers(found['origin'])} mm",
+        f"domain: direction {_axes(found['direction'])}",
         f"domain: from {_numbers(low)} to {_numbers(high)} mm; "
         "beyond it the displacement of its boundary",
     ]
@@ -113,13 +182,9 @@ def _axes(axes: npt.ArrayLike) -> str:
     return "; ".join(f"{name}: {_numbers(axis)}" for name, axis in named)
 
 
-def _sizes(values: Array) -> str:
-    return " x ".join(str(int(value)) for value in values)
+def _sizes(values: Sequence[int]) -> str:
+    return " x ".join(map(str, values))
 
 
 def _numbers(values: npt.ArrayLike) -> str:
     return ", ".join(f"{value + 0.0:.6g}" for value in np.asarray(values, dtype=float))
-
-
-def _bytes(path: Path) -> str:
-    return f"{path.stat().st_size:,} bytes"

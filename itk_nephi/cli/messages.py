@@ -13,20 +13,21 @@ import typer
 
 
 @contextmanager
-def shown_messages(*, debug: bool) -> Iterator[None]:
+def shown_messages(level: int) -> Iterator[None]:
     """Show log lines and warnings, each as one plain line, while a command runs.
 
     Parameters
     ----------
-    debug : bool
-        Whether to show all log lines of this package, not only what needs attention.
+    level : int
+        From which level on log lines of this package are shown. Warnings are lines of the level
+        ``logging.WARNING``, and so is what :func:`report` prints.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("itk-nephi: %(message)s"))
     everyone, package = logging.getLogger(), logging.getLogger("itk_nephi")
     usual = package.level
     everyone.addHandler(handler)
-    package.setLevel(logging.DEBUG if debug else logging.WARNING)
+    package.setLevel(level)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: package.warning("warning: %s", message)
@@ -34,6 +35,17 @@ def shown_messages(*, debug: bool) -> Iterator[None]:
     finally:
         package.setLevel(usual)
         everyone.removeHandler(handler)
+
+
+def report(line: str) -> None:
+    """Print a note to stderr, unless only errors are shown."""
+    if not is_quiet():
+        typer.echo(line, err=True)
+
+
+def is_quiet() -> bool:
+    """Whether only errors are shown."""
+    return not logging.getLogger("itk_nephi").isEnabledFor(logging.WARNING)
 
 
 def open_standard_streams() -> None:

@@ -12,24 +12,41 @@ from typing import Annotated, Any
 
 import typer
 
+from itk_nephi.cli.messages import report
 from itk_nephi.fields.settings import Setting, flat_settings, setting_value
+from itk_nephi.io.errors import spelling_hint
 from itk_nephi.io.settings import read_toml, settings_from_content
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial.initialization import KINDS
 
-EVERYDAY = (
-    "similarity",
-    "steps",
-    "points",
-    "gradicon_weight",
-    "smoothing_sigmas",
-    "working_voxels",
-    "early_stop",
-    "max_time",
-    "memory_limit",
-)
+EVERYDAY = ("similarity", "max_time")
 """The settings whose options stand among a command's own; the others come below."""
 
 FURTHER = "Further settings"
+IMAGES = "Further images and landmarks"
+ORIGINS = "Settings from files"
+MODELS = "Models and earlier results"
+OUTPUTS = "Results and checkpoints"
+
+FILES = (
+    "fixed",
+    "moving",
+    "fixed_mask",
+    "moving_mask",
+    "fixed_channel",
+    "moving_channel",
+    "guide_landmarks",
+    "evaluation_landmarks",
+    "labels",
+    "initial_transform",
+    "settings",
+    "elastix_parameters",
+    "checkpoint",
+    "warm_start",
+    "model",
+    "output",
+)
+"""The keys of a configuration that name files, or may; relative to its own folder."""
 
 WITHOUT_OPTION = ("dissimilarity",)
 """The settings that are functions, which no option can give."""
@@ -60,6 +77,7 @@ SettingsFile = Annotated[
         "--settings",
         help="TOML file with settings by name, in place of a preset. Single options change it.",
         metavar="FILE",
+        rich_help_panel=ORIGINS,
     ),
 ]
 
@@ -69,20 +87,79 @@ ElastixParameters = Annotated[
         help="elastix parameter file whose translatable parameters become settings; repeat for "
         "more, in elastix's order. Options given beside it win.",
         metavar="FILE",
+        rich_help_panel=ORIGINS,
     ),
 ]
 
+
+def _take_configuration(ctx: typer.Context, path: Path | None) -> None:
+    """Let the options that are not given have the values of a configuration."""
+    if path is None:
+        return
+    content = read_toml(path, "--config")
+    parameters = {parameter.name: parameter for parameter in ctx.command.params}
+    for key in content:
+        if key not in parameters or key in ("config", "help"):
+            known = [name for name in parameters if name not in ("config", "help")]
+            raise ValueError(f"--config: got an unknown key {key}; {spelling_hint(key, known)}")
+    ctx.default_map = {
+        key: _given(key, value, parameters[key], path.absolute().parent)
+        for key, value in content.items()
+    }
+
+
+def _given(key: str, value: Any, parameter: Any, folder: Path) -> Any:
+    """Return the value of a key as if it were given on the command line."""
+    several = parameter.multiple or parameter.nargs != 1
+    if isinstance(value, dict) or (several and not isinstance(value, list)):
+        raise ValueError(
+            f"--config: expected {key} = {'[...]' if several else 'a value'}, got {value!r}"
+        )
+    if key in FILES and not (key == "initial_transform" and value in KINDS):
+        if isinstance(value, list):
+            return [str(folder / str(each)) for each in value]
+        return str(folder / str(value))
+    return ",".join(map(str, value)) if isinstance(value, list) and not several else value
+
+
+def refuse_two_origins(ctx: typer.Context) -> None:
+    """Raise a ValueError if settings of a configuration would hide an option that is given."""
+    configured = [n for n in flat_settings(RegistrationSettings) if n in (ctx.default_map or {})]
+    for name in ("preset", "settings", "elastix_parameters"):
+        source = ctx.get_parameter_source(name)
+        if configured and source is not None and source.name == "COMMANDLINE":
+            raise ValueError(
+                f"expected {_flag(name)} or settings in --config, got both, with {configured[0]}"
+            )
+
+
+Configuration = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="TOML file with arguments and options by name, such as config.toml beside earlier "
+        "results, which it repeats. Options given beside it win.",
+        metavar="FILE",
+        is_eager=True,
+        callback=_take_configuration,
+        show_default=False,
+    ),
+]
 
 CheckpointFile = Annotated[
     Path | None,
     typer.Option(
         help="Keep the state in this file, and resume from it if it exists; deleted at the end.",
         metavar="FILE",
+        rich_help_panel=OUTPUTS,
     ),
 ]
 
 CheckpointInterval = Annotated[
-    float, typer.Option(help="How often --checkpoint is written.", metavar="SECONDS")
+    float,
+    typer.Option(
+        help="How often --checkpoint is written.", metavar="SECONDS", rich_help_panel=OUTPUTS
+    ),
 ]
 
 WarmStart = Annotated[
@@ -91,13 +168,16 @@ WarmStart = Annotated[
         help="fixed_to_moving.h5 of an earlier registration on the same fixed grid, to start from. "
         "Its initial transform is not taken over.",
         metavar="TRANSFORM",
+        rich_help_panel=MODELS,
     ),
 ]
 
 Series = Annotated[
     list[str] | None,
     typer.Option(
-        help="Which DICOM series to take of a folder with several; repeat for more.", metavar="UID"
+        help="Which DICOM series to take of a folder with several; repeat for more.",
+        metavar="UID",
+        rich_help_panel=IMAGES,
     ),
 ]
 
@@ -109,6 +189,7 @@ Results = Annotated[
         help="What to write: all, or some of transforms, images (warped and Jacobian determinant), "
         "evaluation (in metrics.json, which is always written) and report, separated by commas.",
         metavar="NAME,...",
+        rich_help_panel=OUTPUTS,
     ),
 ]
 
@@ -132,8 +213,8 @@ def of_settings(kind: Any, only: Sequence[str] = ()) -> Callable[[Command], Comm
     Returns
     -------
     callable
-        Decorates a command. The options stand where its parameter ``changes`` does, a dict by name
-        of the settings that are given.
+        Decorates a command. The everyday options stand where its parameter ``changes`` does, a dict
+        by name of the settings that are given; the others stand last.
     """
     start = RegistrationSettings.preset("default") if kind is RegistrationSettings else kind()
     settings = {
@@ -159,9 +240,10 @@ def of_settings(kind: Any, only: Sequence[str] = ()) -> Callable[[Command], Comm
         parameters: list[inspect.Parameter] = []
         for parameter in signature.parameters.values():
             if parameter.name == "changes":
-                parameters += [_option(settings[name]) for name in ordered]
+                parameters += [_option(settings[name]) for name in everyday]
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        parameters += [_option(settings[name]) for name in ordered if name not in everyday]
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         return run
 
@@ -234,7 +316,7 @@ def registration_settings(
         from itk_nephi.registration.elastix_parameters import translate_parameters
 
         translation = translate_parameters(elastix_parameters)
-        typer.echo(str(translation), err=True)
+        report(str(translation))
         start = translation.settings
     elif settings:
         content = read_toml(settings, "--settings")
@@ -253,9 +335,9 @@ def chosen_results(text: str) -> tuple[str, ...]:
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Read numbers separated by commas; the error names ``option``."""
+    """Read numbers separated by commas, none from no text; the error names ``option``."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise ValueError(
             f"expected {option} to be numbers separated by commas, got {text!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -11,13 +12,15 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-import typer
+from itk_nephi.cli.messages import is_quiet, report
 
 if TYPE_CHECKING:
     from itk_nephi.registration.result import Progress
     from itk_nephi.training.training import TrainingProgress
     from itk_nephi.workflows.batch import PairOutcome
 
+
+logger = logging.getLogger(__name__)
 
 SILENCE = 5.0
 """For how long a process is silent at least before it shows that it works, seconds."""
@@ -53,10 +56,15 @@ class Pulse:
         """Show from now on that something else goes on; nothing where it is empty."""
         self._doing = doing
 
+    def begin(self, stage: str) -> None:
+        """Log a stage, and show from now on that it goes on."""
+        logger.info("%s", stage)
+        self.change(stage)
+
     def show(self, line: str) -> None:
         """Print a line now, in place of the next one."""
         self._last = time.perf_counter()
-        typer.echo(line, err=True)
+        report(line)
 
     def _beat(self) -> None:
         while not self._ended.wait(SILENCE / 10):
@@ -92,9 +100,9 @@ def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], 
     """Show a bar with the time left on a terminal, else one line a level and at each pulse."""
     start, steps = time.perf_counter(), _Steps()
     pulse = pulse or Pulse()
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
 
-        def report(progress: Progress) -> None:
+        def show_level(progress: Progress) -> None:
             step = (
                 f"level {progress.level} of {progress.levels}: step {progress.done} of "
                 f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}"
@@ -103,7 +111,7 @@ def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], 
             if progress.left == 0:
                 pulse.show(f"{step}, {time.perf_counter() - start:.0f} s")
 
-        yield report
+        yield show_level
         return
 
     pulse.change("")  # the bar moves
@@ -161,7 +169,7 @@ def shown_training(pulse: Pulse | None = None) -> Iterator[Callable[[TrainingPro
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=is_quiet())
     text = TextColumn("dissimilarity {task.fields[dissimilarity]:.3f}")
     columns = (MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), text)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -27,6 +27,7 @@ class Refine(StrEnum):
 
 @options.of_settings(RegistrationSettings)
 def register(
+    ctx: typer.Context,
     fixed: Annotated[
         Path, typer.Argument(metavar="FIXED", help="Image that gives the output grid.")
     ],
@@ -42,37 +43,22 @@ def register(
         ),
     ] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="The same on the moving grid.")] = None,
-    fixed_channel: Annotated[
-        list[Path] | None,
-        typer.Option(help="Another image of the same subject on the fixed grid; repeat for more."),
-    ] = None,
-    moving_channel: Annotated[
-        list[Path] | None,
-        typer.Option(help="Its counterpart on the moving grid, in the same order."),
-    ] = None,
-    channel_weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights of MOVING and of each --moving-channel (default all the same).",
-            metavar="W,W,...",
-        ),
-    ] = None,
-    guide_landmarks: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of landmark pairs to bring together, columns as for --evaluation-landmarks: "
-            "these steer the registration, and do not evaluate it."
-        ),
-    ] = None,
     initial_transform: Annotated[
         str,
         typer.Option(help=f"{', '.join(KINDS)}, or a file with any ITK transform."),
     ] = "affine",
+    *,
+    preset: options.PresetOption = None,
+    _config: options.Configuration = None,
+    changes: dict[str, Any],
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
     evaluation_landmarks: Annotated[
         Path | None,
         typer.Option(
             help="CSV with columns fixed_x, fixed_y, fixed_z, moving_x, ... in mm, only to judge "
-            "the result."
+            "the result.",
+            rich_help_panel=options.IMAGES,
         ),
     ] = None,
     labels: Annotated[
@@ -80,39 +66,75 @@ def register(
         typer.Option(
             help="Label images of fixed and moving, only to judge the result.",
             metavar="FIXED MOVING",
+            rich_help_panel=options.IMAGES,
+        ),
+    ] = None,
+    guide_landmarks: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of landmark pairs to bring together, columns as for --evaluation-landmarks: "
+            "these steer the registration, and do not evaluate it.",
+            rich_help_panel=options.IMAGES,
+        ),
+    ] = None,
+    fixed_channel: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another image of the same subject on the fixed grid; repeat for more.",
+            rich_help_panel=options.IMAGES,
+        ),
+    ] = None,
+    moving_channel: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Its counterpart on the moving grid, in the same order.",
+            rich_help_panel=options.IMAGES,
+        ),
+    ] = None,
+    channel_weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights of MOVING and of each --moving-channel (default all the same).",
+            metavar="W,W,...",
+            rich_help_panel=options.IMAGES,
         ),
     ] = None,
     series: options.Series = None,
-    *,
     results: options.Results = "all",
-    preset: options.PresetOption = None,
     settings: options.SettingsFile = None,
     elastix_parameters: options.ElastixParameters = None,
-    changes: dict[str, Any],
-    device: options.Device = "cpu",
-    seed: options.Seed = 0,
     checkpoint: options.CheckpointFile = None,
     checkpoint_interval: options.CheckpointInterval = 30.0,
     warm_start: options.WarmStart = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Model file that predicts the deformation, without optimization."),
+        typer.Option(
+            help="Model file that predicts the deformation, without optimization.",
+            rich_help_panel=options.MODELS,
+        ),
     ] = None,
     refine_steps: Annotated[
-        int, typer.Option(help="Optimizer steps after the prediction of --model.")
+        int,
+        typer.Option(
+            help="Optimizer steps after the prediction of --model.", rich_help_panel=options.MODELS
+        ),
     ] = 0,
     refine: Annotated[
         Refine,
-        typer.Option(help="What they change: the latent code, or code and weights of the fields."),
+        typer.Option(
+            help="What they change: the latent code, or code and weights of the fields.",
+            rich_help_panel=options.MODELS,
+        ),
     ] = Refine.code,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
     Files: fixed_to_moving.h5, moving_to_fixed.h5, warped.nii.gz (linear,
     0 outside the moving image), jacobian_determinant.nii.gz, metrics.json,
-    overview.png, report.html; --results chooses. Ctrl-C keeps what was
-    reached so far.
+    config.toml, overview.png, report.html; --results chooses. Ctrl-C keeps
+    what was reached so far.
     """
+    options.refuse_two_origins(ctx)
     if model is not None and "steps" in changes:
         raise ValueError("expected --refine-steps with --model, got --steps")
     written = options.chosen_results(results)
@@ -172,7 +194,7 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
             paths,
             stage,
             argument=_argument,
-            stage=pulse.change,
+            stage=pulse.begin,
             progress=partial(shown_progress, pulse),
             interrupted=_report_interruption,
             **how,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.messages import report
 from itk_nephi.cli.progress import Pulse, shown_training
 from itk_nephi.fields.settings import change_settings
 from itk_nephi.training.settings import TrainingSettings
@@ -64,4 +65,4 @@ def train(
     if stopped:
         typer.echo(f"itk-nephi: interrupted; --resume continues from {output}", err=True)
         raise typer.Exit(130)
-    typer.echo(f"wrote {output / training.BEST}", err=True)
+    report(f"wrote {output / training.BEST}")

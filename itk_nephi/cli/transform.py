@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.messages import report
 from itk_nephi.evaluation import metrics
 from itk_nephi.io.images import (
     read_grid,
@@ -108,7 +109,7 @@ def transform_image(
             outside=outside,
         )
         write_image(image_from_voxels(resampled, header, ImageDomain.of(grid)), target)
-    typer.echo(f"wrote {output}", err=True)
+    report(f"wrote {output}")
 
 
 class Kind(StrEnum):
@@ -169,12 +170,12 @@ def transform_points(
         if exact_inverse:
             inverted = invert_points(mapping, given)
             moved = inverted.points
-            typer.echo(_exactness(inverted), err=True)
+            report(_exactness(inverted))
         else:
             moved = transforms.transform_points(mapping, given)
         write(target, points=moved)
     spaces = _spaces(transform, inverse=exact_inverse)
-    typer.echo(f"mapped {len(moved)} points from {spaces}: {output}", err=True)
+    report(f"mapped {len(moved)} points from {spaces}: {output}")
 
 
 def transform_mesh(
@@ -197,7 +198,7 @@ def transform_mesh(
         moved = move_mesh(read_mesh(mesh, "MESH"), mapping)
         write_mesh(moved, target)
     count = len(moved.points)
-    typer.echo(f"mapped {count} points from {_spaces(transform)}: {output}", err=True)
+    report(f"mapped {count} points from {_spaces(transform)}: {output}")
 
 
 def convert(
@@ -253,7 +254,7 @@ def convert(
         else:
             field = to_displacement_field(mapping, grid)
             write_transform(displacement_field_transform(field), target)
-    typer.echo(f"{note}; maps from {_spaces(transform)}: {output}", err=True)
+    report(f"{note}; maps from {_spaces(transform)}: {output}")
 
 
 def invert(
@@ -297,7 +298,7 @@ def invert(
             else:
                 write_image(field, target)
             note = _exactness(inverted)
-    typer.echo(f"{note}; maps from {_spaces(transform, inverse=True)}: {output}", err=True)
+    report(f"{note}; maps from {_spaces(transform, inverse=True)}: {output}")
 
 
 def jacobian(
@@ -318,10 +319,9 @@ def jacobian(
         write_image(determinants, target)
     values = itk.array_view_from_image(determinants)
     folding = metrics.folding_fraction(values)
-    typer.echo(
+    report(
         f"Jacobian determinant from {values.min():.3g} to {values.max():.3g}, folding "
-        f"{f'{folding:.4%} of the voxels' if folding else 'none'}: {output}",
-        err=True,
+        f"{f'{folding:.4%} of the voxels' if folding else 'none'}: {output}"
     )
 
 

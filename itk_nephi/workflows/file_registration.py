@@ -16,6 +16,8 @@ from itk_nephi.registration.result import Progress
 from itk_nephi.spatial.domain import Transform
 from itk_nephi.spatial.transforms import flatten, is_neural
 from itk_nephi.workflows import outputs
+from itk_nephi.workflows.configuration import NAME as CONFIGURATION
+from itk_nephi.workflows.configuration import configuration
 from itk_nephi.workflows.outputs import RESULTS, checked_results
 
 ProgressCallback = Callable[[Progress], None] | None
@@ -42,7 +44,7 @@ def register_files(
     paths : PairPaths
         The files of the pair.
     folder : Path
-        An existing folder, which gets metrics.json and what ``results`` names.
+        An existing folder, which gets metrics.json, config.toml and what ``results`` names.
     argument : callable
         What messages call a file, see :func:`itk_nephi.io.read_pair`.
     warm_start, model : Path, optional
@@ -102,6 +104,11 @@ def register_files(
         interrupted(len(registration.history))
     further = {"warm_start": warm_start, "model": model}
     used = {name: path for name, path in further.items() if path is not None}
+    asked = {name: options[name] for name in ("refine_steps", "refine") if name in options}
+    text = configuration(
+        paths, registration.settings, device=device, seed=registration.seed, **further, **asked
+    )
+    (folder / CONFIGURATION).write_text(text, encoding="utf-8")
     return outputs.write(
         folder,
         replace(pair, sources={**pair.sources, **used}),

@@ -40,7 +40,7 @@ RESULTS = {
 
 def files(results: Iterable[str]) -> list[str]:
     """Return the names of the files of results."""
-    return [file for name in results for file in RESULTS[name]] + ["metrics.json"]
+    return [file for name in results for file in RESULTS[name]] + ["metrics.json", "config.toml"]
 
 
 def checked_results(names: Collection[str], argument: str) -> tuple[str, ...]:

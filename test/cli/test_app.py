@@ -11,7 +11,7 @@ from typing import Any
 
 import itk
 import pytest
-from support.command_line import run
+from support.command_line import assert_fails, register, run
 
 from itk_nephi.cli import app
 
@@ -163,3 +163,50 @@ def test_sigterm_is_ctrl_c(inputs: Path, tmp_path: Path) -> None:
         process.stderr.read()
         assert process.wait(120) == 130
     assert not list(tmp_path.glob(".itk-nephi-*"))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_options_of_all_commands_stand_anywhere(tmp_path: Path, first: bool) -> None:
+    words = ["align", "none.mha", "none.mha", "-o", tmp_path / "start.h5"]
+    result = run(*["--debug", *words] if first else [*words, "--debug"])
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+
+
+def test_after_two_hyphens_words_are_files() -> None:
+    assert_fails(run("info", "--", "-q"), "expected FILE to be", "-q")
+
+
+def test_quiet_leaves_results_and_errors(inputs: Path, tmp_path: Path) -> None:
+    loud, quiet = (
+        register(inputs, tmp_path / name, *options)
+        for name, options in (("loud", []), ("quiet", ["-q"]))
+    )
+    assert "level 1 of 2" in loud.stderr
+    assert quiet.exit_code == 0
+    assert quiet.stderr == ""
+    assert quiet.stdout.count("\n") == loud.stdout.count("\n")
+    assert_fails(run("info", "none.mha", "-q"), "expected FILE to be")
+    assert_fails(run("-q", "-v", "info", "none.mha"), "expected one of -q and -v, got both")
+
+
+def test_verbose_shows_the_stages(inputs: Path, tmp_path: Path) -> None:
+    result = register(inputs, tmp_path / "out", "-v")
+    for stage in ("reading the images", "starting the registration", "writing the transforms"):
+        assert f"itk-nephi: {stage}\n" in result.stderr
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    result = subprocess.run(
+        MAIN,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "_ITK_NEPHI_COMPLETE": "complete_bash",
+            "COMP_WORDS": "itk-nephi transform-",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert result.stdout.split() == ["transform-image", "transform-points", "transform-mesh"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import itk
@@ -50,3 +51,18 @@ def test_info_refuses_what_is_neither(inputs: Path, tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("once upon a time")
     assert_fails(run("info", tmp_path / "text.h5"), "FILE to be a transform that ITK can read")
     assert_fails(run("info", inputs / "landmarks.csv"), "FILE to be an image that ITK can read")
+
+
+def test_json_has_the_same_numbers(
+    registered: tuple[Path, Result], inputs: Path, phantom: ImagePair
+) -> None:
+    found = json.loads(run("info", registered[0] / "fixed_to_moving.h5", "--json").stdout)
+    transform = read_transform(registered[0] / "fixed_to_moving.h5")
+    assert [part["class"] for part in found["parts"]] == ["NePhiTransform", "TranslationTransform"]
+    assert found["parts"][0]["parameters"] == transform.GetNthTransform(1).GetNumberOfParameters()
+    assert (found["input_dimension"], found["parts"][0]["field"]["width"]) == (2, 64)
+    image = json.loads(run("info", inputs / "fixed.nrrd", "--json").stdout)
+    values = np.asarray(phantom.fixed_image)
+    assert (image["kind"], image["size"]) == ("image", [40, 33])
+    assert image["range"] == [values.min(), values.max()]
+    np.testing.assert_allclose(image["origin"], phantom.fixed_image.GetOrigin())

@@ -25,7 +25,7 @@ def test_log_lines_and_warnings_are_plain_lines(
     debug: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     package, other = logging.getLogger("itk_nephi.some.module"), logging.getLogger("other")
-    with shown_messages(debug=debug):
+    with shown_messages(logging.DEBUG if debug else logging.WARNING):
         package.debug("step %d", 3)
         package.warning("odd")
         other.debug("theirs")
@@ -42,7 +42,7 @@ def test_nothing_of_it_is_left() -> None:
         return [*logging.getLogger().handlers, package.level, warnings.showwarning]
 
     before = state()
-    context = shown_messages(debug=True)
+    context = shown_messages(logging.DEBUG)
     context.__enter__()
     assert state() != before
     error = ValueError("odd")

@@ -176,3 +176,23 @@ def test_a_warm_start_goes_on_from_a_file(inputs: Path, tmp_path: Path) -> None:
         "--warm-start to be fixed_to_moving.h5",
         "begins with TranslationTransform",
     )
+
+
+def test_the_ten_everyday_options_come_first() -> None:
+    panels: dict[str | None, list[str]] = {}
+    for option in parameters("register").values():
+        if option.param_type_name == "option":
+            panels.setdefault(option.rich_help_panel, []).append(option.opts[-1])
+    assert panels[None] == [
+        "--output",
+        "--fixed-mask",
+        "--moving-mask",
+        "--initial-transform",
+        "--preset",
+        "--config",
+        "--similarity",
+        "--max-time",
+        "--device",
+        "--seed",
+    ]
+    assert list(panels)[-1] == "Further settings"

@@ -121,7 +121,7 @@ def test_what_is_chosen_is_written_and_nothing_else(inputs: Path, tmp_path: Path
         result = register(inputs, output, "--results", chosen)
         assert result.exit_code == 0, result.output
         names = chosen.split(", ")
-        expected = {"metrics.json"}.union(*(files[name] for name in names))
+        expected = {"metrics.json", "config.toml"}.union(*(files[name] for name in names))
         assert {path.name for path in output.iterdir()} == expected
         metrics = json.loads((output / "metrics.json").read_text())
         assert metrics["results"] == names

@@ -15,6 +15,7 @@ RESULTS = {
     "warped.nii.gz",
     "jacobian_determinant.nii.gz",
     "metrics.json",
+    "config.toml",
     "overview.png",
     "report.html",
 }
