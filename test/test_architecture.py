@@ -31,6 +31,7 @@ TESTED_ELSEWHERE = {
     "alignment/rotation_search": "alignment/test_alignment.py",
     "cli/batch": "workflows/test_batch.py",
     "cli/compare": "workflows/test_comparison.py",
+    "cli/register_series": "workflows/test_series_files.py",
     "io/image_header": "io/test_images.py",
     "io/mesh_content": "io/test_meshes.py",
     "io/mesh_formats": "io/test_meshes.py",

@@ -18,7 +18,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from itk_nephi.cli import align, batch, compare, demo, info, register, train, transform
+from itk_nephi.cli import (
+    align,
+    batch,
+    compare,
+    demo,
+    info,
+    register,
+    register_series,
+    train,
+    transform,
+)
 from itk_nephi.cli.messages import libraries_apart, open_standard_streams, shown_messages
 from itk_nephi.extras import named_extras
 from itk_nephi.io.errors import plain_words
@@ -106,6 +116,7 @@ def _options(
 
 for command in (
     register.register,
+    register_series.register_series,
     align.align,
     transform.transform_image,
     transform.transform_points,
