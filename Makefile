@@ -11,7 +11,7 @@ export PIP_CONSTRAINT := constraints.txt
 # setuptools keeps what it once built: without this, wheels would hold modules that are long gone.
 FORGET := rm -rf build/lib.*
 
-.PHONY: setup demo test browser-test docs lint wheel dist check-dist check-extras clean
+.PHONY: setup demo test test-oldest browser-test docs lint wheel dist check-dist check-extras clean
 
 setup: .venv/.installed
 
@@ -28,6 +28,10 @@ demo: setup
 
 test: setup
 	@start=$$(date +%s) && PYTHONPATH=. $(VENV)/python -m pytest --numprocesses auto --dist loadfile && echo "make test: $$(($$(date +%s) - start)) s"
+
+# The lower bounds of the dependencies are true.
+test-oldest: setup
+	PYTHON=$(PYTHON) scripts/test_oldest.sh
 
 # The report in headless Chromium, which is fetched from npm first (130 MB, no system libraries).
 browser-test: setup build/chromium/chromium
