@@ -49,6 +49,7 @@ KEYWORDS_OF_FILTER = {
 """Keywords of register() whose filter methods do not have exactly their name."""
 
 OPTIONS_WITHOUT_KEYWORD = {
+    "_config": "in Python arguments are variables",
     "output": "a folder of files, which register() does not write",
     "results": "which files, likewise",
     "fixed_channel": "repeated, where register() takes a list of images as fixed",

@@ -99,8 +99,8 @@ def _take_configuration(ctx: typer.Context, path: Path | None) -> None:
     content = read_toml(path, "--config")
     parameters = {parameter.name: parameter for parameter in ctx.command.params}
     for key in content:
-        if key not in parameters or key in ("config", "help"):
-            known = [name for name in parameters if name not in ("config", "help")]
+        if key not in parameters or key in ("_config", "help"):
+            known = [name for name in parameters if name not in ("_config", "help")]
             raise ValueError(f"--config: got an unknown key {key}; {spelling_hint(key, known)}")
     ctx.default_map = {
         key: _given(key, value, parameters[key], path.absolute().parent)
