@@ -64,12 +64,19 @@ def interrupt_after(step: int) -> Any:
     return callback
 
 
-@pytest.mark.parametrize("change", [{}, {"early_stop": True}, {"network_learning_rate": 0.03}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        replace(SETTINGS, steps=8, early_stop=True),
+        # lets a level diverge and begin again
+        replace(SETTINGS, steps=8, network_learning_rate=0.03),
+        RegistrationSettings.preset("default", steps=5),
+    ],
+)
 def test_a_run_that_goes_on_gives_the_same_bytes(
-    shape: ImagePair, tmp_path: Path, change: dict[str, Any]
+    shape: ImagePair, tmp_path: Path, settings: RegistrationSettings
 ) -> None:
-    # the last change lets a level diverge and begin again
-    settings = replace(SETTINGS, **change, steps=8 if change else 5)
     expected = registered(shape, settings=settings)
     last = len(expected.history)
     # within a level, between the levels, and before the last step
