@@ -61,7 +61,7 @@ def brain_pairs() -> dict[str, Pair]:
 
 def score(data: str, trial: Figures) -> float:
     """Return the mean Dice of a trial, or its mean landmark error, mm or pixels."""
-    if trial["dice"]:
+    if trial.get("dice"):
         return mean_dice(trial)
     return float(errors_mm(trial, outlier=not data.startswith("lung")).mean())
 
@@ -85,8 +85,10 @@ def table(figures: Figures) -> str:
                 [
                     data,
                     method,
-                    f"{np.mean(scores):.4f}" if done[0]["dice"] else f"{np.mean(scores):.3f}",
-                    "-" if method == PEER else mean_interval(gains, 4 if done[0]["dice"] else 3),
+                    f"{np.mean(scores):.4f}" if done[0].get("dice") else f"{np.mean(scores):.3f}",
+                    "-"
+                    if method == PEER
+                    else mean_interval(gains, 4 if done[0].get("dice") else 3),
                     f"{np.mean([trial['log_jacobian_sd'] for trial in done]):.3f}",
                     f"{100 * np.mean([trial['folding_fraction'] for trial in done]):.4f}",
                     f"{np.mean([trial['seconds'] for trial in done]):.1f}",
@@ -110,17 +112,18 @@ def draw(figures: Figures) -> Figure:
             done = select(trials, method=method)
             if not done:
                 continue
-            is_dice = bool(done[0]["dice"])
+            is_dice = bool(done[0].get("dice"))
             seconds = np.mean([trial["seconds"] for trial in done])
             quality = np.mean([score(data, trial) for trial in done])
             axes.plot(seconds, quality, STYLES.get(method, "o"), label=method)
-        axes.set(title=data, xscale="log", xlabel="s")
+        axes.set(title=data, xlabel="s")
         if is_dice:
             axes.set_ylabel("mean Dice")
         else:
             axes.set_ylabel(f"{OF_LANDMARKS}, {'mm' if 'lung' in data else 'pixels'}")
             axes.invert_yaxis()
         axes.margins(0.2)
+        axes.set_xlim(left=0)
     for axes in panels[len(figures) :]:
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
