@@ -37,7 +37,7 @@ CLOSE = 0.15
 class Candidate:
     """A homogeneous matrix from fixed to moving normalized coordinates, and how well it fits.
 
-    ``near_home`` says whether the given position leads to about the same map.
+    ``near_home``: whether the given position leads to about the same map.
     """
 
     matrix: Array

@@ -248,7 +248,7 @@ class Grid:
         tenths = np.rint(pixels * 10).astype(int)
         pieces = np.concatenate([tenths[:, :-1], np.diff(tenths, axis=1)], axis=2).reshape(-1, 4)
         order = np.argsort(shades, kind="stable")
-        # a path goes on where the piece before it in its line has the same shade
+        # a path continues where the piece before it in its line has the same shade
         begins = (np.diff(order, prepend=-2) != 1) | (order % distances.shape[1] == 0)
         ends = np.searchsorted(shades[order], np.arange(1, SHADES))
         paths = []

@@ -104,7 +104,8 @@ def register_files(
         interrupted(len(registration.history))
     further = {"warm_start": warm_start, "model": model}
     used = {name: path for name, path in further.items() if path is not None}
-    asked = {name: options[name] for name in ("refine_steps", "refine") if name in options}
+    refinement = ("refine_steps", "refine") if model is not None else ()
+    asked = {name: options[name] for name in refinement if name in options}
     text = configuration(
         paths, registration.settings, device=device, seed=registration.seed, **further, **asked
     )

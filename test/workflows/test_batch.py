@@ -173,7 +173,7 @@ def test_what_is_chosen_is_written_and_another_choice_is_done_anew(
         assert not outcome.reason
         assert not outcome.earlier
         names = {path.name for path in (tmp_path / "anna").iterdir()}
-        assert names == files | {"metrics.json", RECORD}
+        assert names == files | {"metrics.json", "config.toml", RECORD}
         write_summary(tmp_path, [outcome])
         (row,) = summary(tmp_path)
         assert row["status"] == "done"
