@@ -104,6 +104,7 @@ def _read_transforms(path: Path, argument: str) -> list[Any]:
 
 def _check_file(path: Path) -> None:
     """Read the file in a child process first: in damaged ones ITK crashes, or takes all memory."""
+    itk.load_transform_reader(str(path))  # once, not in the child and then here
     _, printed = read_apart(_read_and_drop, path)
     if printed:
         raise ValueError(f"damaged: {' '.join(printed)}")

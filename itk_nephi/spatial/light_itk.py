@@ -2,8 +2,7 @@
 
 ``itk`` loads a class with all modules that its own depends on: eight seconds and 800 MiB for a
 transform file. Here ``itk.AffineTransform[itk.D, 3]`` is the same class, loaded by itself. Filters,
-whose Python classes need those of all other filters, are called by their compiled functions. What
-has no name here comes from ``itk`` as usual.
+whose Python classes need those of all others, are called by compiled functions. The rest is itk's.
 """
 
 from __future__ import annotations
@@ -34,9 +33,6 @@ _CLASSES = (
     "Vector",
 )
 """The templates whose instances are loaded alone."""
-
-_BASES = ("CommonEnums", "MultiThreaderBase", "Object")
-"""The classes of the module that all others need."""
 
 _WRAPPERS = {"NePhiTransform": "NePhi"}
 """The modules of classes that are not named after them."""
@@ -88,7 +84,7 @@ def _itk() -> Any:
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return _Template(name)
-    if name in _BASES:
+    if name in ("CommonEnums", "MultiThreaderBase", "Object"):
         return getattr(_module("ITKCommonBasePython"), f"itk{name}")
     return getattr(_itk(), name)
 
@@ -199,11 +195,17 @@ def imwrite(image: Any, path: str, compression: bool = False) -> None:
         writer.Update()
 
 
-def transformread(path: str) -> list[Any]:
-    """Read the transforms of a file, of double precision."""
+def load_transform_reader(path: str) -> Any:
+    """Load what reads the transforms of a file, of double precision, and return a reader of it."""
     _load_formats("TransformIO", path)
     reader = _module("itkTransformFileReaderPython").itkTransformFileReaderTemplateD.New()
     reader.SetFileName(path)
+    return reader
+
+
+def transformread(path: str) -> list[Any]:
+    """Read the transforms of a file, of double precision."""
+    reader = load_transform_reader(path)
     reader.Update()
     found = reader.GetModifiableTransformList()
     return [down_cast(found.pop()) for _ in range(found.size())][::-1]
