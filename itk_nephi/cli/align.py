@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from itk_nephi.alignment.alignment import align as align_images
 from itk_nephi.cli import options
 from itk_nephi.cli.messages import report
 from itk_nephi.io.images import read_image
@@ -53,6 +52,8 @@ def align(
     The transform maps points of the fixed image to the moving image, like
     fixed_to_moving.h5 of `register`, which takes it as --initial-transform.
     """
+    from itk_nephi.alignment.alignment import align as align_images
+
     given = (fixed, moving, fixed_mask, moving_mask, initial_transform)
     inputs = [path for path in given if path is not None]
     with staged_file(output, "--output", inputs) as target:
