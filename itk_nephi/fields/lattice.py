@@ -91,7 +91,7 @@ class Lattice:
         first, size = [], []
         for axis, whole in enumerate(self.whole):
             others = [each for each in range(self.dimension) if each != self.dimension - 1 - axis]
-            numbers = chosen.any(dim=others).nonzero() if others else chosen.nonzero()
+            numbers = chosen.any(dim=others).nonzero()
             begin = max(0, min(int(numbers.min()) - margin, whole - 2))
             end = min(whole, max(int(numbers.max()) + margin + 1, begin + 2))
             first.append(begin)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.interpolation import sample_spline
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.losses.lattice import (
@@ -139,12 +140,7 @@ class LatticeObjective:
             terms["total"] = terms["total"] + weights.latent_prior_weight * terms["latent_prior"]
         landmarks = self.sampler.guide_landmarks
         if landmarks is not None:
-            moved = [
-                field(coords, deformation.code)
-                for field, coords in zip(
-                    (deformation.field, deformation.inverse_field), landmarks.coords, strict=True
-                )
-            ]
+            moved = [self._moved(deformation, here == 1, landmarks.coords[here]) for here in (0, 1)]
             misfits = [landmarks.misfit(moved[here], landmarks.coords[1 - here]) for here in (0, 1)]
             terms["landmark"] = torch.stack(misfits).mean()
             terms["total"] = terms["total"] + weights.landmark_weight * terms["landmark"]
@@ -186,6 +182,18 @@ class LatticeObjective:
         if not learned:
             return displacement
         return displacement + self.lattice.splines(learned, deformation.field.threads or 1)
+
+    def _moved(self, deformation: Deformation, inverse: bool, coords: Tensor) -> Tensor:
+        """Map coords, shape (N, D), such that only what is optimized gets a gradient."""
+        field = deformation.inverse_field if inverse else deformation.field
+        with torch.set_grad_enabled(self.trains_network):
+            moved = coords + field.network_displacement(coords, deformation.code)
+        position = coords / coords.new_tensor(self.lattice.bounds)
+        splines = deformation.code.splines[inverse][: self.splines.stop]
+        for number, spline in enumerate(splines):
+            optimized = spline if number in self.splines else spline.detach()
+            moved = moved + sample_spline(optimized, position)
+        return moved
 
     def _frozen(self, deformation: Deformation, inverse: bool) -> Tensor:
         """Return the part of a field's displacement that is not optimized, computed once."""

@@ -48,7 +48,9 @@ def _objectives(dimension: int, *, even: bool = False) -> list[LatticeObjective]
 def _deformation(objective: LatticeObjective, size: float) -> Deformation:
     """Return a deformation whose splines and output layers are random numbers of some size."""
     generator = torch.Generator().manual_seed(1)
-    deformation = Deformation.identity(objective.sampler.domain, FEW.field, generator)
+    deformation = Deformation.identity(
+        objective.sampler.domain, objective.settings.field, generator
+    )
     with torch.no_grad():
         outputs = (deformation.field.output.weight, deformation.inverse_field.output.weight)
         for parameter in (*deformation.code.splines.parameters(), *outputs):
@@ -106,6 +108,33 @@ def test_levels_train_the_network_first_and_ever_finer_splines() -> None:
 
 def test_the_finest_splines_stay_out_where_contrast_is_in_few_places() -> None:
     assert _objectives(3)[-1].splines == range(1, 3)
+
+
+def test_landmarks_move_only_what_is_optimized() -> None:
+    pair = _shape(2).pair
+    pair = replace(pair, guide_landmarks=pair.evaluation_landmarks, initial_transform=None)
+    problem = RegistrationProblem.prepare([pair], FEW, CPU)
+    for level in (1, 2, 3):
+        objective = problem.objectives(level)[0]
+        assert isinstance(objective, LatticeObjective)
+        deformation = _deformation(objective, 0.005)
+        losses = objective.differentiate(deformation, torch.Generator())
+        assert losses["landmark"] > 0
+        assert {w.grad is not None for w in deformation.weights()} == {level == 1}
+        for splines in deformation.code.splines:
+            found = [number for number, each in enumerate(splines) if each.grad is not None]
+            assert found == list(objective.splines)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_landmarks_are_moved_as_by_the_field(dimension: int) -> None:
+    objective = _objectives(dimension)[-1]
+    objective = replace(objective, splines=range(4))
+    deformation = _deformation(objective, 0.005)
+    coords = 0.9 * (2 * torch.rand(20, dimension) - 1) * torch.tensor(objective.lattice.bounds)
+    for inverse, field in ((False, deformation.field), (True, deformation.inverse_field)):
+        moved = objective._moved(deformation, inverse, coords)
+        torch.testing.assert_close(moved, field(coords, deformation.code), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
