@@ -16,7 +16,7 @@ from itk_nephi.cli.messages import report
 from itk_nephi.fields.settings import Setting, flat_settings, setting_value
 from itk_nephi.io.errors import spelling_hint
 from itk_nephi.io.settings import read_toml, settings_from_content
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import RegistrationSettings, chosen_settings
 from itk_nephi.spatial.initialization import KINDS
 
 EVERYDAY = ("similarity", "max_time")
@@ -290,6 +290,7 @@ def registration_settings(
     settings: Path | None,
     elastix_parameters: list[Path] | None,
     changes: Mapping[str, Any],
+    model: Path | None = None,
 ) -> RegistrationSettings:
     """Return the settings of a preset, of a file or of elastix's parameters, changed.
 
@@ -303,6 +304,8 @@ def registration_settings(
         Files to start from, whose translation is reported.
     changes : mapping of str to object
         Single settings by name.
+    model : Path, optional
+        Whose prediction is refined.
     """
     origins = {
         "--preset": preset,
@@ -322,7 +325,7 @@ def registration_settings(
         content = read_toml(settings, "--settings")
         start = settings_from_content(RegistrationSettings, content, "--settings")
     else:
-        return RegistrationSettings.preset(preset or Preset.default, **changes)
+        return chosen_settings(None, preset, model, **changes)
     return start.changed(**changes)
 
 

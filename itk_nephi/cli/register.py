@@ -138,7 +138,7 @@ def register(
     if model is not None and "steps" in changes:
         raise ValueError("expected --refine-steps with --model, got --steps")
     written = options.chosen_results(results)
-    chosen = options.registration_settings(preset, settings, elastix_parameters, changes)
+    chosen = options.registration_settings(preset, settings, elastix_parameters, changes, model)
     paths = PairPaths(
         fixed=fixed,
         moving=moving,

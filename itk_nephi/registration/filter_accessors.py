@@ -15,7 +15,6 @@ from itk_nephi.extras import named_extras
 from itk_nephi.fields.settings import Setting, setting_value
 from itk_nephi.registration.filter_arguments import ARGUMENTS, SETTINGS, camel
 from itk_nephi.registration.settings import (
-    DEFAULT_SIMILARITY,
     RegistrationSettings,
     chosen_settings,
 )
@@ -46,7 +45,7 @@ def with_settings(keywords: Mapping[str, Any]) -> dict[str, Any]:
     preset = rest.pop("preset", None)
     settings = _checked(rest.pop("settings", None))
     if settings is not None or preset is not None:
-        rest["settings"] = chosen_settings(settings, preset, **changes)
+        rest["settings"] = chosen_settings(settings, preset, rest.get("model"), **changes)
     elif changes:
         rest["settings"] = _SingleSettings(changes)
     return rest
@@ -129,11 +128,8 @@ class _SingleSettings(dict[str, Any]):
 def _get_settings(method: Any) -> RegistrationSettings:
     """Return how to register: the settings or the preset, and single settings on top."""
     state = method._State()
-    changes = dict(state.get("changes", {}))
-    if state.get("model") is not None and "settings" not in state:
-        # what a model predicts is refined at random points
-        changes.setdefault("similarity", DEFAULT_SIMILARITY)
-    return chosen_settings(state.get("settings"), state.get("preset"), **changes)
+    origin = (state.get(name) for name in ("settings", "preset", "model"))
+    return chosen_settings(*origin, **state.get("changes", {}))
 
 
 def _set_settings(method: Any, settings: RegistrationSettings | _SingleSettings | None) -> None:

@@ -19,7 +19,6 @@ from itk_nephi.registration.inputs import (
 from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.registration.settings import (
-    DEFAULT_SIMILARITY,
     RegistrationSettings,
     chosen_settings,
 )
@@ -132,9 +131,7 @@ def register(
     et al., CVPR 2023). Coarse to fine images, local standardization and masks are ours.
     """
     started = time.perf_counter()
-    # what a model predicts is refined at random points
-    similarity = {} if model is None or settings else {"similarity": DEFAULT_SIMILARITY}
-    settings = chosen_settings(settings, preset, **similarity)
+    settings = chosen_settings(settings, preset, model)
     seed, refine_steps = index(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
     torch_device = checked_device(device)

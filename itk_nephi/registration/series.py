@@ -22,7 +22,6 @@ from itk_nephi.registration.inputs import (
 from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Series, knot_shares
 from itk_nephi.registration.settings import (
-    DEFAULT_SIMILARITY,
     RegistrationSettings,
     chosen_settings,
 )
@@ -110,9 +109,7 @@ def register_series(
     >>> series.at(0.5).fixed_to_moving.TransformPoint(point)  # doctest: +SKIP
     """
     started = time.perf_counter()
-    # what a model predicts is refined at random points
-    similarity = {} if model is None or settings else {"similarity": DEFAULT_SIMILARITY}
-    settings = chosen_settings(settings, preset, **similarity)
+    settings = chosen_settings(settings, preset, model)
     start = Start.of(model, refine_steps, refine, warm_start)
     images = list(images)
     masks = [None] * len(images) if masks is None else list(masks)

@@ -326,11 +326,16 @@ def _at_points(name: str) -> RegistrationSettings:
 
 
 def chosen_settings(
-    settings: RegistrationSettings | None, preset: str | None, **changes: Any
+    settings: RegistrationSettings | None, preset: str | None, model: Any = None, **changes: Any
 ) -> RegistrationSettings:
-    """Return the settings that were given, those of a preset, or else the default, changed."""
+    """Return the settings that were given, those of a preset, or else the default, changed.
+
+    Presets refine what a model predicts at random points, unless a similarity is given.
+    """
     if settings is not None and preset is not None:
         raise ValueError(f"expected settings or preset, got both, preset {preset!r}")
     if settings is not None:
         return settings.changed(**changes)
+    if model is not None:
+        changes.setdefault("similarity", DEFAULT_SIMILARITY)
     return RegistrationSettings.preset(preset or "default", **changes)

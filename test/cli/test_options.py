@@ -50,6 +50,15 @@ def test_single_options_change_a_preset() -> None:
     assert changed_settings(None) == RegistrationSettings.preset("default")
 
 
+def test_a_prediction_is_refined_at_random_points_unless_a_similarity_is_given() -> None:
+    model = Path("model.pt")
+    found = registration_settings(Preset.fast, None, None, {}, model)
+    assert found == RegistrationSettings.preset("fast", similarity="local_ncc")
+    changes = {"similarity": "windowed_ncc"}
+    found = registration_settings(None, None, None, changes, model)
+    assert found == RegistrationSettings.preset("default")
+
+
 def test_every_setting_that_is_no_function_has_an_option_with_help_and_default() -> None:
     options = parameters("register")
     for name, entry in flat_settings(RegistrationSettings).items():
