@@ -76,6 +76,25 @@ def unfinished(output: Path) -> set[Path]:
     return set(output.glob(".itk-nephi-*"))
 
 
+def kill_amid_a_pair(output: Path) -> None:
+    """Kill one of two workers that holds an unfinished folder."""
+    while True:
+        workers = [
+            child
+            for child in psutil.Process().children()
+            if any("spawn_main" in argument for argument in child.cmdline())
+        ]
+        assert len(workers) == 2
+        worker = workers[0]
+        worker.suspend()
+        opened = {file.resolve() for file in Path(f"/proc/{worker.pid}/fd").iterdir()}
+        if opened & unfinished(output):
+            worker.kill()
+            return
+        worker.resume()
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What registrations start from now on in this process."""
@@ -224,19 +243,8 @@ def test_a_killed_worker_s_pair_is_done_by_another(
 ) -> None:
     with closing(run_batch(pairs_of(table), tmp_path, SETTINGS, jobs=2)) as running:
         outcomes = [next(running)]
-        wait(lambda: len(unfinished(tmp_path)) == 2)
-        workers = [
-            child
-            for child in psutil.Process().children()
-            if any("spawn_main" in argument for argument in child.cmdline())
-        ]
-        assert len(workers) == 2
-        workers[0].kill()
-        begun = unfinished(tmp_path)
-        for outcome in running:
-            outcomes.append(outcome)
-            if len(outcomes) == 4:
-                assert begun & unfinished(tmp_path)
+        kill_amid_a_pair(tmp_path)
+        outcomes.extend(running)
     assert sorted(outcome.pair.name for outcome in outcomes) == NAMES
     assert not any(outcome.reason or outcome.earlier for outcome in outcomes)
     assert contents(tmp_path) == contents(undisturbed)
