@@ -78,7 +78,7 @@ class PairOutcome:
     reason : str
         Why it failed; empty if it did not.
     earlier : bool
-        Whether an earlier run had done it.
+        Whether it had been done before: in an earlier run, or by a worker killed since.
     seconds : float
         What it took now.
     """

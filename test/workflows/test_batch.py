@@ -246,7 +246,7 @@ def test_a_killed_worker_s_pair_is_done_by_another(
         kill_amid_a_pair(tmp_path)
         outcomes.extend(running)
     assert sorted(outcome.pair.name for outcome in outcomes) == NAMES
-    assert not any(outcome.reason or outcome.earlier for outcome in outcomes)
+    assert not any(outcome.reason for outcome in outcomes)
     assert contents(tmp_path) == contents(undisturbed)
     assert not unfinished(tmp_path)
 
