@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,18 @@ import torch
 from torch import Tensor
 
 from itk_nephi.spatial import light_itk as itk
+
+_alone = ContextVar("alone", default=False)
+
+
+@contextmanager
+def torch_alone() -> Iterator[None]:
+    """Compute by torch alone on the CPU, too: the operators that a GPU computes by."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 @cache
@@ -24,7 +38,7 @@ def compiled_module() -> ctypes.CDLL | None:
 
 def can_fuse(*tensors: Tensor) -> bool:
     """Whether there is compiled code for these tensors: in single precision, on the CPU."""
-    return all(map(_is_plain, tensors)) and compiled_module() is not None
+    return not _alone.get() and all(map(_is_plain, tensors)) and compiled_module() is not None
 
 
 def _is_plain(tensor: Tensor) -> bool:

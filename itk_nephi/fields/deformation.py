@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from itk_nephi.fields.compiled import compiled_module
+from itk_nephi.fields.compiled import can_fuse
 from itk_nephi.fields.latent_code import InterpolatedCode, LatentCode
 from itk_nephi.fields.neural_field import DeformationField
 from itk_nephi.fields.settings import FieldSettings
@@ -130,7 +130,7 @@ def threads_for_fields(deformations: Sequence[Deformation], device: torch.device
     Torch's operators are small beside them: to wake a second thread takes them longer than their
     work, and its threads would be in the way of those of the compiled code.
     """
-    if device.type != "cpu" or compiled_module() is None:
+    if not can_fuse(torch.empty(0, device=device)):
         yield
         return
     fields = [field for each in deformations for field in (each.field, each.inverse_field)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+from itk_nephi.fields.device import constant
 
 CPU_PARTS = 4
 
@@ -28,7 +31,7 @@ def sample_grid(values: Tensor, position: Tensor) -> Tensor:
     """
     count, dimension = position.shape
     # on a CPU each thread takes whole batches, so the points are cut into a few
-    parts = CPU_PARTS if count % CPU_PARTS == 0 else 1
+    parts = CPU_PARTS if count % CPU_PARTS == 0 and position.device.type == "cpu" else 1
     sampled = F.grid_sample(
         values.expand(parts, *values.shape[1:]),
         position.view(parts, *(1,) * (dimension - 1), -1, dimension),
@@ -54,7 +57,7 @@ def sample_grid_with_derivatives(values: Tensor, position: Tensor) -> tuple[Tens
     derivatives : Tensor, shape (D, N, C)
         With respect to each component of the position, in the cell that holds it.
     """
-    last = position.new_tensor(values.shape[-2::-1]) - 1
+    last = constant(values.shape[-2::-1], position.dtype, position.device) - 1
     index = torch.minimum(((position + 1) / 2 * last).clamp(min=0), last)
     corner = torch.minimum(index.detach().floor(), last - 1)
     fraction = index - corner
@@ -103,7 +106,7 @@ def sample_spline_with_derivatives(coefficients: Tensor, position: Tensor) -> tu
 
 def _spline_weights(coefficients: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the cells of positions, and along each axis four weights and their derivatives."""
-    cells = position.new_tensor(coefficients.shape[-2::-1]) - 3
+    cells = constant(coefficients.shape[-2::-1], position.dtype, position.device) - 3
     index = (position + 1) / 2 * cells
     cell = torch.minimum(index.detach().floor().clamp(min=0), cells - 1)
     t = index - cell
@@ -118,7 +121,7 @@ def _spline_weights(coefficients: Tensor, position: Tensor) -> tuple[Tensor, Ten
 def _with_slopes(weights: Tensor, slopes: Tensor) -> list[Tensor]:
     """Return weights, (N, D, M), and the same with those of one axis differentiated, each axis."""
     return [weights] + [
-        torch.cat([weights[:, :axis], slopes[:, [axis]], weights[:, axis + 1 :]], dim=1)
+        torch.cat([weights[:, :axis], slopes[:, axis : axis + 1], weights[:, axis + 1 :]], dim=1)
         for axis in range(weights.shape[1])
     ]
 
@@ -127,11 +130,16 @@ def _weighted_sums(values: Tensor, corner: Tensor, weights: Sequence[Tensor]) ->
     """Sum the values at the M^D vertices from a corner on, with each of K weights: (N, K, C)."""
     dimension, count = weights[0].shape[1:]
     products = torch.stack([_products(each) for each in weights], dim=1)
-    steps = list(product(range(count), repeat=dimension))
-    strides = torch.tensor(values[..., 0].contiguous().stride()[::-1], device=corner.device)
-    offsets = torch.tensor(steps, device=corner.device).flip(1)
+    steps = tuple(each[::-1] for each in product(range(count), repeat=dimension))
+    offsets = constant(steps, torch.int64, corner.device)
+    strides = constant(_strides(values.shape[:-1]), torch.int64, corner.device)
     vertices = (corner.long()[:, None, :] + offsets).mul(strides).sum(-1)
     return products @ F.embedding(vertices, values.flatten(0, -2))
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how far apart neighbors lie in a grid of shape (k, j, i), i first."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in reversed(range(len(shape))))
 
 
 def _products(weights: Tensor) -> Tensor:

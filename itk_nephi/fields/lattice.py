@@ -105,14 +105,37 @@ class Lattice:
 
     def coords(self, device: torch.device) -> Tensor:
         """Return the coords of all points, shape (N, D), i fastest."""
-        axes = [
-            torch.linspace(-b, b, whole, device=device)[first : first + count]
-            for b, whole, first, count in zip(
-                self.bounds, self.whole, self.first, self.size, strict=True
-            )
-        ]
-        grid = torch.meshgrid(*reversed(axes), indexing="ij")
+        grid = torch.meshgrid(*reversed(self._axes(device)), indexing="ij")
         return torch.stack(grid[::-1], dim=-1).flatten(0, -2)
+
+    def moved(self, displacement: Tensor, stride: int = 1) -> list[Tensor]:
+        """Return the coords along each axis, i first, of points that were moved.
+
+        Parameters
+        ----------
+        displacement : Tensor, shape (D, k, j, i)
+            Of every so many points.
+        stride : int
+            How many.
+
+        Returns
+        -------
+        list of Tensor, shape (k, j, i)
+        """
+        last, moved = self.dimension - 1, []
+        for axis, coords in enumerate(self._axes(displacement.device)):
+            shape = [-1 if each == last - axis else 1 for each in range(self.dimension)]
+            coords = coords[::stride].to(displacement.dtype).view(shape)
+            moved.append(coords + displacement[axis])
+        return moved
+
+    def _axes(self, device: torch.device) -> list[Tensor]:
+        """Return the points' coords along each axis, i first."""
+        layout = zip(self.bounds, self.whole, self.first, self.size, strict=True)
+        return [
+            torch.linspace(-b, b, whole, device=device)[first : first + count]
+            for b, whole, first, count in layout
+        ]
 
     def image(self, values: Tensor) -> Tensor:
         """Arrange what belongs to the points, (N, C) or (N,): (C, k, j, i) or (k, j, i)."""
@@ -152,10 +175,12 @@ class Lattice:
     def _spline(self, coefficients: Tensor) -> Tensor:
         values = coefficients.movedim(-1, 0)
         for axis in reversed(range(self.dimension)):
-            weights = _spline_weights(coefficients.shape[-2 - axis], self.whole[axis])
+            weights = _spline_weights(
+                coefficients.shape[-2 - axis], self.whole[axis], values.dtype, values.device
+            )
             weights = weights[self.slices[-1 - axis]]
             # takes the first axis away, and adds its points as the last one
-            values = torch.tensordot(values, weights.to(values), dims=([1], [1]))
+            values = torch.tensordot(values, weights, dims=([1], [1]))
         return values
 
 
@@ -198,7 +223,7 @@ def _call_with_spline(
 
 
 @lru_cache(maxsize=64)
-def _spline_weights(count: int, points: int) -> Tensor:
+def _spline_weights(count: int, points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the shares of the coefficients of an axis in each of its points, (points, count)."""
     position = torch.linspace(-1, 1, points, dtype=torch.float64)[:, None]
-    return sample_spline(torch.eye(count, dtype=torch.float64), position)
+    return sample_spline(torch.eye(count, dtype=torch.float64), position).to(device, dtype)

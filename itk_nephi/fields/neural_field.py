@@ -132,7 +132,9 @@ class DeformationField(nn.Module):
         displacement = self._displacement(coords, code, derivatives=True)
         inside = (coords.detach().abs() <= self.bounds).to(coords.dtype)
         jacobian = displacement.derivatives.permute(1, 2, 0) * inside[:, None, :]
-        return coords + displacement.value, jacobian + torch.eye(coords.shape[1]).to(coords)
+        return coords + displacement.value, jacobian + torch.eye(
+            coords.shape[1], dtype=coords.dtype, device=coords.device
+        )
 
     def network_displacement(self, coords: Tensor, code: Code) -> Tensor:
         """Return the displacement that the network alone adds, shape (N, D), coords."""

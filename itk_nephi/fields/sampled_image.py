@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from itk_nephi.fields.device import constant
 from itk_nephi.fields.interpolation import sample_grid
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain
@@ -61,11 +62,17 @@ class _Grid:
         self.values = values.contiguous(memory_format=last)
         offset = matrix @ domain.center + offset - grid.center
         # rounded, so that where the images lie in space leaves no trace in single precision
-        self.matrix = values.new_tensor(np.round(to_unit @ matrix @ to_points, 10))
-        self.offset = values.new_tensor(np.round(to_unit @ offset, 10))
+        self.matrix, self.offset = (
+            constant(_tuples(np.round(each, 10)), values.dtype, values.device)
+            for each in (to_unit @ matrix @ to_points, to_unit @ offset)
+        )
 
     def position(self, coords: Tensor) -> Tensor:
         return torch.addmm(self.offset, coords, self.matrix.T)
+
+
+def _tuples(values: Array) -> tuple[Any, ...]:
+    return tuple(row if values.ndim == 1 else tuple(row) for row in values.tolist())
 
 
 class SampledImage:

@@ -143,7 +143,8 @@ def objective_terms(
             more["diffusion"].append(diffusion_energy(inner_jacobian))
         if weights.bending_weight:
             # one axis for each point, by turns: as good on average as all axes for all points
-            axes = torch.eye(few.shape[1]).to(few)[torch.arange(len(few)) % few.shape[1]]
+            identity = torch.eye(few.shape[1], dtype=few.dtype, device=few.device)
+            axes = identity[torch.arange(len(few), device=few.device) % few.shape[1]]
             _, next_jacobian = inner.with_jacobian(few + voxel * axes, code)
             more["bending"].append((next_jacobian - inner_jacobian).square().mean())
         if weights.folding_weight:

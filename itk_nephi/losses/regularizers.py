@@ -21,13 +21,13 @@ def gradicon(outer: Tensor, inner: Tensor) -> Tensor:
     ----------
     Tian, Greer et al., GradICON, CVPR 2023.
     """
-    identity = torch.eye(inner.shape[-1]).to(inner)
+    identity = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
     return (outer @ inner - identity).square().mean()
 
 
 def diffusion_energy(jacobian: Tensor) -> Tensor:
     """Diffusion energy: the mean square of the displacement's derivatives, dimensionless."""
-    identity = torch.eye(jacobian.shape[-1]).to(jacobian)
+    identity = torch.eye(jacobian.shape[-1], dtype=jacobian.dtype, device=jacobian.device)
     return (jacobian - identity).square().mean()
 
 

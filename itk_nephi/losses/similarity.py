@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from itk_nephi.fields.device import constant
 from itk_nephi.losses.features import (
     FeatureMap,
     channels,
@@ -115,7 +116,9 @@ def weighted(dissimilarity: Dissimilarity, weights: tuple[float, ...]) -> Dissim
     def compare(fixed: Tensor, moving: Tensor, points: Tensor) -> Tensor:
         parts = [values.chunk(len(weights), dim=1) for values in (fixed, moving)]
         found = [dissimilarity(one, other, points) for one, other in zip(*parts, strict=True)]
-        return (torch.stack(found) * fixed.new_tensor(weights)).sum() / sum(weights)
+        return (torch.stack(found) * constant(weights, fixed.dtype, fixed.device)).sum() / sum(
+            weights
+        )
 
     return compare
 
@@ -198,6 +201,6 @@ def mutual_information(fixed: Tensor, moving: Tensor, weights: Tensor) -> Tensor
 
 def _windows(values: Tensor) -> Tensor:
     """Return the Parzen windows of values in [0, 1], shape (N, C): (C, N, BINS), sums of 1."""
-    bins = torch.arange(BINS).to(values)
+    bins = torch.arange(BINS, dtype=values.dtype, device=values.device)
     offset = values.T[:, :, None] * (BINS - 1) - bins
     return torch.softmax(-offset.square() / 2, dim=-1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from itk_nephi.fields.deformation import (
     threads_for_fields,
     weights_of,
 )
+from itk_nephi.fields.device import Reading
 from itk_nephi.registration.checkpoint import Checkpoint
 from itk_nephi.registration.lattice_objective import LatticeObjective
 from itk_nephi.registration.optimizer import Adam, Schedule, TimeLimit
@@ -35,6 +38,10 @@ RETRIES = 3
 
 DIVERGED = 1.0
 """GradICON, where it has a weight, beyond which a level starts again more slowly."""
+
+AHEAD = {"cpu": 0, "cuda": 2}
+"""How many steps are begun before the terms of the first are looked at, by device: a GPU would be
+idle while the host waits for them."""
 
 
 class Solution(NamedTuple):
@@ -118,6 +125,8 @@ class _Optimization:
         self._problem, self._deformations = problem, deformations
         self._generator, self._callback, self._checkpoint = generator, callback, checkpoint
         self._started = started
+        self._ahead = AHEAD.get(problem.device.type, 0)
+        self._underway: deque[tuple[Callable[..., Progress], tuple[str, ...], Reading]] = deque()
         self._level_state: dict[str, Any] | None = None
         self._first = 1
         saved = None if checkpoint is None else checkpoint.read(problem.device)
@@ -159,43 +168,63 @@ class _Optimization:
         self, level: _Level, objectives: Sequence[PairObjective | LatticeObjective]
     ) -> None:
         """Take a step, report and keep it; or go back, if it diverged, to the level's start."""
-        settings = self._problem.settings
-        levels = len(settings.smoothing_sigmas)
+        levels = len(self._problem.settings.smoothing_sigmas)
         later = levels - level.number
         pace = self._limit.pace(level.schedule.phase, later)
         left = level.schedule.left(pace)
-        losses = self._differentiate(objectives)
-        reason = _divergence(losses, settings)
+        done = len(self.history) + len(self._underway)
+        progress = partial(
+            Progress,
+            level=level.number,
+            levels=levels,
+            done=done + 1,
+            total=done + left + later * level.schedule.length(pace),
+            left=left - 1,
+        )
+        self._underway.append((progress, *self._differentiate(objectives)))
+        dissimilarity = None
+        if len(self._underway) > self._ahead:
+            if not self._report(level):
+                return
+            dissimilarity = self.history[-1].losses["dissimilarity"]
+        level.step(left, dissimilarity)
+        due = self._checkpoint is not None and self._checkpoint.is_due()
+        while self._underway and (due or level.schedule.phase == 1):
+            self._report(level)
+        if self._checkpoint is not None and due:
+            self._checkpoint.write(self._state(level))
+
+    def _report(self, level: _Level) -> bool:
+        """Report and keep the first step underway; return whether it did not diverge."""
+        progress, names, reading = self._underway.popleft()
+        numbers = reading.numbers()
+        losses = {name: fmean(numbers[n :: len(names)]) for n, name in enumerate(names)}
+        reason = _divergence(losses, self._problem.settings)
         if reason:
             level.begin_again(reason)
             del self.history[level.done :]
-            return
-        progress = Progress(
-            level=level.number,
-            levels=levels,
-            done=len(self.history) + 1,
-            total=len(self.history) + left + later * level.schedule.length(pace),
-            losses=losses,
-            left=left - 1,
-        )
-        self.history.append(progress)
+            self._underway.clear()
+            return False
+        self.history.append(progress(losses=losses))
         if self._callback is not None:
-            self._callback(progress)
-        level.step(left, losses["dissimilarity"])
-        if self._checkpoint is not None and self._checkpoint.is_due():
-            self._checkpoint.write(self._state(level))
+            self._callback(self.history[-1])
+        return True
 
     def _differentiate(
         self, objectives: Sequence[PairObjective | LatticeObjective]
-    ) -> dict[str, float]:
-        """Leave the mean objective's gradients with the parameters, and return its mean terms."""
+    ) -> tuple[tuple[str, ...], Reading]:
+        """Leave the mean objective's gradients with the parameters, and read its terms.
+
+        The names of the terms are returned, and their values in the objective of each pair.
+        """
         for parameter in (*weights_of(self._deformations), *codes_of(self._deformations)):
             parameter.grad = None
         every = [
             objective.differentiate(deformation, self._generator, share=1 / len(objectives))
             for objective, deformation in zip(objectives, self._deformations, strict=True)
         ]
-        return {name: fmean(losses[name] for losses in every) for name in every[0]}
+        names = tuple(every[0])
+        return names, Reading(torch.stack([losses[name] for losses in every for name in names]))
 
     def _state(self, level: _Level) -> dict[str, Any]:
         return {
@@ -261,8 +290,8 @@ class _Level:
                 parameter.copy_(value)
         self._begin()
 
-    def step(self, left: int, dissimilarity: float) -> None:
-        """Take the next of ``left`` steps along the gradients."""
+    def step(self, left: int, dissimilarity: float | None) -> None:
+        """Take the next of ``left`` steps along the gradients, as :meth:`Schedule.advance`."""
         scale = 0.5**self.retry * self.schedule.factor
         self.optimizer.step([scale * rate for rate in self._rates])
         self.schedule.advance(left, dissimilarity)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from itk_nephi.fields.device import memory_errors_named
 from itk_nephi.registration.checkpoint import Checkpoint, described_run
 from itk_nephi.registration.inputs import MOVING
 from itk_nephi.registration.instance_optimization import Solution, solve
@@ -22,6 +23,7 @@ from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose
 
 
+@memory_errors_named("use smaller working_voxels, fewer points, a memory_limit, or the device cpu")
 def register_jointly(
     pairs: Sequence[ImagePair],
     settings: RegistrationSettings,
@@ -68,6 +70,11 @@ def register_jointly(
         The result.
     findings : list of str
         What to warn of.
+
+    Raises
+    ------
+    MemoryError
+        If the memory of a GPU does not suffice.
     """
     settings = start.settings(settings)
     keeper = None

@@ -117,7 +117,7 @@ class LatticeObjective:
 
     def differentiate(
         self, deformation: Deformation, _generator: torch.Generator, *, share: float = 1.0
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Add a share of the gradients to the parameters', and return the terms."""
         weights = self.settings
         threads = deformation.field.threads or 1
@@ -145,7 +145,7 @@ class LatticeObjective:
             terms["landmark"] = torch.stack(misfits).mean()
             terms["total"] = terms["total"] + weights.landmark_weight * terms["landmark"]
         torch.autograd.backward(share * terms["total"])
-        return {name: float(term.detach()) for name, term in terms.items()}
+        return {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
     def dissimilarities(self, deformation: Deformation) -> tuple[float, float]:
@@ -188,7 +188,7 @@ class LatticeObjective:
         field = deformation.inverse_field if inverse else deformation.field
         with torch.set_grad_enabled(self.trains_network):
             moved = coords + field.network_displacement(coords, deformation.code)
-        position = coords / coords.new_tensor(self.lattice.bounds)
+        position = coords / field.bounds
         splines = deformation.code.splines[inverse][: self.splines.stop]
         for number, spline in enumerate(splines):
             optimized = spline if number in self.splines else spline.detach()

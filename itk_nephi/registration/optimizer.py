@@ -64,14 +64,22 @@ class Adam:
         unbiased_mean, unbiased_square = (1 - decay**self._steps for decay in self._decays)
         moments = iter(zip(self._means, self._squares, strict=True))
         for group, rate in zip(self._groups, rates, strict=True):
-            for parameter, (mean, square) in zip(group, moments, strict=False):
-                if parameter.grad is None:
-                    continue
-                mean.lerp_(parameter.grad, 1 - mean_decay)
-                square.mul_(square_decay)
-                square.addcmul_(parameter.grad, parameter.grad, value=1 - square_decay)
-                scale = (square / unbiased_square).sqrt_().add_(EPSILON)
-                parameter.addcdiv_(mean, scale, value=-rate / unbiased_mean)
+            chosen = [
+                (parameter, parameter.grad, mean, square)
+                for parameter, (mean, square) in zip(group, moments, strict=False)
+                if parameter.grad is not None
+            ]
+            if not chosen:
+                continue
+            # on a GPU one kernel takes all tensors
+            parameters, gradients, means, squares = map(list, zip(*chosen, strict=True))
+            torch._foreach_lerp_(means, gradients, 1 - mean_decay)
+            torch._foreach_mul_(squares, square_decay)
+            torch._foreach_addcmul_(squares, gradients, gradients, value=1 - square_decay)
+            scales = torch._foreach_div(squares, unbiased_square)
+            torch._foreach_sqrt_(scales)
+            torch._foreach_add_(scales, EPSILON)
+            torch._foreach_addcdiv_(parameters, means, scales, value=-rate / unbiased_mean)
 
     def state(self) -> dict[str, Any]:
         """Return where it stands."""
@@ -130,12 +138,12 @@ class Schedule:
         left = max(1, round((1 - self.phase) * self.length(pace)))
         return left if self.tail is None else min(left, self.tail)
 
-    def advance(self, left: int, dissimilarity: float) -> None:
-        """Go on to the next of ``left`` steps, after one that saw a dissimilarity."""
+    def advance(self, left: int, dissimilarity: float | None) -> None:
+        """Go on to the next of ``left`` steps; the dissimilarity is None if not known yet."""
         self.phase = 1.0 if left == 1 else self.phase + (1 - self.phase) / left
         if self.tail is not None:
             self.tail -= 1
-        elif self.early_stop:
+        elif self.early_stop and dissimilarity is not None:
             self.recent.append(dissimilarity)
             if len(self.recent) == 2 * WINDOW:
                 if _plateau(self.recent):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.losses.objective import objective_terms
@@ -65,7 +66,7 @@ class PairObjective:
 
     def differentiate(
         self, deformation: Deformation, generator: torch.Generator, *, share: float = 1.0
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Draw points, add a share of the gradients to the parameters', and return the terms."""
         settings, sampler = self.settings, self.sampler
         coords, weights = sampler.sample(settings.points, settings.importance_sampling, generator)
@@ -85,7 +86,7 @@ class PairObjective:
             chunk=self.chunk,
         )
         torch.autograd.backward(share * losses["total"])
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
     def dissimilarities(self, deformation: Deformation) -> tuple[float, float]:

@@ -124,6 +124,8 @@ def register(
         If an argument is not what it should be.
     RuntimeError
         If the optimization diverges in spite of smaller steps.
+    MemoryError
+        If the memory of a GPU does not suffice.
 
     References
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from itk_nephi.fields.device import constant, upload
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.sampled_image import (
     ROUNDING,
@@ -235,18 +236,18 @@ class PairSampler:
         position = torch.rand(count, self.domain.dimension, generator=generator)
         if voxels is None:
             half, middle = self._common_box()
-            return ((2 * position - 1) * half + middle).to(self.device)
-        chosen = torch.randint(len(voxels), (count,), generator=generator).to(self.device)
-        index = voxels[chosen] + position.to(self.device) - 0.5
+            return upload((2 * position - 1) * half + middle, self.device)
+        chosen = upload(torch.randint(len(voxels), (count,), generator=generator), self.device)
+        index = voxels[chosen] + upload(position, self.device) - 0.5
         return self._coords(index)
 
     def _coords(self, index: Tensor) -> Tensor:
         """Map continuous indices of the fixed image, clamped to its box, to coords."""
-        last = torch.tensor(self._fixed_domain.size, device=self.device) - 1
-        bounds = torch.tensor(self._fixed_domain.bounds, device=self.device)
+        last = constant(self._fixed_domain.size, torch.int64, self.device) - 1
+        bounds = constant(self._fixed_domain.bounds, torch.float32, self.device)
         own = (2 * index / last - 1).clamp(-1, 1) * bounds
         scale, shift = self._own_to_domain()
-        return own * scale + torch.tensor(shift, dtype=own.dtype, device=self.device)
+        return own * scale + constant(tuple(shift.tolist()), own.dtype, self.device)
 
     def _own_to_domain(self) -> tuple[float, Array]:
         """Return what maps coords of the fixed image to coords of the domain: a scale, a shift."""
@@ -267,8 +268,8 @@ class PairSampler:
         flags = []
         for axis, count in enumerate(self._fixed_domain.size):
             index = torch.zeros(count, self.domain.dimension, device=self.device)
-            index[:, axis] = torch.arange(count)
-            bound = torch.tensor(self.domain.bounds[axis], device=self.device)
+            index[:, axis] = torch.arange(count, device=self.device)
+            bound = constant(self.domain.bounds, torch.float32, self.device)[axis]
             flags.append(self._coords(index)[:, axis].abs() <= bound * (1 + ROUNDING))
         return torch.stack(torch.meshgrid(*reversed(flags), indexing="ij")).all(dim=0)
 

@@ -16,7 +16,7 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, flatten
-from itk_nephi.training.datasets import Cache, PairSource
+from itk_nephi.training.pair_source import Cache, PairSource
 
 
 @documented

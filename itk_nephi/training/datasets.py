@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from pydantic import AfterValidator, ValidationInfo
@@ -24,9 +24,7 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import KINDS
 from itk_nephi.spatial.preparation import checked_image, checked_mask
-
-CACHE_BYTES = 2 * 2**30
-"""The most bytes of images that are kept in memory."""
+from itk_nephi.training.pair_source import Cache
 
 
 def _in_folder(path: Path, reading: ValidationInfo) -> Path:
@@ -35,36 +33,6 @@ def _in_folder(path: Path, reading: ValidationInfo) -> Path:
 
 FilePath = Annotated[Path, AfterValidator(_in_folder)]
 """A path that is relative to the folder of the file where it is written."""
-
-
-class PairSource(Protocol):
-    """A finite list of pairs; the same number always gives the same pair.
-
-    Each has one image of a subject, of float and in canonical order as its masks are, and an
-    initial transform.
-    """
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, number: int) -> ImagePair: ...
-
-
-class Cache:
-    """Keeps what was made, as long as its bytes fit."""
-
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self._kept: dict[Hashable, Any] = {}
-        self._room = limit
-
-    def __call__(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """Return what was kept under a key, or make it; ``size`` returns its bytes."""
-        if key in self._kept:
-            return self._kept[key]
-        made = make()
-        if size(made) <= self._room:
-            self._kept[key] = made
-            self._room -= size(made)
-        return made
 
 
 class _Reader:

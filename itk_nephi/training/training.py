@@ -17,6 +17,7 @@ from torch import Tensor
 
 from itk_nephi.evaluation.evaluation import MeanEvaluation
 from itk_nephi.extras import named_extras
+from itk_nephi.fields.device import memory_errors_named, upload
 from itk_nephi.io.errors import plain_words, require_file
 from itk_nephi.models.archive import ARCHIVE_ERRORS, read_archive, write_archive
 from itk_nephi.models.encoder import LatentCodeTable
@@ -24,7 +25,7 @@ from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
 from itk_nephi.training.augmentation import Augmentation, TrainingExample, TrainingExamples
 from itk_nephi.training.batch_objective import PairsObjective
-from itk_nephi.training.datasets import PairSource
+from itk_nephi.training.pair_source import PairSource
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.validation import validate
 
@@ -52,6 +53,7 @@ class TrainingProgress:
     validation: MeanEvaluation | None
 
 
+@memory_errors_named("use a smaller batch_size, fewer points, or a smaller box of the model")
 def train(
     pairs: PairSource,
     validation_pairs: PairSource,
@@ -103,6 +105,8 @@ def train(
         If the checkpoint is missing, in the way, or was made with other settings.
     RuntimeError
         If the objective is no longer finite.
+    MemoryError
+        If the memory of a GPU does not suffice.
     ImportError
         If what ``pip install 'itk-nephi[train]'`` brings is missing.
 
@@ -226,9 +230,9 @@ class _Training:
         images = zip(*(self._samples[index] for index in every), strict=True)
         device = self._fabric.device
         return (
-            TrainingExample(*(torch.stack(values).to(device) for values in images)),
-            torch.tensor([self._samples.number_of_pair(index) for index in every], device=device),
-            torch.stack(coords).to(device),
+            TrainingExample(*(upload(torch.stack(values), device) for values in images)),
+            upload(torch.tensor([self._samples.number_of_pair(index) for index in every]), device),
+            upload(torch.stack(coords), device),
         )
 
     def save(self, path: Path) -> None:

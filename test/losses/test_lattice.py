@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itk_nephi.fields import compiled
+from itk_nephi.fields.compiled import torch_alone
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform
 from itk_nephi.losses.lattice import (
@@ -82,13 +82,11 @@ def _with_gradient(images: LatticeImages, displacement: Tensor, threads: int = 1
 
 @pytest.mark.parametrize("size", [*SIZES.values(), *MANY_SLABS.values()])
 @pytest.mark.parametrize("masks", [False, True])
-def test_compiled_correlation_is_that_of_torch(
-    size: tuple[int, ...], masks: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_correlation_is_that_of_torch(size: tuple[int, ...], masks: bool) -> None:
     images, displacement = _images(size, masks=masks)
     loss, gradient = _with_gradient(images, displacement)
-    monkeypatch.setattr(compiled, "compiled_module", lambda: None)
-    expected, expected_gradient = _with_gradient(images, displacement)
+    with torch_alone():
+        expected, expected_gradient = _with_gradient(images, displacement)
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
     tolerance = 1e-4 * float(expected_gradient.abs().max())
     torch.testing.assert_close(gradient, expected_gradient, atol=tolerance, rtol=0)
@@ -169,9 +167,7 @@ def _energies_and_gradients(
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("part", [False, True])
-def test_compiled_composition_is_that_of_torch(
-    dimension: int, stride: int, part: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_composition_is_that_of_torch(dimension: int, stride: int, part: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     lattice = Lattice(SIZES[dimension], _domain(SIZES[dimension]).bounds)
     if part:
@@ -186,8 +182,8 @@ def test_compiled_composition_is_that_of_torch(
             found, _energies_and_gradients(inner, outer, lattice, stride, 3), strict=True
         )
     )
-    monkeypatch.setattr(compiled, "compiled_module", lambda: None)
-    expected = _energies_and_gradients(inner, outer, lattice, stride)
+    with torch_alone():
+        expected = _energies_and_gradients(inner, outer, lattice, stride)
     for one, other in zip(found, expected, strict=True):
         tolerance = 1e-5 * float(other.abs().max())
         torch.testing.assert_close(one, other, atol=tolerance, rtol=0)

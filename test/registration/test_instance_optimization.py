@@ -11,7 +11,12 @@ from torch import Tensor
 from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.phantoms.pairs import deformed_shape
-from itk_nephi.registration.instance_optimization import RETRIES, RegistrationSettings, solve
+from itk_nephi.registration.instance_optimization import (
+    AHEAD,
+    RETRIES,
+    RegistrationSettings,
+    solve,
+)
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Progress
 from itk_nephi.spatial.image_pair import ImagePair
@@ -167,9 +172,11 @@ def test_an_interruption_keeps_what_was_reached(signal: type[BaseException]) -> 
     assert deformation.field.output.weight.abs().max() > 0
 
 
+@pytest.mark.parametrize("ahead", [0, 2])
 def test_a_level_that_diverges_starts_again_with_smaller_steps(
-    caplog: pytest.LogCaptureFixture,
+    ahead: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(AHEAD, "cpu", ahead)
     chosen = settings(network_learning_rate=0.03, steps=12)
     with caplog.at_level(logging.INFO, logger="itk_nephi.registration.instance_optimization"):
         deformation, history, _ = optimized(shape_pair(), chosen)
@@ -177,6 +184,19 @@ def test_a_level_that_diverges_starts_again_with_smaller_steps(
     assert [progress.done for progress in history] == list(range(1, 25))
     assert max(progress.losses["gradicon"] for progress in history) < 1
     assert all(torch.isfinite(values).all() for values in deformation.parameters())
+
+
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_steps_that_are_looked_at_later_are_the_same(
+    early_stop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(early_stop=early_stop)
+    expected, expected_history, _ = optimized(shape_pair(), chosen)
+    monkeypatch.setitem(AHEAD, "cpu", 2)
+    found, history, _ = optimized(shape_pair(), chosen)
+    assert history == expected_history
+    for one, other in zip(found.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_field_whose_inverse_consistency_does_not_count_may_leave_it() -> None:

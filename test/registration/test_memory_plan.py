@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from itk_nephi.fields.compiled import torch_alone
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.registration.memory_plan import MIB, Allocations, planned_chunk
 from itk_nephi.registration.settings import RegistrationSettings
@@ -32,13 +33,10 @@ def chunk(limit: float | None, image: Any, times: int = 1, **changes: Any) -> in
 
 
 @pytest.mark.parametrize("size", [(300, 200), (40, 30, 20)])
-def test_more_memory_takes_more_points_together_up_to_all(
-    size: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # as on a GPU; the compiled fields keep so little that all points fit
-    monkeypatch.setattr("itk_nephi.fields.neural_field.can_fuse", lambda *_: False)
+def test_more_memory_takes_more_points_together_up_to_all(size: tuple[int, ...]) -> None:
     image = blank(*size)
-    chunks = [chunk(limit, image) for limit in (150, 250, 1e5)]
+    with torch_alone():  # the compiled fields keep so little that all points fit
+        chunks = [chunk(limit, image) for limit in (150, 250, 1e5)]
     assert 256 <= chunks[0] < chunks[1] < SETTINGS.points
     assert chunks[2] is None
 

@@ -556,20 +556,6 @@ def test_a_device_that_is_not_there_is_refused(shape: ImagePair) -> None:
             register(shape.fixed, shape.moving, device=device)
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
-def test_a_gpu_finds_the_same(section: ImagePair) -> None:
-    registration = register(
-        section.fixed,
-        section.moving,
-        fixed_mask=section.fixed_mask,
-        moving_mask=section.moving_mask,
-        settings=SMALL,
-        device="cuda",
-    )
-    assert_recovered(registration, section, mean=2.0)
-
-
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not LUNG.is_dir(), reason="../shared/data/lung is not there")

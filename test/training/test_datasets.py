@@ -7,7 +7,7 @@ import pytest
 
 from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
-from itk_nephi.training.datasets import Cache, FolderPairs, PhantomPairs, TablePairs
+from itk_nephi.training.datasets import FolderPairs, PhantomPairs, TablePairs
 
 DOMAIN = ImageDomain(
     size=(5, 4), spacing=(1.5, 0.7), origin=(3.0, -8.0), direction=((0.0, -1.0), (1.0, 0.0))
@@ -95,14 +95,6 @@ def test_phantom_pairs_are_those_of_their_seeds() -> None:
     assert pair.evaluation_landmarks is not None
     np.testing.assert_array_equal(pair.evaluation_landmarks[0], expected.evaluation_landmarks[0])
     assert len(pairs) == 3
-
-
-def test_the_cache_keeps_what_fits() -> None:
-    made: list[str] = []
-    cache = Cache(limit=10)
-    for key, size in [("a", 6), ("b", 6), ("c", 4), ("a", 6), ("b", 6), ("c", 4)]:
-        cache(key, lambda key=key: made.append(key), lambda _, size=size: size)  # type: ignore[misc]
-    assert made == ["a", "b", "c", "b"]
 
 
 def test_folders_without_what_pairs_need_are_refused(folder: Path) -> None:
