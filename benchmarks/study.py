@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from benchmarks.cache import Figures, make_once
 from itk_nephi.evaluation.statistics import bootstrap_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 QUICK_STEPS = 3
 """Of each level of a registration, and of each of another method's, in a quick run."""

@@ -8,12 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import itk
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from benchmarks.cache import Figures
 from benchmarks.process import available_bytes, call_in_process, peak_memory
@@ -31,10 +29,14 @@ from itk_nephi.registration.instance_optimization import solve
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.training import train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PRESETS = ("fast", "default")
 
@@ -90,6 +92,8 @@ def table(figures: Figures) -> str:
 
 def draw(figures: Figures) -> Figure:
     """Draw memory beyond the images against their size."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     sides = sorted({trial["side"] for trial in figures["trials"]})
@@ -125,7 +129,7 @@ def beyond_images(trial: Figures) -> float:
 def measure_apart(folder: Path, *, method: str, side: int, device: str, settings: Any) -> Figures:
     """Register or train in a process of its own."""
     for name in ("fixed", "moving"):
-        itk.imwrite(draw_cube(name, side), folder / f"{name}.mha")
+        itk.imwrite(draw_cube(name, side), str(folder / f"{name}.mha"))
     return call_in_process(measure_here, folder, method=method, device=device, settings=settings)
 
 
@@ -136,7 +140,7 @@ def measure_here(folder: Path, *, method: str, device: str, settings: Any) -> Fi
     """
     if device == "cpu":  # rather an error than a machine out of memory
         resource.setrlimit(resource.RLIMIT_AS, (available_bytes(),) * 2)
-    fixed, moving = (itk.imread(folder / f"{name}.mha") for name in ("fixed", "moving"))
+    fixed, moving = (itk.imread(str(folder / f"{name}.mha")) for name in ("fixed", "moving"))
     function: Any = {"voxels": optimize_voxels, "training": train_on}.get(method, register)
     start = time.perf_counter()
     function(fixed, moving, settings=settings, device=device)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import itk
 import numpy as np
 import torch
 
@@ -17,6 +16,7 @@ from benchmarks.study import Run, Study, tabulate
 from itk_nephi.fields.deformation import Deformation, transform_from_deformation
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.io.transforms import write_transform
+from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import to_bspline_transform
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 
