@@ -36,7 +36,7 @@ LEARNED = 0.8
 
 def measure(device: Device) -> Iterator[Figures]:
     """Yield steps a second and memory of the paper's model, from small images to its own size."""
-    steps = 12 if device.is_gpu else 4
+    steps = 12 if device.is_gpu else 3
     for side in (64, 128, 175) if device.is_gpu else (24,):
         fixed, moving = (
             checked_images([draw_cube(name, side)], name)[0] for name in ("fixed", "moving")

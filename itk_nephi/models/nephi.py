@@ -307,7 +307,9 @@ class NePhi(nn.Module):
         """
         settings = self.settings
         model = copy.deepcopy(self).to(device).eval()
-        with torch.no_grad():
+        # on a GPU convolutions would else be rounded to 11 bits
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.no_grad(), exact:
             one, _ = settings.resample(fixed, fixed_mask, box, device=device)
             other, _ = settings.resample(moving, moving_mask, box, initial_transform, device=device)
             (predicted,) = model(one, other)
