@@ -116,7 +116,7 @@ STEPS = (
     Step("sharing", "May threads and streams share it?", 25, _of("sharing", "measure")),
     Step(
         "memory",
-        "What is said where memory does not suffice?",
+        "Is the message clear where memory does not suffice?",
         20,
         _of("sharing", "run_out_of_memory"),
     ),

@@ -6,6 +6,8 @@ In single precision on the CPU these are compiled; elsewhere torch computes the 
 from __future__ import annotations
 
 import ctypes
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -168,6 +170,37 @@ class Contrast(NamedTuple):
     def sparsity(self) -> float:
         """In how many windows there is one with as much contrast as in an even image."""
         return max(1.0, self.mean / max(self.median, LEAST_FLOOR))
+
+
+def spline_diffusion(splines: Sequence[Tensor], lattice: Lattice) -> Tensor:
+    r"""Return the diffusion energy of B-splines, by differences of their coefficients.
+
+    .. math:: \frac{1}{V D^2} \sum_s \int \lVert \nabla u_s \rVert^2
+
+    with the volume V of the lattice's box.
+
+    Parameters
+    ----------
+    splines : sequence of Tensor, shape (k, j, i, D)
+        Coefficients, coords, see :func:`itk_nephi.fields.interpolation.sample_spline`.
+    lattice : Lattice
+        The points.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Dimensionless.
+    """
+    volume = 2**lattice.dimension * math.prod(lattice.half_extent)
+    total = torch.zeros(())
+    for spline in splines:
+        cells = [count - 3 for count in spline.shape[-2::-1]]
+        edges = [2 * bound / count for bound, count in zip(lattice.bounds, cells, strict=True)]
+        for axis, edge in enumerate(edges):
+            slopes = spline.diff(dim=-2 - axis) / edge
+            total = total.to(spline) + math.prod(edges) * slopes.square().sum()
+    energy: Tensor = total / (volume * lattice.dimension**2)
+    return energy
 
 
 def composition_energy(

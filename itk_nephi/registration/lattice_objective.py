@@ -14,11 +14,13 @@ from itk_nephi.fields.deformation import Deformation
 from itk_nephi.fields.interpolation import sample_spline
 from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.neural_field import DeformationField
+from itk_nephi.fields.threads import torch_threads
 from itk_nephi.losses.lattice import (
     Contrast,
     LatticeImages,
     composition_energy,
     local_dissimilarity,
+    spline_diffusion,
 )
 from itk_nephi.losses.regularizers import latent_prior
 from itk_nephi.registration.sampler import PairSampler
@@ -30,6 +32,9 @@ distances of its points."""
 
 LEVELS_AT_ONCE = 2
 """How many of the B-splines that a lattice determines are optimized on it, the finest ones."""
+
+HALF_OF_VARIANCE = 0.5
+"""The share of the images' variance within windows at which ``spline_weight`` counts as it is."""
 
 MOST_SPARSE = 2.0
 """By how much cells are larger, at most, where few windows hold most of the contrast."""
@@ -56,6 +61,8 @@ class LatticeObjective:
         Of each channel, on the way to the moving image and on the way back.
     floor : float
         Added to variances in windows, see :class:`itk_nephi.losses.lattice.Contrast`.
+    spline_weight : float
+        Of the diffusion energy of the B-splines that are optimized.
     settings : RegistrationSettings
         The weights of the terms.
     splines : range
@@ -69,6 +76,7 @@ class LatticeObjective:
     lattice: Lattice
     images: Sequence[tuple[LatticeImages, LatticeImages]]
     floor: float
+    spline_weight: float
     settings: RegistrationSettings
     splines: range
     trains_network: bool
@@ -98,11 +106,13 @@ class LatticeObjective:
         sparsity = fmean(each.sparsity for each in contrasts) ** (1 / lattice.dimension)
         least = LEAST_CELL * spacing * min(sparsity, MOST_SPARSE)
         splines = min(len(spacings), max(1, sum(each >= least for each in spacings)))
+        within_windows = fmean(each.mean for each in contrasts)
         return cls(
             sampler=sampler,
             lattice=lattice,
             images=images,
             floor=fmean(each.floor for each in contrasts),
+            spline_weight=settings.spline_weight * (within_windows / HALF_OF_VARIANCE) ** 4,
             settings=settings,
             splines=range(max(0, splines - LEVELS_AT_ONCE), splines),
             trains_network=trains_network,
@@ -136,6 +146,11 @@ class LatticeObjective:
             "latent_prior": latent_prior(deformation.code),
         }
         terms["total"] = terms["dissimilarity"] + energy + inverse_energy
+        if self.spline_weight and self.splines:
+            learned = [*self._learned(deformation, False), *self._learned(deformation, True)]
+            with torch_threads(1):  # as rounding errors of a sum depend on their number
+                terms["spline_diffusion"] = spline_diffusion(learned, self.lattice) / 2
+            terms["total"] = terms["total"] + self.spline_weight * terms["spline_diffusion"]
         if self.trains_network:
             terms["total"] = terms["total"] + weights.latent_prior_weight * terms["latent_prior"]
         landmarks = self.sampler.guide_landmarks
@@ -174,7 +189,7 @@ class LatticeObjective:
 
     def _displacement(self, deformation: Deformation, inverse: bool) -> Tensor:
         """Return a field's displacement of the lattice's points, shape (D, k, j, i), coords."""
-        learned = [deformation.code.splines[inverse][number] for number in self.splines]
+        learned = self._learned(deformation, inverse)
         displacement = self._frozen(deformation, inverse)
         if self.trains_network:
             field = deformation.inverse_field if inverse else deformation.field
@@ -182,6 +197,10 @@ class LatticeObjective:
         if not learned:
             return displacement
         return displacement + self.lattice.splines(learned, deformation.field.threads or 1)
+
+    def _learned(self, deformation: Deformation, inverse: bool) -> list[Tensor]:
+        """Return a field's B-splines that are optimized."""
+        return [deformation.code.splines[inverse][number] for number in self.splines]
 
     def _moved(self, deformation: Deformation, inverse: bool, coords: Tensor) -> Tensor:
         """Map coords, shape (N, D), such that only what is optimized gets a gradient."""

@@ -78,6 +78,13 @@ class RegistrationSettings(ObjectiveWeights):
     window_radius: int = setting(
         2, "Radius of the windows of windowed_ncc.", unit="distances of compared points", minimum=1
     )
+    spline_weight: float = setting(
+        3.0,
+        "With windowed_ncc, weight of the mean square of the derivatives of the B-splines that are "
+        "optimized, if half of the images' variance lies within windows; else times the fourth "
+        "power of twice that share: the finer the structure, the less it shows of large strain.",
+        minimum=0,
+    )
     smoothing_sigmas: tuple[float, ...] = setting(
         (2.0, 1.0),
         "Standard deviations of the images' Gaussian smoothing, one a level, coarse to fine. With "

@@ -15,6 +15,7 @@ from itk_nephi.losses.lattice import (
     LatticeImages,
     composition_energy,
     local_dissimilarity,
+    spline_diffusion,
     with_contrast,
 )
 from itk_nephi.spatial.domain import ImageDomain
@@ -205,6 +206,37 @@ def test_energies_of_linear_maps_have_their_closed_form(dimension: int) -> None:
     difference = composed - torch.eye(dimension)
     torch.testing.assert_close(gradicon, difference.square().mean(), rtol=1e-3, atol=0)
     torch.testing.assert_close(residual, (coords @ difference.T).square().mean(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_diffusion_of_a_linear_spline_is_the_mean_square_of_its_matrix(dimension: int) -> None:
+    cells = (60, 50, 40)[:dimension]
+    lattice = Lattice((7, 5, 6)[:dimension], (1.0, 0.8, 0.5)[:dimension])
+    # coefficients of a linear function are its values at the knots, one beyond each border
+    axes = [
+        torch.linspace(-b - 2 * b / count, b + 2 * b / count, count + 3)
+        for b, count in zip(lattice.bounds, cells, strict=True)
+    ]
+    knots = torch.stack(torch.meshgrid(*reversed(axes), indexing="ij")[::-1], dim=-1)
+    matrix = torch.tensor([[0.1, -0.2, 0.05], [0.3, 0.02, 0.1], [-0.1, 0.2, 0.15]])
+    matrix = matrix[:dimension, :dimension]
+    mean_square = float(matrix.square().mean())
+    linear = knots @ matrix.T + 0.7
+    # what reaches beyond the border counts as well
+    beyond = np.prod([(count + 3) / count for count in cells])
+    assert mean_square < float(spline_diffusion([linear], lattice)) < beyond * mean_square
+    both = spline_diffusion([linear, 2 * linear], lattice)
+    torch.testing.assert_close(both, 5 * spline_diffusion([linear], lattice))
+    assert spline_diffusion([torch.ones_like(linear)], lattice) == 0
+
+
+def test_diffusion_is_per_volume_that_is_compared() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spline = torch.randn(7, 9, 2, generator=generator)
+    whole = Lattice((13, 17), (1.0, 0.7))
+    part = Lattice((7, 9), (1.0, 0.7), first=(2, 3), whole=(13, 17))
+    energies = [spline_diffusion([spline], each) for each in (whole, part)]
+    torch.testing.assert_close(4 * energies[0], energies[1])
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

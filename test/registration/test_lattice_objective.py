@@ -109,6 +109,31 @@ def test_the_finest_splines_stay_out_where_contrast_is_in_few_places() -> None:
     assert _objectives(3)[-1].splines == range(1, 3)
 
 
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_strain_is_more_expensive_where_structure_is_fine(dimension: int) -> None:
+    fine = _objectives(dimension, even=True)[-1]
+    ramp = np.indices((32,) * dimension)[0]
+    image = image_like(_shape(dimension).pair.fixed_image, ramp.astype(np.float32))
+    problem = RegistrationProblem.prepare([ImagePair(fixed=(image,), moving=(image,))], FEW, CPU)
+    assert 0 < problem.objectives(3)[0].spline_weight < 1e-3 * fine.spline_weight
+    terms, gradients = [], []
+    for objective in (fine, replace(fine, spline_weight=0.0)):
+        deformation = _deformation(objective, 0.01)
+        terms.append(objective.differentiate(deformation, torch.Generator()))
+        splines = [
+            deformation.code.splines[way][number] for way in (0, 1) for number in fine.splines
+        ]
+        gradients.append([spline.grad for spline in splines])
+    energy = terms[0]["total"] - terms[1]["total"]
+    torch.testing.assert_close(energy, fine.spline_weight * terms[0]["spline_diffusion"])
+    # a quadratic form grows along its coefficients by twice itself
+    growth = sum(
+        ((gradient - other) * spline.detach()).sum()
+        for spline, gradient, other in zip(splines, *gradients, strict=True)
+    )
+    torch.testing.assert_close(growth, 2 * energy)
+
+
 def test_landmarks_move_only_what_is_optimized() -> None:
     pair = _shape(2).pair
     pair = replace(pair, guide_landmarks=pair.evaluation_landmarks, initial_transform=None)
