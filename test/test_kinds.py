@@ -51,11 +51,13 @@ KINDS = {
     ],
     "a full disk": [
         "io/test_staging.py::test_a_full_disk_is_an_error_and_the_old_file_stays",
+        "training/test_training.py::test_a_full_disk_is_an_error_that_names_the_folder",
     ],
     "inputs and files of others are replaced": [
         "cli/test_transform.py::test_an_output_that_is_an_input_or_a_folder_is_refused",
         "cli/test_register.py::test_results_replace_no_input",
         "io/test_staging.py::test_only_what_the_dead_have_left_is_cleared",
+        "io/test_staging.py::test_what_a_killed_run_has_left_beside_its_new_folder_is_cleared",
         "workflows/test_batch.py::test_what_others_put_into_a_folder_stays",
     ],
     "a record that is empty after a power failure": [
@@ -104,6 +106,11 @@ KINDS = {
         "workflows/test_parallel.py::test_no_scheduler_is_a_sentence",
         "workflows/test_parallel.py::test_a_scheduler_without_workers_is_a_sentence",
         "workflows/test_parallel.py::test_a_lost_scheduler_and_lost_workers_are_sentences",
+    ],
+    "images of two and three slices": [
+        "registration/test_lattice_objective.py::test_few_slices_move_within_their_planes",
+        "losses/test_lattice.py::test_where_an_image_is_constant_there_is_no_contrast",
+        "losses/test_lattice.py::test_compiled_correlation_is_that_of_torch",
     ],
     "extreme intensities and hot voxels": [
         "registration/test_nothing_else_matters.py::test_extreme_intensities_move_as_usual_ones",

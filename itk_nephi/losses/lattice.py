@@ -114,14 +114,12 @@ def with_contrast(images: Tensor, inside: Tensor, radius: int) -> Tensor:
     radius : int
         Of the windows.
     """
-    radius = min(radius, (min(inside.shape) - 1) // 2)
-    pool = POOL[inside.ndim]
     powers = torch.cat([inside[None], inside * images, inside * images.square()])
-    share, *means = pool(powers[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]
-    share = share.clamp(min=1e-6)
+    count, *sums = _window_sums(powers, radius)
+    count = count.clamp(min=1e-6)
     variances = [
-        square / share - (mean / share).square()
-        for mean, square in zip(means[: len(images)], means[len(images) :], strict=True)
+        square / count - (total / count).square()
+        for total, square in zip(sums[: len(images)], sums[len(images) :], strict=True)
     ]
     return (inside > 0).to(images) * (torch.stack(variances).amax(dim=0) > LEAST_VARIANCE)
 
@@ -266,10 +264,11 @@ class _WindowSums(torch.autograd.Function):
 def _window_sums(values: Tensor, radius: int) -> Tensor:
     """Sum over windows cut at the border, axis by axis, which is far fewer operations."""
     dimension = values.ndim - 1
+    # padded beforehand, as pooling wants no image smaller than a window
+    values = F.pad(values, (radius,) * (2 * dimension))
     for axis in range(dimension):
         edge = [2 * radius + 1 if each == axis else 1 for each in range(dimension)]
-        padding = [radius if each == axis else 0 for each in range(dimension)]
-        values = POOL[dimension](values, edge, stride=1, padding=padding, divisor_override=1)
+        values = POOL[dimension](values, edge, stride=1, divisor_override=1)
     return values
 
 

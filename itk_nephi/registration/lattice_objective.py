@@ -133,7 +133,7 @@ class LatticeObjective:
         threads = deformation.field.threads or 1
         there, back = (self._displacement(deformation, inverse) for inverse in (False, True))
         stride = 1 if there[0].numel() <= STRIDE_POINTS else 2
-        area = (self.sampler.voxel_size / self.sampler.domain.scale) ** 2
+        area = self.sampler.voxel_coords**2
         factors = weights.gradicon_weight / 2, weights.inverse_consistency_weight / 2 / area
         (energy, *one), (inverse_energy, *other) = (
             composition_energy(inner, outer, self.lattice, factors, stride=stride, threads=threads)
@@ -194,9 +194,15 @@ class LatticeObjective:
         if self.trains_network:
             field = deformation.inverse_field if inverse else deformation.field
             displacement = displacement + self._evaluated(field, deformation)
-        if not learned:
+        if learned:
+            splines = self.lattice.splines(learned, deformation.field.threads or 1)
+            displacement = displacement + splines
+        axes = self.sampler.thin_axes
+        if not any(axes):
             return displacement
-        return displacement + self.lattice.splines(learned, deformation.field.threads or 1)
+        # what slices do not show is not learned
+        parts = zip(axes, displacement, strict=True)
+        return torch.stack([part.detach() if is_thin else part for is_thin, part in parts])
 
     def _learned(self, deformation: Deformation, inverse: bool) -> list[Tensor]:
         """Return a field's B-splines that are optimized."""

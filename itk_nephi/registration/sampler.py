@@ -26,6 +26,9 @@ from itk_nephi.spatial.image_pair import ImagePair
 MARGIN = 6
 """How many points of a lattice lie around those that are compared, on each side."""
 
+THIN = 3
+"""How many slices, at most, show nothing of motion through them: it leads out of the image."""
+
 LEAST_OVERLAP = 1e-3
 """The share of the fixed image, or of its mask, that has to lie in the moving image."""
 
@@ -111,6 +114,20 @@ class PairSampler:
     def voxel_size(self) -> float:
         """The voxel size that both images can resolve, mm."""
         return max(self._fixed_domain.voxel_size, self._moving_domain.voxel_size)
+
+    @property
+    def voxel_coords(self) -> float:
+        """The voxel size, coords; rounded, so that the unit of length leaves no trace."""
+        return round(self.voxel_size / self.domain.scale, 12)
+
+    @property
+    def thin_axes(self) -> tuple[bool, ...]:
+        """Along which axes of the fixed image both images have too few slices for their motion.
+
+        None where the images are that thin along all axes.
+        """
+        both = max(self._fixed_domain.size) > THIN and min(self._moving_domain.size) <= THIN
+        return tuple(both and count <= THIN for count in self._fixed_domain.size)
 
     def features(self, sigma: float, feature_map: FeatureMap) -> ComparedImages:
         """Prepare the channels of the fixed and of the moving images for the dissimilarity.

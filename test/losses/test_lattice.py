@@ -22,6 +22,7 @@ from itk_nephi.spatial.domain import ImageDomain
 
 SIZES = {2: (13, 17), 3: (9, 11, 14)}
 MANY_SLABS = {2: (9, 100), 3: (7, 6, 100)}
+THIN = {2: (17, 2), 3: (9, 11, 3)}
 
 
 def _domain(size: tuple[int, ...]) -> ImageDomain:
@@ -81,7 +82,7 @@ def _with_gradient(images: LatticeImages, displacement: Tensor, threads: int = 1
     return [loss.detach(), displacement.grad]
 
 
-@pytest.mark.parametrize("size", [*SIZES.values(), *MANY_SLABS.values()])
+@pytest.mark.parametrize("size", [*SIZES.values(), *MANY_SLABS.values(), *THIN.values()])
 @pytest.mark.parametrize("masks", [False, True])
 def test_compiled_correlation_is_that_of_torch(size: tuple[int, ...], masks: bool) -> None:
     images, displacement = _images(size, masks=masks)
@@ -273,6 +274,8 @@ def test_where_an_image_is_constant_there_is_no_contrast(dimension: int) -> None
     expected[(slice(6, 13),) * dimension] = 1  # all whose window of 5 reaches the square
     torch.testing.assert_close(found, expected)
     assert not with_contrast(image[:, :1], inside[:1], 2).any()
+    thin = with_contrast(image[:, 9:11], inside[9:11], 2)
+    torch.testing.assert_close(thin, expected[9:11])
 
 
 def test_contrast_in_few_windows_is_sparse_and_raises_the_floor() -> None:

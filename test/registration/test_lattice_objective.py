@@ -18,8 +18,10 @@ from itk_nephi.registration.lattice_objective import LatticeObjective
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.settings import RegistrationSettings
-from itk_nephi.spatial.domain import image_like
+from itk_nephi.spatial import light_itk as itk
+from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.transforms import transform_points
 
 DETAILED = RegistrationSettings.preset("default")
 FEW = replace(DETAILED, steps=10)
@@ -183,3 +185,38 @@ def test_threads_do_not_change_the_result() -> None:
             result = register(pair.fixed, pair.moving, initial_transform=None, settings=FEW)
         found.append(np.array(result.fixed_to_moving.GetParameters()))
     assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("preset", ["fast", "default"])
+@pytest.mark.parametrize(("count", "axis"), [(2, 2), (2, 0), (3, 2)])
+def test_few_slices_move_within_their_planes(preset: str, count: int, axis: int) -> None:
+    section = _shape(2)
+    fixed, moving = (
+        image_from_array(
+            np.stack([itk.array_from_image(image)] * count, axis=2 - axis),
+            _stacked(ImageDomain.of(image), count, axis),
+        )
+        for image in (section.pair.fixed_image, section.pair.moving_image)
+    )
+    found = register(fixed, moving, initial_transform=None, preset=preset)
+    points, expected = section.pair.evaluation_landmarks
+    before = np.linalg.norm(expected - points, axis=1).mean()
+    stacked = np.insert(points, axis, 4.0, axis=1)
+    moved = transform_points(found.fixed_to_moving, stacked)
+    assert np.abs(moved[:, axis] - 4).max() < 1e-4
+    errors = np.linalg.norm(np.delete(moved, axis, axis=1) - expected, axis=1)
+    assert before > 1
+    assert errors.mean() < 0.4 * before
+
+
+def _stacked(section: ImageDomain, count: int, axis: int) -> ImageDomain:
+    """Return the grid of so many slices, 4 mm apart, of which each lies as a section does."""
+    direction = np.eye(3)
+    others = [each for each in range(3) if each != axis]
+    direction[np.ix_(others, others)] = section.direction
+    return ImageDomain(
+        size=tuple(np.insert(section.size, axis, count).tolist()),
+        spacing=tuple(np.insert(section.spacing, axis, 4.0).tolist()),
+        origin=tuple(np.insert(section.origin, axis, 0.0).tolist()),
+        direction=tuple(map(tuple, direction.tolist())),
+    )
