@@ -38,11 +38,13 @@ def gaussian(image: Tensor, domain: ImageDomain, deviation: float) -> Tensor:
     if deviation == 0:
         return image
     for axis, (size, spacing) in enumerate(zip(domain.size, domain.spacing, strict=True)):
-        position = torch.arange(size, dtype=torch.float64) * spacing
-        distance = (position[:, None] - position) / (deviation * domain.voxel_size)
+        # rounded, so that the unit of length leaves no trace
+        step = round(spacing / domain.voxel_size, 12)
+        position = torch.arange(size, dtype=torch.float64) * step
+        distance = (position[:, None] - position) / deviation
         weights = torch.exp(-distance.square() / 2).where(distance.abs() <= CUT, 0.0)
         matrix = (weights / weights.sum(dim=1, keepdim=True)).to(image)
-        reach = math.ceil(CUT * deviation * domain.voxel_size / spacing)
+        reach = math.ceil(CUT * deviation / step)
         values = image.reshape(-1, size, math.prod(domain.size[:axis]))
         if axis == 0:
             values = values.transpose(0, 2)  # one product of matrices, not many with a vector

@@ -49,7 +49,8 @@ class Lattice:
     def spaced(cls, domain: ImageDomain, spacing: float) -> Lattice:
         """Return points about ``spacing`` mm apart, though not closer than the domain's voxels."""
         spacings = np.maximum(spacing, domain.spacing)
-        cells = np.maximum(1, np.rint(2 * domain.half_extent / spacings))
+        # a half is one in any unit of length
+        cells = np.maximum(1, np.rint(np.round(2 * domain.half_extent / spacings, 9)))
         return cls(tuple(int(n) + 1 for n in cells), domain.bounds)
 
     @property

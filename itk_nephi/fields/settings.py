@@ -282,7 +282,9 @@ class FieldSettings:
         voxel : float
             The edge of a voxel, coords.
         """
-        longest = [max(1, round(2 * max(bounds) / (h * voxel))) for h in self.spline_spacings]
+        longest = [
+            max(1, round(round(2 * max(bounds) / (h * voxel), 9))) for h in self.spline_spacings
+        ]
         return tuple(
             tuple(max(1, round(count * b / max(bounds))) for b in bounds) for count in longest
         )

@@ -62,7 +62,7 @@ class PairObjective:
     @property
     def step_size(self) -> float:
         """The edge of a voxel, coords: the unit of the B-splines' step sizes."""
-        return self.sampler.voxel_size / self.sampler.domain.scale
+        return self.sampler.voxel_coords
 
     def differentiate(
         self, deformation: Deformation, generator: torch.Generator, *, share: float = 1.0

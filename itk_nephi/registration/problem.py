@@ -155,7 +155,7 @@ class RegistrationProblem:
             sampled_initial=sampled_initial,
             settings=settings.for_image(
                 min(each.compared_voxels for each in samplers),
-                2 * float(domain.half_extent.max()) / samplers[0].voxel_size,
+                2 / samplers[0].voxel_coords,
             ),
             device=device,
             chunk=chunk,
@@ -165,7 +165,7 @@ class RegistrationProblem:
     @property
     def spline_cells(self) -> tuple[tuple[int, ...], ...]:
         """The cells of each B-spline of the fields along each axis, i first."""
-        voxel = self.samplers[0].voxel_size / self.domain.scale
+        voxel = self.samplers[0].voxel_coords
         cells = self.settings.field.spline_cells(self.domain.bounds, voxel)
         if spline_numbers(cells) > SPLINE_NUMBERS:
             raise ValueError(

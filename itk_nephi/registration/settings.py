@@ -224,7 +224,7 @@ class RegistrationSettings(ObjectiveWeights):
         """
         if self.similarity == WINDOWED:
             counts = [1 + longest_edge / lattice_spacing(each) for each in self.smoothing_sigmas]
-            left_out = sum(each < LATTICE_POINTS for each in counts[:-1])
+            left_out = sum(round(each, 6) < LATTICE_POINTS for each in counts[:-1])
             spacings = self.field.spline_spacings
             return replace(
                 self,

@@ -98,8 +98,11 @@ class ImageDomain:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """The largest coords inside the box, per axis; 1 for the longest."""
-        return tuple(float(b) for b in self.half_extent / self.scale)
+        """The largest coords inside the box, per axis; 1 for the longest.
+
+        Rounded, so that the unit of length leaves no trace.
+        """
+        return tuple(float(b) for b in np.round(self.half_extent / self.scale, 12))
 
     @property
     def center(self) -> Array:
