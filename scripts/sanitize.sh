@@ -48,5 +48,6 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66
 export PYTHONPATH=$folder/python:$PWD
 export OMP_NUM_THREADS=2
-LD_PRELOAD=$(gcc -print-file-name=$library) setarch -R "$python" -m pytest -q -p no:faulthandler \
+# the sanitizer writes to stderr, which pytest leaves alone
+LD_PRELOAD=$(gcc -print-file-name=$library) setarch -R "$python" -m pytest -q -p no:faulthandler --capture=sys \
   "${@:-test/test_itk_transform.py}"

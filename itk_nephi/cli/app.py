@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from contextlib import nullcontext
 from importlib.metadata import version
@@ -33,6 +34,8 @@ from itk_nephi.cli.messages import libraries_apart, open_standard_streams, shown
 from itk_nephi.extras import named_extras
 from itk_nephi.io.errors import plain_words
 from itk_nephi.io.pair_table import TableError
+
+logger = logging.getLogger(__name__)
 
 ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
 """What input can cause, shown as one sentence; anything else is a defect and shows a traceback."""
@@ -142,6 +145,11 @@ def _as_interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
 
+def _in_a_thread(ended: threading.ExceptHookArgs) -> None:
+    """Keep a thread's traceback for --debug: the command reports what it means."""
+    logger.debug("a thread ended with an error", exc_info=ended.exc_value)
+
+
 def main() -> None:
     """Run the command line."""
     # torch's threads would otherwise wait for each other in busy loops, which costs a quiet machine
@@ -149,5 +157,6 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     open_standard_streams()
     signal.signal(signal.SIGTERM, _as_interrupt)
+    threading.excepthook = _in_a_thread
     with nullcontext() if "--debug" in sys.argv else libraries_apart():
         app(prog_name="itk-nephi")

@@ -37,7 +37,7 @@ def read_apart(
     path : Path
         The file.
     size : int, optional
-        Bytes that bound time and memory; those of the file when left out.
+        Of a file that is written, bytes, which bounds time and memory.
 
     Returns
     -------
@@ -51,6 +51,7 @@ def read_apart(
     ValueError
         If ``read`` raised, or the process died; the message names the cause.
     """
+    is_written = size is not None
     size = path.stat().st_size if size is None else size
     receiving, sending = os.pipe()
     child = os.fork()
@@ -65,7 +66,7 @@ def read_apart(
     finally:
         _, status = os.waitpid(child, 0)
     if failed:
-        raise ValueError(answer or _end_in_words(status))
+        raise ValueError(answer or _end_in_words(status, is_written))
     return answer, printed
 
 
@@ -97,7 +98,9 @@ def _answer(read: Callable[[Path], Any], path: Path, size: int, sending: int) ->
         os._exit(0)
 
 
-def _end_in_words(status: int) -> str:
+def _end_in_words(status: int, is_written: bool) -> str:
+    if is_written:
+        return "the library that writes it crashed, perhaps as the disk is full"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number in (signal.SIGXCPU, signal.SIGKILL):

@@ -154,7 +154,10 @@ def write_image(image: Any, path: Path) -> None:
     written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
     try:
         with plain_errors(f"expected to write an image to {path}"):
-            itk.imwrite(image, str(written), compression=not is_packed)
+            if image_suffix(written) in FORMATS:
+                _write(image, written)
+            else:  # in a child process: HDF5 cannot be rid of a file that it could not write
+                read_apart(partial(_write, image), written, itk.array_view_from_image(image).nbytes)
             _read(written, "what was written")
         if is_packed:
             compress(written, path)
@@ -163,6 +166,11 @@ def write_image(image: Any, path: Path) -> None:
     finally:
         if written != path:
             written.unlink(missing_ok=True)
+
+
+def _write(image: Any, path: Path) -> None:
+    # compress() does that of NIfTI
+    itk.imwrite(image, str(path), compression=image_suffix(path) != ".nii")
 
 
 def require_image_suffix(path: Path) -> None:

@@ -49,9 +49,9 @@ def staged(
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        where = folder.parent if made else folder
-        clear_unfinished(where)
-        beside = temporary_folder(where)
+        for place in (folder, folder.parent):  # a folder may have been new when a run died
+            clear_unfinished(place)
+        beside = temporary_folder(folder.parent if made else folder)
         stage = beside.__enter__()
     except OSError as error:
         _remove_empty(made)
@@ -139,8 +139,12 @@ def locked(folder: Path, writer: str) -> Iterator[None]:
 def _locked_folder(parent: Path) -> tuple[Path, int]:
     while True:
         folder = parent / f"{UNFINISHED}{uuid4().hex}"
-        folder.mkdir()
-        lock = os.open(folder, os.O_RDONLY)
+        try:
+            folder.mkdir()
+            lock = os.open(folder, os.O_RDONLY)
+        except BaseException:  # an interrupt, too, leaves nothing
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         with suppress(OSError):  # a file system without locks: nobody clears what he cannot lock
             fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():  # else another process was quicker, and took it for left over
@@ -158,10 +162,12 @@ def _check_target(target: Path, argument: str, inputs: Collection[Path]) -> None
 
 @contextmanager
 def _final_names(stage: Path, folder: Path) -> Iterator[None]:
-    """Let messages name files where they would have appeared."""
+    """Let messages name files where they would have appeared, and the folder if they name none."""
     try:
         yield
     except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         if str(stage) not in str(error):
             raise
         name = str(error.filename).replace(str(stage), str(folder))

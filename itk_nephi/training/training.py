@@ -126,9 +126,9 @@ def train(
     elif checkpoint.exists():
         raise ValueError(f"expected a folder without {CHECKPOINT}, or to resume, got {output}")
     fabric.barrier()
-    writer = writer_class(str(output), purge_step=run.done) if fabric.global_rank == 0 else None
     stopped = False
-    with _interruptible() as stop:
+    with _writing(output), _interruptible() as stop:
+        writer = writer_class(str(output), purge_step=run.done) if fabric.global_rank == 0 else None
         while run.done < settings.steps and not stopped:
             losses = run.take_step()
             due = run.done % settings.validate_every == 0 or run.done == settings.steps
@@ -151,8 +151,8 @@ def train(
             if writer is not None and (due or stopped):
                 save_model(output / LAST, run.model)
                 run.save(checkpoint)
-    if writer is not None:
-        writer.close()
+        if writer is not None:
+            writer.close()
     return stopped
 
 
@@ -291,6 +291,17 @@ def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:
     )
     fabric.launch()
     return fabric, SummaryWriter
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Name the folder that TensorBoard could not write to, which its errors do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(output)) from error
 
 
 @contextmanager

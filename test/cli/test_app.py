@@ -210,3 +210,22 @@ def test_the_shell_completes_commands_and_options() -> None:
         },
     )
     assert result.stdout.split() == ["transform-image", "transform-points", "transform-mesh"]
+
+
+def test_a_thread_that_fails_shows_no_traceback() -> None:
+    code = """
+import threading
+from itk_nephi.cli import app
+def fail():
+    raise OSError("no room")
+def command(**_):
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+app.app = command
+app.main()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stderr == ""

@@ -18,10 +18,6 @@ import argparse
 import json
 import os
 import random
-import resource
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from attack_lives import attack_disks, attack_lives
 
 from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.images import read_image, write_image
@@ -42,16 +39,13 @@ from itk_nephi.io.transforms import read_transform, write_transform
 from itk_nephi.registration.elastix_parameters import translate_parameters
 from itk_nephi.spatial import light_itk as itk
 
-COMMAND = [sys.executable, "-W", "ignore", "-m", "itk_nephi"]
-QUICK = ["--preset", "fast", "--steps", "12", "--points", "60", "--initial-transform", "identity"]
-RESULTS = {
-    *("fixed_to_moving.h5", "moving_to_fixed.h5", "warped.nii.gz", "jacobian_determinant.nii.gz"),
-    *("metrics.json", "overview.png", "report.html"),
-}
 SUFFIXES = "nii nii.gz mha nrrd vtk gipl gipl.gz tif hdf5 mrc png bmp"
 
 STREAMS = (".gz", ".mha", ".nrrd", ".png")
 """The formats whose voxels are in a stream with a checksum."""
+
+LONGEST = 1000
+"""Letters of what is shown of a failure."""
 
 MESH = """# vtk DataFile Version 3.0
 a mesh
@@ -233,93 +227,6 @@ def attack_archives(kind: str, cases: int, rng: random.Random, folder: Path) -> 
                 yield f"{kind}: a damaged file is accepted"
 
 
-def attack_disks(cases: int, rng: random.Random, folder: Path) -> Iterator[str]:
-    """Write with a limit on the size of files, as on a full disk: the old file stays."""
-    files = whole_files(folder)
-    image, affine = files["images"][0], files["transforms"][0]
-    commands = {
-        "out.nii.gz": ["transform-image", image, affine, "--reference", image],
-        "out.nrrd": ["transform-image", image, affine, "--reference", image],
-        "out.mha": ["jacobian", affine, "--reference", image],
-        "out.nii": ["jacobian", affine, "--reference", image],
-        "out.tfm": ["convert", affine, "--reference", image],
-        "out.h5": ["convert", affine, "--reference", image],
-    }
-    for _ in range(cases):
-        name = rng.choice(list(commands))
-        output = folder / "full" / name
-        shutil.rmtree(output.parent, ignore_errors=True)
-        output.parent.mkdir()
-        output.write_bytes(b"old")
-        limit = rng.choice((0, 64, 200, 1000))
-
-        def limited(size: int = limit) -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-        command = [*COMMAND, *map(str, commands[name]), "-o", str(output)]
-        result = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited)
-        left = {path.name for path in output.parent.iterdir()}
-        if result.returncode == 0 and output.read_bytes() == b"old":
-            yield f"{name}, {limit} bytes: success is reported, and nothing written"
-        if result.returncode != 0 and (output.read_bytes() != b"old" or left != {name}):
-            yield f"{name}, {limit} bytes: {left} after {result.stderr}"
-        if "Traceback" in result.stderr or ".itk-nephi-" in result.stderr:
-            yield f"{name}, {limit} bytes: {result.stderr}"
-
-
-def attack_lives(cases: int, rng: random.Random, folder: Path) -> Iterator[str]:
-    """Kill registrations and batches at random moments, and let them go on."""
-    from itk_nephi.io.pair_files import write_pair
-    from itk_nephi.phantoms.pairs import deformed_shape
-
-    paths = write_pair(
-        deformed_shape(2, size=40, motion=2, seed=1).pair, folder / "inputs", ".nrrd"
-    )
-    (folder / "table.csv").write_text(f"name,fixed,moving\na,{paths.fixed},{paths.moving}\n")
-    output, checkpoint = folder / "out", folder / "checkpoint"
-    register = ["register", paths.fixed, paths.moving, "--checkpoint", checkpoint]
-    commands = {
-        "register": [*register, "--checkpoint-interval", 0, *QUICK],
-        "batch": ["batch", folder / "table.csv", *QUICK],
-    }
-    for number in range(cases):
-        name, sent = rng.choice(list(commands)), rng.choice((signal.SIGKILL, signal.SIGTERM))
-        shutil.rmtree(output, ignore_errors=True)
-        checkpoint.unlink(missing_ok=True)
-        command = [*COMMAND, *map(str, commands[name]), "-o", str(output)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        moments = rng.choice(("any time", "after the first step", "while it writes"))
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            stages = [*folder.glob(".itk-nephi-*/*"), *output.glob(".itk-nephi-*/*")]
-            if (
-                (moments == "any time" and rng.random() < 0.02)
-                or (moments == "after the first step" and checkpoint.exists())
-                or (moments == "while it writes" and stages)
-            ):
-                break
-            time.sleep(0.02)
-        process.send_signal(sent)
-        status = process.wait(120)
-        case = f"case {number}: {name}, {sent.name} {moments}"
-        results = output / "a" if name == "batch" else output
-        written = {path.name for path in results.glob("*")} & RESULTS
-        if written and written != RESULTS:
-            yield f"{case}: {sorted(written)} are written"
-        ends = name == "register" and status < 0 and moments == "while it writes"
-        if ends and not written and not checkpoint.exists():
-            yield f"{case}: neither results nor a checkpoint"
-        if sent == signal.SIGTERM and [*folder.glob(".itk-nephi-*"), *output.glob(".itk-nephi-*/")]:
-            yield f"{case}: a stage is left"
-        again = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        if again.returncode != 0:
-            yield f"{case}: it does not go on: {again.stderr}"
-        if {path.name for path in results.glob("*")} & RESULTS != RESULTS:
-            yield f"{case}: the next run has not written everything"
-        if [*folder.glob(".itk-nephi-*"), *output.glob(".itk-nephi-*/")]:
-            yield f"{case}: a stage is left after the next run"
-
-
 KINDS: dict[str, tuple[int, Callable[[int, random.Random, Path], Iterator[str]]]] = {
     **{
         kind: (250, lambda *given, kind=kind: attack_readers(kind, *given))  # type: ignore[misc]
@@ -329,8 +236,8 @@ KINDS: dict[str, tuple[int, Callable[[int, random.Random, Path], Iterator[str]]]
         kind: (250, lambda *given, kind=kind: attack_archives(kind, *given))  # type: ignore[misc]
         for kind in ("models", "checkpoints")
     },
-    "disks": (60, attack_disks),
-    "kills": (60, attack_lives),
+    "disks": (80, attack_disks),
+    "kills": (80, attack_lives),
 }
 """By name: how many cases, and what tries them."""
 
@@ -350,7 +257,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = list(attack(cases, random.Random(f"{kind} {given.seed}"), Path(folder)))
         for line in found:
-            sys.stderr.write(f"{kind}: {line}\n")
+            sys.stderr.write(f"{kind}: {line[:LONGEST]}\n")
         failed[kind] = len(found)
         sys.stdout.write(f"| {kind} | {cases} | {len(found)} |\n")
         sys.stdout.flush()

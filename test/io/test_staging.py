@@ -111,7 +111,9 @@ def test_what_a_killed_process_has_left_is_cleared_and_nothing_else(tmp_path: Pa
     assert {path.name for path in output.iterdir()} == {"complete", LOCK}
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".tfm", ".h5"])
+@pytest.mark.parametrize(
+    "suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".hdf5", ".tfm", ".h5", ".csv"]
+)
 def test_a_full_disk_is_an_error_and_the_old_file_stays(tmp_path: Path, suffix: str) -> None:
     code = """
 import resource, sys
@@ -128,8 +130,13 @@ transform.SetTransformDomainMeshSize([9, 9, 9])
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 try:
     with staged_file(path, "--output") as target:
-        write = write_transform if path.suffix in (".tfm", ".h5") else write_image
-        write(transform if path.suffix in (".tfm", ".h5") else image, target)
+        match path.suffix:
+            case ".tfm" | ".h5":
+                write_transform(transform, target)
+            case ".csv":
+                target.write_text("1,2,3\\n" * 1000)
+            case _:
+                write_image(image, target)
 except (ValueError, OSError) as error:
     print(error)
 """
@@ -137,7 +144,7 @@ except (ValueError, OSError) as error:
     path.write_bytes(b"old")
     command = [sys.executable, "-W", "ignore", "-c", code, path]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert str(path) in result.stdout
+    assert str(tmp_path if suffix == ".csv" else path) in result.stdout
     assert UNFINISHED not in result.stdout
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -153,6 +160,25 @@ def test_only_what_the_dead_have_left_is_cleared(tmp_path: Path) -> None:
         assert living.is_dir()
         assert not left.exists()
         assert (foreign / "a.txt").read_text() == "mine"
+
+
+def test_what_a_killed_run_has_left_beside_its_new_folder_is_cleared(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from itk_nephi.io.staging import staged
+with staged(Path(sys.argv[1]), "--output") as stage:
+    (stage / "a.txt").write_text("cut")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    output = tmp_path / "deep" / "output"
+    for _ in range(2):  # the folder is new, then empty
+        process = subprocess.run([sys.executable, "-c", code, output], check=False)
+        assert process.returncode < 0
+    with staged(output, "--output") as stage:
+        (stage / "a.txt").write_text("whole")
+    assert [path for path in tmp_path.rglob("*") if path.name.startswith(UNFINISHED)] == []
+    assert contents(output) == {"a.txt": "whole"}
 
 
 def test_targets_are_checked_first(tmp_path: Path) -> None:

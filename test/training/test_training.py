@@ -202,3 +202,25 @@ def test_missing_packages_and_devices_are_named(
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(ImportError, match=r"lightning_fabric .*`pip install 'itk-nephi\[train\]'`"):
         train(PAIRS, FEW, MODEL, SETTINGS, tmp_path)
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    code = """
+import resource, sys, warnings
+from pathlib import Path
+from training.test_training import FEW, MODEL, PAIRS, SETTINGS, train
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    train(PAIRS, FEW, MODEL, SETTINGS, Path(sys.argv[1]))
+except OSError as error:
+    print(error)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "out"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert str(tmp_path / "out") in result.stdout
