@@ -49,8 +49,8 @@ def staged(
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for place in (folder, folder.parent):  # a folder may have been new when a run died
-            clear_unfinished(place)
+        for where in (folder, folder.parent):  # a folder may have been new when a run died
+            clear_unfinished(where)
         beside = temporary_folder(folder.parent if made else folder)
         stage = beside.__enter__()
     except OSError as error:

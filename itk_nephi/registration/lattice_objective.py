@@ -70,6 +70,8 @@ class LatticeObjective:
         finer ones are not looked at.
     trains_network : bool
         Whether the networks and the latent code are optimized.
+    thin_axes : tuple of bool
+        Along which axes nothing is optimized, see :meth:`PairSampler.thin_axes`.
     """
 
     sampler: PairSampler
@@ -80,6 +82,7 @@ class LatticeObjective:
     settings: RegistrationSettings
     splines: range
     trains_network: bool
+    thin_axes: tuple[bool, ...]
     _displacements: dict[bool, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -116,6 +119,7 @@ class LatticeObjective:
             settings=settings,
             splines=range(max(0, splines - LEVELS_AT_ONCE), splines),
             trains_network=trains_network,
+            thin_axes=sampler.thin_axes(spacing * sampler.voxel_size),
         )
 
     square_decay: ClassVar[float] = 0.99
@@ -197,11 +201,10 @@ class LatticeObjective:
         if learned:
             splines = self.lattice.splines(learned, deformation.field.threads or 1)
             displacement = displacement + splines
-        axes = self.sampler.thin_axes
-        if not any(axes):
+        if not any(self.thin_axes):
             return displacement
-        # what slices do not show is not learned
-        parts = zip(axes, displacement, strict=True)
+        # what points do not show is not learned
+        parts = zip(self.thin_axes, displacement, strict=True)
         return torch.stack([part.detach() if is_thin else part for is_thin, part in parts])
 
     def _learned(self, deformation: Deformation, inverse: bool) -> list[Tensor]:

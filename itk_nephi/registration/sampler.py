@@ -27,7 +27,7 @@ MARGIN = 6
 """How many points of a lattice lie around those that are compared, on each side."""
 
 THIN = 3
-"""How many slices, at most, show nothing of motion through them: it leads out of the image."""
+"""How many points along an axis, at most, show nothing of motion along it."""
 
 LEAST_OVERLAP = 1e-3
 """The share of the fixed image, or of its mask, that has to lie in the moving image."""
@@ -120,14 +120,17 @@ class PairSampler:
         """The voxel size, coords; rounded, so that the unit of length leaves no trace."""
         return round(self.voxel_size / self.domain.scale, 12)
 
-    @property
-    def thin_axes(self) -> tuple[bool, ...]:
-        """Along which axes of the fixed image both images have too few slices for their motion.
+    def thin_axes(self, spacing: float) -> tuple[bool, ...]:
+        """Return along which axes points ``spacing`` mm apart show nothing of motion.
 
-        None where the images are that thin along all axes.
+        Where both images have too few; none where the fixed image has too few along all axes.
         """
-        both = max(self._fixed_domain.size) > THIN and min(self._moving_domain.size) <= THIN
-        return tuple(both and count <= THIN for count in self._fixed_domain.size)
+        fixed, moving = (
+            np.array(Lattice.spaced(domain, spacing).size)
+            for domain in (self.domain, self._moving_domain)
+        )
+        both = fixed.max() > THIN and moving.min() <= THIN
+        return tuple(bool(both and count <= THIN) for count in fixed)
 
     def features(self, sigma: float, feature_map: FeatureMap) -> ComparedImages:
         """Prepare the channels of the fixed and of the moving images for the dissimilarity.

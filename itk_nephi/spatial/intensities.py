@@ -12,13 +12,16 @@ import numpy.typing as npt
 SAMPLED_VOXELS = 2**20
 """How many voxels the quantiles of an image are computed from, at most."""
 
-QUANTILES = (0.001, 0.999)
+QUANTILES = (0.005, 0.995)
 
 OUTLYING = 10.0
 """How many times the range of the quantiles beyond them an intensity is an outlier."""
 
-OUTLIERS = 1e-4
+OUTLIERS = 1e-3
 """Which share of the voxels may be outliers: more are part of what the image shows."""
+
+FEW = 4
+"""How many may be outliers in any image."""
 
 OFFSET = 2.0**10
 """How many times its range an image's intensities may be from 0."""
@@ -61,7 +64,7 @@ class IntensityRange:
         least, most = bounds[0] - reach, bounds[1] + reach
         if reach > 0 and (low < least or high > most):
             outlying = np.count_nonzero(chosen < least) + np.count_nonzero(chosen > most)
-            if outlying <= max(OUTLIERS * len(chosen), 1):
+            if outlying <= max(OUTLIERS * len(chosen), FEW):
                 return cls(max(low, float(least)), min(high, float(most)))
         return cls(low, high)
 

@@ -217,11 +217,18 @@ def attack_lives(cases: int, rng: random.Random, folder: Path) -> Iterator[str]:
             time.sleep(0.005)
         had_checkpoint = checkpoint.exists()
         process.send_signal(sent)
-        status = process.wait(120)
+        case = f"case {number}: {name}, {sent.name} {moment}"
+        try:
+            status = process.wait(300)
+        except subprocess.TimeoutExpired:
+            yield f"{case}: it does not end"
+            process.kill()
+            process.wait()
+            continue
         if status == 0:
             times[name] = time.monotonic() - begun
         yield from _checked(
-            f"case {number}: {name}, {sent.name} {moment}",
+            case,
             name,
             sent,
             (folder, output, output / inside),
@@ -231,7 +238,7 @@ def attack_lives(cases: int, rng: random.Random, folder: Path) -> Iterator[str]:
         if name == "train" and (output / "checkpoint.pt").exists():
             command.append("--resume")
         again = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        case = f"case {number}: {name}, {sent.name} {moment}, next run"
+        case += ", next run"
         if again.returncode != 0:
             yield f"{case}: it does not go on: {again.stderr}"
         if _named(output / inside, expected) != expected:

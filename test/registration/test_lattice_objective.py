@@ -12,6 +12,7 @@ import torch
 from itk_nephi.evaluation.metrics import landmark_errors
 from itk_nephi.fields.compiled import torch_alone
 from itk_nephi.fields.deformation import Deformation
+from itk_nephi.fields.filters import gaussian
 from itk_nephi.fields.threads import torch_threads
 from itk_nephi.phantoms.pairs import Phantom, deformed_shape
 from itk_nephi.registration.lattice_objective import LatticeObjective
@@ -207,6 +208,25 @@ def test_few_slices_move_within_their_planes(preset: str, count: int, axis: int)
     errors = np.linalg.norm(np.delete(moved, axis, axis=1) - expected, axis=1)
     assert before > 1
     assert errors.mean() < 0.4 * before
+
+
+@pytest.mark.filterwarnings("ignore:the images are less alike")
+@pytest.mark.parametrize("size", [(6, 90), (90, 6), (5, 6, 80)])
+def test_a_long_image_stays_on_itself(size: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, 1, *size, generator=generator)
+    dimension = len(size)
+    domain = ImageDomain(
+        size=size[::-1],
+        spacing=(1.0,) * dimension,
+        origin=(0.0,) * dimension,
+        direction=tuple(map(tuple, np.eye(dimension).tolist())),
+    )
+    image = image_from_array(gaussian(noise, domain, 2.0)[0, 0].numpy(), domain)
+    found = register(image, image, initial_transform=None, preset="default")
+    points = domain.grid_points().reshape(-1, dimension)
+    moved = transform_points(found.fixed_to_moving, points) - points
+    assert np.linalg.norm(moved, axis=1).mean() < 0.3
 
 
 def _stacked(section: ImageDomain, count: int, axis: int) -> ImageDomain:

@@ -38,9 +38,11 @@ def test_a_power_of_two_changes_no_bit() -> None:
 def test_a_few_hot_voxels_are_brought_to_the_end_of_the_range_and_many_are_not() -> None:
     values = noise()
     values[3, 4, 5] = 1e7
+    values[0, 0, 0] = 1e5
     scaled = IntensityRange.of(values).scaled(values)
     assert 1000 < scaled.max() < 3000
     np.testing.assert_array_equal(scaled[4:], values[4:].astype(np.float32))
+    assert 1000 < scaled[0, 0, 0] < 3000
     values[:, :3, 0] = 1e7
     assert IntensityRange.of(values).scaled(values).max() == np.float32(1e7)
 
