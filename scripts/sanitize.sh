@@ -48,6 +48,10 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66
 export PYTHONPATH=$folder/python:$PWD
 export OMP_NUM_THREADS=2
+# the thread sanitizer does not see how TBB, which ITK's wheels hold, synchronizes
+export ITK_GLOBAL_DEFAULT_THREADER=Platform
 # the sanitizer writes to stderr, which pytest leaves alone
-LD_PRELOAD=$(gcc -print-file-name=$library) setarch -R "$python" -m pytest -q -p no:faulthandler --capture=sys \
+# libstdc++ as well: a sanitizer that is loaded before it does not find what throws
+preloaded="$(gcc -print-file-name=$library) $(gcc -print-file-name=libstdc++.so.6)"
+LD_PRELOAD=$preloaded setarch -R "$python" -m pytest -q -p no:faulthandler --capture=sys \
   "${@:-test/test_itk_transform.py}"

@@ -66,7 +66,10 @@ KINDS = {
     "the checkpoint is gone before the results are there": [
         "registration/test_checkpoint.py::test_a_kept_checkpoint_gives_the_result_at_once",
     ],
-    "SIGTERM": ["cli/test_app.py::test_sigterm_is_ctrl_c"],
+    "SIGTERM": [
+        "cli/test_app.py::test_sigterm_is_ctrl_c",
+        "cli/test_progress.py::test_a_lock_that_an_interrupt_has_left_does_not_keep_a_command",
+    ],
     "the space of meshes": [
         "io/test_meshes.py::test_a_named_space_is_honored_and_kept",
         "io/test_meshes.py::test_a_space_that_gifti_names_is_that_of_nifti",

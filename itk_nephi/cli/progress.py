@@ -28,6 +28,9 @@ SILENCE = 5.0
 LONGEST_SILENCE = 30.0
 """For how long it is silent at most, after an hour for example, seconds."""
 
+PATIENCE = 2.0
+"""For how long the end waits for a line that is being printed, seconds."""
+
 
 class Pulse:
     """A line on stderr on what goes on, whenever there was none for a while.
@@ -50,7 +53,8 @@ class Pulse:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        # an interrupt may have left a lock, such as that of logging, with the main thread
+        self._thread.join(PATIENCE)
 
     def change(self, doing: str) -> None:
         """Show from now on that something else goes on; nothing where it is empty."""

@@ -158,7 +158,10 @@ def write_image(image: Any, path: Path) -> None:
                 _write(image, written)
             else:  # in a child process: HDF5 cannot be rid of a file that it could not write
                 read_apart(partial(_write, image), written, itk.array_view_from_image(image).nbytes)
-            _read(written, "what was written")
+            try:
+                _read(written, "what was written")
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(written), str(path))) from error
         if is_packed:
             compress(written, path)
         elif written != path:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -163,3 +164,14 @@ def test_a_training_tells_of_its_validations_only(capsys: pytest.CaptureFixture[
         "step 2 of 9: dissimilarity 0.5000; validation: folding fraction 0, "
         "log jacobian sd 0.25, ncc 0.8765, landmark error mm 1.235\n"
     )
+
+
+def test_a_lock_that_an_interrupt_has_left_does_not_keep_a_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "SILENCE", 0.01)
+    monkeypatch.setattr(progress, "PATIENCE", 0.1)
+    lock = threading.Lock()
+    monkeypatch.setattr(progress, "report", lambda _: lock.acquire())
+    with lock, progress.Pulse("reading"):
+        time.sleep(0.1)
