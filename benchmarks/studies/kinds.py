@@ -21,7 +21,7 @@ from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
 
-SECONDS = 60
+SECONDS = 300
 """How long a command may take, before it counts as one that does not end."""
 
 
