@@ -11,7 +11,7 @@ export PIP_CONSTRAINT := constraints.txt
 # setuptools keeps what it once built: without this, wheels would hold modules that are long gone.
 FORGET := rm -rf build/lib.*
 
-.PHONY: setup demo test test-oldest browser-test docs lint wheel dist check-dist check-extras clean
+.PHONY: setup demo test test-oldest browser-test docs lint wheel dist check-dist check-extras check-module clean
 
 setup: .venv/.installed
 
@@ -49,7 +49,7 @@ lint: setup
 	$(VENV)/ruff check .
 	$(VENV)/mypy
 	$(VENV)/lint-imports --no-logo
-	$(VENV)/clang-format --dry-run --Werror include/* src/* test/cpp/*.cpp test/cpp/*.h
+	$(VENV)/clang-format --dry-run --Werror include/* src/*.h src/*.cxx wrapping/*.h wrapping/*.hxx wrapping/*.cxx test/cpp/*.h test/cpp/*.cxx
 
 wheel:
 	$(FORGET)
@@ -65,6 +65,10 @@ check-dist: setup
 # The base install, in an environment of its own.
 check-extras: setup
 	PYTHON=$(PYTHON) scripts/check_extras.sh
+
+# The C++ classes as an ITK module, against an installed ITK, with gcc and clang.
+check-module:
+	scripts/check_module.sh
 
 clean:
 	rm -rf .venv build dist demo *.egg-info

@@ -16,11 +16,17 @@
 #ifndef itkNePhiTransform_h
 #define itkNePhiTransform_h
 
-#include "itkNePhiField.h"
-#include "itkNePhiFieldGradient.h"
-#include "itkNePhiLookAhead.h"
-#include "itkNePhiTorchField.h"
+#include "itkFixedArray.h"
+#include "itkMatrix.h"
+#include "itkNePhiFieldEvaluator.h"
+#include "itkNePhiFieldLayout.h"
+#include "itkPoint.h"
+#include "itkSize.h"
 #include "itkTransform.h"
+#include "itkVector.h"
+
+#include <string>
+#include <vector>
 
 namespace itk
 {
@@ -30,8 +36,18 @@ namespace itk
  * \f[ T(p) = p + s R u(x), \qquad x = \mathrm{clamp}(R^T (p - c) / s, -b, b) \f]
  *
  * where \f$ c \f$, \f$ R \f$ and \f$ h \f$ are the center, the direction and the half extents (first to last voxel
- * center, mm) of the image domain, \f$ s = \max_i h_i \f$, \f$ b = h / s \f$, and \f$ u \f$ is the field of NePhiField.
- * So coords are isotropic, and outside the domain the displacement is that of the nearest boundary point.
+ * center, mm) of the image domain, \f$ s = \max_i h_i \f$, \f$ b = h / s \f$, and \f$ u \f$ is a neural field. So
+ * coords are isotropic, and outside the domain the displacement is that of the nearest boundary point. With the
+ * frequencies
+ * \f$ B \f$, and the latent codes \f$ z_g \f$ and \f$ z_l \f$:
+ *
+ * \f[ e = [\sin 2 \pi x B, \cos 2 \pi x B], \qquad s = [z_g, z_l(x), e] \f]
+ * \f[ m_0 = \sin 30 (A_0 s + a_0), \qquad m_k = \sin 30 (A_k m_{k-1} + a_k) + m_0 \f]
+ * \f[ h_0 = \sin (W_0 e + b_0), \qquad h_k = m_k \sin 30 (W_k h_{k-1} + b_k) \f]
+ * \f[ u = W h_L + b + \sum_n S_n(x) \f]
+ *
+ * \f$ z_l(x) \f$ is interpolated multilinearly on a grid whose corners are the corners of the box; \f$ S_n \f$ are
+ * uniform cubic B-splines of displacements over the box.
  *
  * The transform holds two fields on one domain: its own and that of its inverse. GetInverse() exchanges them. The
  * inverse is approximate: as good as the training made it.
@@ -42,8 +58,8 @@ namespace itk
  * where they change the sizes, all parameters become zero, which is the identity. The version is 1 without splines,
  * which older readers know, and 2 with them.
  *
- * Parameters: weights of the field, weights of the inverse field, both in the order of NePhiField; global code; local
- * code; coefficients of the field's splines; those of the inverse field's.
+ * Parameters: weights of the field, weights of the inverse field, both in the order of NePhiFieldLayout; global code;
+ * local code; coefficients of the field's splines; those of the inverse field's.
  *
  * Whatever TParametersValueType is, the layers of the field are evaluated in single precision, which costs about 1e-7
  * of the domain's extent, and the rest in double precision. The same point always gets the same bits.
@@ -125,16 +141,71 @@ public:
    * the default one, an inverse has this one. */
   void
   SetBackend(const std::string & backend, const std::string & device = "cpu");
-  std::string
+  const std::string &
   GetBackend() const
   {
-    return m_TorchField ? "torch" : "cpu";
+    return m_Backend;
   }
   const std::string &
   GetDevice() const
   {
     return m_Device;
   }
+
+  /** The sizes of the field. */
+  /** @ITKStartGrouping */
+  using LocalCodeGridType = FixedArray<SizeValueType, VDimension>;
+  using SplineCellsType = std::vector<LocalCodeGridType>;
+  SizeValueType
+  GetWidth() const
+  {
+    return m_Layout.Width;
+  }
+  SizeValueType
+  GetDepth() const
+  {
+    return m_Layout.Depth;
+  }
+  SizeValueType
+  GetFrequencies() const
+  {
+    return m_Layout.Frequencies;
+  }
+  SizeValueType
+  GetGlobalCodeSize() const
+  {
+    return m_Layout.GlobalCodeSize;
+  }
+  SizeValueType
+  GetLocalCodeChannels() const
+  {
+    return m_Layout.LocalCodeChannels;
+  }
+  LocalCodeGridType
+  GetLocalCodeGrid() const;
+  SplineCellsType
+  GetSplineCells() const;
+  /** @ITKEndGrouping */
+
+  /** The version of the file format that this transform is written in. */
+  unsigned int
+  GetFileFormatVersion() const;
+
+  /** The image domain. */
+  /** @ITKStartGrouping */
+  using SizeType = Size<VDimension>;
+  using SpacingType = Vector<double, VDimension>;
+  using OriginType = Point<double, VDimension>;
+  using DirectionType = Matrix<double, VDimension, VDimension>;
+  SizeType
+  GetSize() const;
+  SpacingType
+  GetSpacing() const;
+  OriginType
+  GetOrigin() const;
+  DirectionType
+  GetDirection() const;
+  /** @ITKEndGrouping */
 
   /** Take all parameters away, so that every use is refused until new ones are set. Readers begin so: a file that lacks
    * the parameters does not read as the identity. */
@@ -149,86 +220,50 @@ protected:
   PrintSelf(std::ostream & os, Indent indent) const override;
 
 private:
-  using FieldType = NePhiField<float, VDimension>;
-  using TorchFieldType = NePhiTorchField<VDimension>;
-  using ShapeType = NePhiFieldShape<VDimension>;
-  using CoordsType = typename FieldType::CoordsType;
-  using MatrixType = std::array<std::array<double, VDimension>, VDimension>;
-
-  /** The values of the fixed parameters, except the frequencies. */
-  struct LayoutType
-  {
-    ShapeType  Shape{};
-    CoordsType Center{};
-    CoordsType Extent{};
-    MatrixType Direction{};
-    double     Scale{ 1.0 };
-  };
-
-  static SizeValueType
-  CountParameters(const ShapeType & shape);
+  using EvaluatorType = NePhiFieldEvaluator<VDimension>;
+  using EvaluatedPointType = typename EvaluatorType::PointType;
+  using LayoutType = NePhiFieldLayout<VDimension>;
+  using DomainType = NePhiFieldDomain<VDimension>;
 
   /** Throws unless the fixed parameters describe a transform. */
+  /** @ITKStartGrouping */
   LayoutType
-  ParseFixedParameters(const FixedParametersType & fixedParameters) const;
+  ParseLayout(const FixedParametersType & fixedParameters) const;
+  DomainType
+  ParseDomain(const FixedParametersType & fixedParameters) const;
+  /** @ITKEndGrouping */
 
-  /** The number of fixed parameters before the frequencies of the field, which those of the inverse field follow. */
-  static constexpr SizeValueType FrequenciesBegin = 6 + 4 * VDimension + VDimension * VDimension;
+  /** Throws unless a fixed parameter is a whole number from least to largest. */
+  SizeValueType
+  ParseCount(const FixedParametersType & fixedParameters,
+             SizeValueType               number,
+             const char *                name,
+             double                      least,
+             double                      largest) const;
 
-  /** The field that the parameters describe, as the class that evaluates it; first comes what else that class needs. */
-  template <typename TField, typename... TArguments>
-  static TField
-  MakeField(const LayoutType &          layout,
-            const FixedParametersType & fixedParameters,
-            const ParametersType &      parameters,
-            const TArguments &... arguments);
+  /** Throws unless a fixed parameter is finite. */
+  double
+  ParseNumber(const FixedParametersType & fixedParameters, SizeValueType number, const char * name) const;
 
   /** Takes over what was found to fit together. Changes nothing when it throws. */
   void
-  SetState(const LayoutType & layout, const FixedParametersType & fixedParameters, const ParametersType & parameters);
-
-  void
-  RenewFieldNumber();
+  SetState(const LayoutType &          layout,
+           const DomainType &          domain,
+           const FixedParametersType & fixedParameters,
+           const ParametersType &      parameters);
 
   /** Throws after Clear(). */
   void
   VerifyParameters() const;
 
-  /** Evaluates the field with the backend. */
-  void
-  Evaluate(SizeValueType count, const double * coords, double * displacements) const;
-
-  /** The number of points that the backend had best evaluate together. */
-  SizeValueType
-  GetPointsTogether() const;
-
-  /** Points are evaluated in chunks of this size by the compiled kernels, each by one thread. */
-  static constexpr SizeValueType ChunkSize = 192;
-
-  /** The coords of a point, rounded: see the implementation. */
-  CoordsType
-  CoordsFromPoint(const CoordsType & point) const;
-
-  /** Adds a displacement in coords to a point. */
-  CoordsType
-  Displace(const CoordsType & point, const CoordsType & displacement) const;
-
-
-  void
-  MapPoints(const double * points, double * mapped, SizeValueType count) const;
-
-  /** Writes row-major Jacobian matrices. */
-  void
-  ComputeJacobians(const double * points, double * jacobians, SizeValueType count) const;
-
   LayoutType m_Layout{};
-  FieldType  m_Field{};
+  DomainType m_Domain{};
 
-  /** Distinguishes this field from all others, those of the past included; 0 after Clear(). */
-  std::uint64_t m_FieldNumber{ 0 };
+  std::string m_Backend{ "cpu" };
+  std::string m_Device{ "cpu" };
 
-  std::string                     m_Device{ "cpu" };
-  std::unique_ptr<TorchFieldType> m_TorchField{};
+  /** Null after Clear(). */
+  typename EvaluatorType::Pointer m_Evaluator{};
 };
 } // namespace itk
 

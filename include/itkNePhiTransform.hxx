@@ -20,9 +20,8 @@
 #include "itkMultiThreaderBase.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <string>
+#include <utility>
 
 namespace itk
 {
@@ -30,18 +29,18 @@ template <typename TParametersValueType, unsigned int VDimension>
 NePhiTransform<TParametersValueType, VDimension>::NePhiTransform()
 {
   // The identity: one hidden feature, all weights zero, on a domain of two voxels an axis.
-  FixedParametersType fixedParameters(FrequenciesBegin + 2 * VDimension);
+  FixedParametersType fixedParameters(LayoutType{}.GetSplineCellsBegin());
   fixedParameters.Fill(0.0);
   fixedParameters[0] = 1.0;
-  fixedParameters[1] = 1.0;
-  fixedParameters[3] = 1.0;
-  fixedParameters[5] = 1.0;
+  fixedParameters[LayoutType::FieldBegin] = 1.0;
+  fixedParameters[LayoutType::FieldBegin + 2] = 1.0;
+  fixedParameters[LayoutType::FieldBegin + 4] = 1.0;
   for (unsigned int d = 0; d < VDimension; ++d)
   {
-    fixedParameters[6 + d] = 2.0;
-    fixedParameters[6 + VDimension + d] = 2.0;
-    fixedParameters[6 + 2 * VDimension + d] = 1.0;
-    fixedParameters[6 + 4 * VDimension + d * (VDimension + 1)] = 1.0;
+    fixedParameters[LayoutType::LocalCodeGridBegin + d] = 2.0;
+    fixedParameters[LayoutType::SizeBegin + d] = 2.0;
+    fixedParameters[LayoutType::SpacingBegin + d] = 1.0;
+    fixedParameters[LayoutType::DirectionBegin + d * (VDimension + 1)] = 1.0;
   }
   this->SetFixedParameters(fixedParameters);
 }
@@ -52,29 +51,10 @@ auto
 NePhiTransform<TParametersValueType, VDimension>::TransformPoint(const InputPointType & point) const -> OutputPointType
 {
   this->VerifyParameters();
-  CoordsType input;
+  EvaluatedPointType input;
   std::copy_n(point.GetDataPointer(), VDimension, input.data());
-  const auto evaluate = [this](std::size_t count, const double * coords, double * displacements) {
-    this->Evaluate(count, coords, displacements);
-  };
-  CoordsType displacement;
-  if constexpr (std::is_same_v<ParametersValueType, double>)
-  {
-    displacement = NePhiLookAhead<VDimension>::GetThreadLocal(m_FieldNumber)
-                     .Find(
-                       input,
-                       this->GetPointsTogether(),
-                       [this](const CoordsType & predicted) { return this->CoordsFromPoint(predicted); },
-                       evaluate);
-  }
-  else
-  {
-    // Points in single precision do not follow each other with a constant step.
-    evaluate(1, this->CoordsFromPoint(input).data(), displacement.data());
-  }
-
-  const CoordsType mapped = this->Displace(input, displacement);
-  OutputPointType  result;
+  const EvaluatedPointType mapped = m_Evaluator->TransformPoint(input);
+  OutputPointType          result;
   for (unsigned int d = 0; d < VDimension; ++d)
   {
     result[d] = static_cast<ParametersValueType>(mapped[d]);
@@ -93,7 +73,7 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPo
   double input[VDimension]{};
   double entries[VDimension * VDimension];
   std::copy_n(point.GetDataPointer(), VDimension, input);
-  this->ComputeJacobians(input, entries, 1);
+  m_Evaluator->ComputeJacobiansWithRespectToPosition(1, input, entries);
   for (unsigned int i = 0; i < VDimension; ++i)
   {
     for (unsigned int j = 0; j < VDimension; ++j)
@@ -110,35 +90,13 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobianWithRespectToPa
                                                                                          JacobianType & jacobian) const
 {
   this->VerifyParameters();
-  const ShapeType &                 shape = m_Layout.Shape;
-  const SizeValueType               weightsSize = shape.GetNumberOfWeights();
-  const ParametersValueType * const weights = this->m_Parameters.data_block();
-  const ParametersValueType * const globalCode = weights + 2 * weightsSize;
-
-  NePhiFieldGradient<ParametersValueType, VDimension> gradient(shape,
-                                                               m_Layout.Extent,
-                                                               this->m_FixedParameters.data_block() + FrequenciesBegin,
-                                                               weights,
-                                                               globalCode,
-                                                               globalCode + shape.GlobalCodeSize);
-  CoordsType                                          input;
+  EvaluatedPointType input;
   std::copy_n(point.GetDataPointer(), VDimension, input.data());
-  gradient.Forward(this->CoordsFromPoint(input));
-
   jacobian.SetSize(VDimension, this->GetNumberOfLocalParameters());
-  jacobian.Fill(ParametersValueType{});
-  for (unsigned int i = 0; i < VDimension; ++i)
-  {
-    CoordsType cotangents;
-    for (unsigned int j = 0; j < VDimension; ++j)
-    {
-      cotangents[j] = m_Layout.Scale * m_Layout.Direction[i][j];
-    }
-    ParametersValueType * const row = jacobian[i];
-    ParametersValueType * const gradGlobalCode = row + 2 * weightsSize;
-    ParametersValueType * const gradLocalCode = gradGlobalCode + shape.GlobalCodeSize;
-    gradient.AddDerivatives(cotangents, row, gradGlobalCode, gradLocalCode, gradLocalCode + shape.GetLocalCodeSize());
-  }
+  EvaluatorType::template ComputeJacobianWithRespectToParameters<ParametersValueType>(
+    { m_Layout, m_Domain, this->m_FixedParameters.data_block(), this->m_Parameters.data_block() },
+    input,
+    jacobian.data_block());
 }
 
 
@@ -149,22 +107,22 @@ NePhiTransform<TParametersValueType, VDimension>::TransformPoints(const double *
                                                                   SizeValueType  count) const
 {
   this->VerifyParameters();
-  const SizeValueType size = m_TorchField ? this->GetPointsTogether() : ChunkSize;
-  const SizeValueType chunks = (count + size - 1) / size;
-  const auto          map = [=](SizeValueType chunk) {
-    const SizeValueType begin = chunk * size;
-    this->MapPoints(points + begin * VDimension, mapped + begin * VDimension, std::min(size, count - begin));
+  const SizeValueType size = m_Evaluator->GetPreferredBatchSize();
+  const SizeValueType batches = (count + size - 1) / size;
+  const auto          map = [=](SizeValueType batch) {
+    const SizeValueType begin = batch * size;
+    m_Evaluator->TransformPoints(
+      std::min(size, count - begin), points + begin * VDimension, mapped + begin * VDimension);
   };
-  if (m_TorchField)
+  if (m_Evaluator->HasOwnThreads())
   {
-    // torch has threads of its own
-    for (SizeValueType chunk = 0; chunk < chunks; ++chunk)
+    for (SizeValueType batch = 0; batch < batches; ++batch)
     {
-      map(chunk);
+      map(batch);
     }
     return;
   }
-  MultiThreaderBase::New()->ParallelizeArray(0, chunks, map, nullptr);
+  MultiThreaderBase::New()->ParallelizeArray(0, batches, map, nullptr);
 }
 
 
@@ -175,13 +133,14 @@ NePhiTransform<TParametersValueType, VDimension>::ComputeJacobiansWithRespectToP
                                                                                         SizeValueType  count) const
 {
   this->VerifyParameters();
+  constexpr SizeValueType size = 192;
   MultiThreaderBase::New()->ParallelizeArray(
     0,
-    (count + ChunkSize - 1) / ChunkSize,
-    [=](SizeValueType chunk) {
-      const SizeValueType begin = chunk * ChunkSize;
-      this->ComputeJacobians(
-        points + begin * VDimension, jacobians + begin * VDimension * VDimension, std::min(ChunkSize, count - begin));
+    (count + size - 1) / size,
+    [=](SizeValueType batch) {
+      const SizeValueType begin = batch * size;
+      m_Evaluator->ComputeJacobiansWithRespectToPosition(
+        std::min(size, count - begin), points + begin * VDimension, jacobians + begin * VDimension * VDimension);
     },
     nullptr);
 }
@@ -192,7 +151,7 @@ void
 NePhiTransform<TParametersValueType, VDimension>::SetParameters(const ParametersType & parameters)
 {
   this->VerifyParameters();
-  const SizeValueType expected = CountParameters(m_Layout.Shape);
+  const SizeValueType expected = m_Layout.GetNumberOfParameters();
   if (parameters.Size() != expected)
   {
     itkExceptionMacro("Expected " << expected << " parameters for the sizes in the fixed parameters, got "
@@ -208,7 +167,7 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
                                                                  << " as number " << n);
     }
   }
-  this->SetState(m_Layout, this->m_FixedParameters, parameters);
+  this->SetState(m_Layout, m_Domain, this->m_FixedParameters, parameters);
 }
 
 
@@ -234,51 +193,39 @@ template <typename TParametersValueType, unsigned int VDimension>
 void
 NePhiTransform<TParametersValueType, VDimension>::SetFixedParameters(const FixedParametersType & fixedParameters)
 {
-  const LayoutType    layout = this->ParseFixedParameters(fixedParameters);
-  const SizeValueType count = CountParameters(layout.Shape);
-  if (layout.Shape == m_Layout.Shape && this->m_Parameters.Size() == count)
+  const LayoutType    layout = this->ParseLayout(fixedParameters);
+  const DomainType    domain = this->ParseDomain(fixedParameters);
+  const SizeValueType count = layout.GetNumberOfParameters();
+  if (layout == m_Layout && this->m_Parameters.Size() == count)
   {
-    this->SetState(layout, fixedParameters, this->m_Parameters);
+    this->SetState(layout, domain, fixedParameters, this->m_Parameters);
     return;
   }
   ParametersType parameters(count);
   parameters.Fill(ParametersValueType{});
-  this->SetState(layout, fixedParameters, parameters);
+  this->SetState(layout, domain, fixedParameters, parameters);
 }
 
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
 NePhiTransform<TParametersValueType, VDimension>::SetState(const LayoutType &          layout,
+                                                           const DomainType &          domain,
                                                            const FixedParametersType & fixedParameters,
                                                            const ParametersType &      parameters)
 {
-  FieldType field = MakeField<FieldType>(layout, fixedParameters, parameters);
-  field.SetSplines(layout.Shape, parameters.data_block() + parameters.Size() - 2 * layout.Shape.GetSplinesSize());
-  std::unique_ptr<TorchFieldType> torchField;
-  if (m_TorchField)
-  {
-    torchField =
-      std::make_unique<TorchFieldType>(MakeField<TorchFieldType>(layout, fixedParameters, parameters, m_Device));
-  }
+  auto evaluator = EvaluatorType::template Create<ParametersValueType>(
+    { layout, domain, fixedParameters.data_block(), parameters.data_block() }, m_Backend, m_Device);
+  LayoutType newLayout = layout;
+  DomainType newDomain = domain;
   // New vectors that are exchanged, because an assignment leaves a broken vector behind when memory runs out.
   FixedParametersType newFixedParameters = fixedParameters;
   ParametersType      newParameters = parameters;
-  m_Layout = layout;
+  std::swap(m_Layout, newLayout);
+  std::swap(m_Domain, newDomain);
   this->m_FixedParameters.swap(newFixedParameters);
   this->m_Parameters.swap(newParameters);
-  m_Field = std::move(field);
-  m_TorchField = std::move(torchField);
-  this->RenewFieldNumber();
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-void
-NePhiTransform<TParametersValueType, VDimension>::RenewFieldNumber()
-{
-  static std::atomic<std::uint64_t> lastNumber{ 0 };
-  m_FieldNumber = ++lastNumber;
+  m_Evaluator = std::move(evaluator);
   this->Modified();
 }
 
@@ -295,16 +242,12 @@ NePhiTransform<TParametersValueType, VDimension>::SetBackend(const std::string &
   {
     itkExceptionMacro("Expected the device cpu for the backend cpu, got " << device);
   }
-  std::unique_ptr<TorchFieldType> torchField;
-  if (backend == "torch")
-  {
-    this->VerifyParameters();
-    torchField = std::make_unique<TorchFieldType>(
-      MakeField<TorchFieldType>(m_Layout, this->m_FixedParameters, this->m_Parameters, device));
-  }
+  this->VerifyParameters();
+  m_Evaluator = EvaluatorType::template Create<ParametersValueType>(
+    { m_Layout, m_Domain, this->m_FixedParameters.data_block(), this->m_Parameters.data_block() }, backend, device);
+  m_Backend = backend;
   m_Device = device;
-  m_TorchField = std::move(torchField);
-  this->RenewFieldNumber();
+  this->Modified();
 }
 
 
@@ -314,7 +257,7 @@ NePhiTransform<TParametersValueType, VDimension>::Clear()
 {
   this->m_FixedParameters.SetSize(0);
   this->m_Parameters.SetSize(0);
-  m_FieldNumber = 0;
+  m_Evaluator.reset();
   this->Modified();
 }
 
@@ -323,36 +266,10 @@ template <typename TParametersValueType, unsigned int VDimension>
 void
 NePhiTransform<TParametersValueType, VDimension>::VerifyParameters() const
 {
-  if (m_FieldNumber == 0)
+  if (m_Evaluator == nullptr)
   {
     itkExceptionMacro("Expected fixed parameters and parameters, got none: the file of this transform is damaged");
   }
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-void
-NePhiTransform<TParametersValueType, VDimension>::Evaluate(SizeValueType  count,
-                                                           const double * coords,
-                                                           double *       displacements) const
-{
-  if (m_TorchField)
-  {
-    m_TorchField->Evaluate(count, coords, displacements);
-    m_Field.AddSplines(count, coords, displacements);
-  }
-  else
-  {
-    m_Field.Evaluate(count, coords, displacements);
-  }
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-SizeValueType
-NePhiTransform<TParametersValueType, VDimension>::GetPointsTogether() const
-{
-  return m_TorchField ? m_TorchField->GetPointsTogether() : FieldType::GetPointsTogether();
 }
 
 
@@ -366,18 +283,15 @@ NePhiTransform<TParametersValueType, VDimension>::GetInverse(Self * inverse) con
   }
   this->VerifyParameters();
   FixedParametersType fixedParameters = this->m_FixedParameters;
-  const SizeValueType frequencies = VDimension * m_Layout.Shape.Frequencies;
   ParametersType      parameters = this->m_Parameters;
-  const SizeValueType weights = m_Layout.Shape.GetNumberOfWeights();
-  const SizeValueType splines = m_Layout.Shape.GetSplinesSize();
   const auto exchange = [](auto * begin, SizeValueType size) { std::swap_ranges(begin, begin + size, begin + size); };
-  exchange(fixedParameters.data_block() + FrequenciesBegin, frequencies);
-  exchange(parameters.data_block(), weights);
-  exchange(parameters.data_block() + parameters.Size() - 2 * splines, splines);
+  exchange(fixedParameters.data_block() + LayoutType::FrequenciesBegin, VDimension * m_Layout.Frequencies);
+  exchange(parameters.data_block(), m_Layout.GetNumberOfWeights());
+  exchange(parameters.data_block() + m_Layout.GetSplinesBegin(), m_Layout.GetSplinesSize());
 
   inverse->SetFixedParameters(fixedParameters);
   inverse->SetParameters(parameters);
-  inverse->SetBackend(this->GetBackend(), m_Device);
+  inverse->SetBackend(m_Backend, m_Device);
   return true;
 }
 
@@ -391,21 +305,112 @@ NePhiTransform<TParametersValueType, VDimension>::GetInverseTransform() const ->
 
 
 template <typename TParametersValueType, unsigned int VDimension>
-SizeValueType
-NePhiTransform<TParametersValueType, VDimension>::CountParameters(const ShapeType & shape)
+auto
+NePhiTransform<TParametersValueType, VDimension>::GetLocalCodeGrid() const -> LocalCodeGridType
 {
-  return 2 * shape.GetNumberOfWeights() + shape.GlobalCodeSize + shape.GetLocalCodeSize() + 2 * shape.GetSplinesSize();
+  return LocalCodeGridType(m_Layout.LocalCodeGrid);
 }
 
 
 template <typename TParametersValueType, unsigned int VDimension>
 auto
-NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
-  const FixedParametersType & fixedParameters) const -> LayoutType
+NePhiTransform<TParametersValueType, VDimension>::GetSplineCells() const -> SplineCellsType
 {
-  constexpr double        largestCount = 16777216.0; // 2^24
-  constexpr SizeValueType leastSize = FrequenciesBegin + 2 * VDimension;
-  const SizeValueType     size = fixedParameters.Size();
+  return SplineCellsType(m_Layout.SplineCells.begin(), m_Layout.SplineCells.end());
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+unsigned int
+NePhiTransform<TParametersValueType, VDimension>::GetFileFormatVersion() const
+{
+  return m_Layout.SplineCells.empty() ? 1 : FileFormatVersion;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::GetSize() const -> SizeType
+{
+  SizeType size;
+  std::copy_n(m_Domain.Size.begin(), VDimension, size.begin());
+  return size;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::GetSpacing() const -> SpacingType
+{
+  return SpacingType(m_Domain.Spacing.data());
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::GetOrigin() const -> OriginType
+{
+  return OriginType(m_Domain.Origin.data());
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::GetDirection() const -> DirectionType
+{
+  DirectionType direction;
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      direction(i, j) = m_Domain.Direction[i][j];
+    }
+  }
+  return direction;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+SizeValueType
+NePhiTransform<TParametersValueType, VDimension>::ParseCount(const FixedParametersType & fixedParameters,
+                                                             SizeValueType               number,
+                                                             const char *                name,
+                                                             double                      least,
+                                                             double                      largest) const
+{
+  const double value = fixedParameters[number];
+  if (!(value >= least && value <= largest && value == std::floor(value)))
+  {
+    itkExceptionMacro("Expected " << name << " (fixed parameter " << number << ") as a whole number from " << least
+                                  << " to " << largest << ", got " << value);
+  }
+  return static_cast<SizeValueType>(value);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+double
+NePhiTransform<TParametersValueType, VDimension>::ParseNumber(const FixedParametersType & fixedParameters,
+                                                              SizeValueType               number,
+                                                              const char *                name) const
+{
+  const double value = fixedParameters[number];
+  if (!std::isfinite(value))
+  {
+    itkExceptionMacro("Expected " << name << " (fixed parameter " << number << ") as a finite number, got " << value);
+  }
+  return value;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::ParseLayout(const FixedParametersType & fixedParameters) const
+  -> LayoutType
+{
+  constexpr double    largestCount = 16777216.0; // 2^24
+  const SizeValueType leastSize = LayoutType{}.GetSplineCellsBegin();
+  const SizeValueType size = fixedParameters.Size();
 
   const double version = size > 0 ? fixedParameters[0] : 0.0;
   if (version > FileFormatVersion && version == std::floor(version) && std::isfinite(version))
@@ -424,49 +429,31 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
     itkExceptionMacro("Expected at least " << leastSize << " fixed parameters, got " << size);
   }
 
-  SizeValueType next = 1;
-  const auto    takeCount = [&](const char * name, double least, double largest) {
-    const double value = fixedParameters[next];
-    if (!(value >= least && value <= largest && value == std::floor(value)))
-    {
-      itkExceptionMacro("Expected " << name << " (fixed parameter " << next << ") as a whole number from " << least
-                                    << " to " << largest << ", got " << value);
-    }
-    ++next;
-    return static_cast<SizeValueType>(value);
+  SizeValueType next = LayoutType::FieldBegin;
+  const auto    takeCount = [&](const char * name, double least) {
+    return this->ParseCount(fixedParameters, next++, name, least, largestCount);
   };
-  const auto takeNumber = [&](const char * name) {
-    const double value = fixedParameters[next];
-    if (!std::isfinite(value))
-    {
-      itkExceptionMacro("Expected " << name << " (fixed parameter " << next << ") as a finite number, got " << value);
-    }
-    ++next;
-    return value;
-  };
-
   LayoutType layout;
-  auto &     shape = layout.Shape;
-  shape.Width = takeCount("the width", 1.0, largestCount);
-  shape.Depth = takeCount("the depth", 0.0, largestCount);
-  shape.Frequencies = takeCount("the number of frequencies", 1.0, largestCount);
-  shape.GlobalCodeSize = takeCount("the global code size", 0.0, largestCount);
-  shape.LocalCodeChannels = takeCount("the number of local code channels", 1.0, largestCount);
-  for (auto & gridSize : shape.LocalCodeGrid)
+  layout.Width = takeCount("the width", 1.0);
+  layout.Depth = takeCount("the depth", 0.0);
+  layout.Frequencies = takeCount("the number of frequencies", 1.0);
+  layout.GlobalCodeSize = takeCount("the global code size", 0.0);
+  layout.LocalCodeChannels = takeCount("the number of local code channels", 1.0);
+  for (auto & gridSize : layout.LocalCodeGrid)
   {
-    gridSize = takeCount("the local code grid size", 2.0, largestCount);
+    gridSize = takeCount("the local code grid size", 2.0);
   }
 
-  // In floating point, because damaged sizes overflow integers.
-  const double width = static_cast<double>(NePhiAffineLayer<float>::Pad(shape.Width));
-  const double embedding = 2.0 * static_cast<double>(shape.Frequencies);
-  double       codeSize = static_cast<double>(shape.LocalCodeChannels);
-  for (const auto gridSize : shape.LocalCodeGrid)
+  // In floating point, because damaged sizes overflow integers. Kernels pad the width to a multiple of 16.
+  const double width = 16.0 * std::ceil(static_cast<double>(layout.Width) / 16.0);
+  const double embedding = 2.0 * static_cast<double>(layout.Frequencies);
+  double       codeSize = static_cast<double>(layout.LocalCodeChannels);
+  for (const auto gridSize : layout.LocalCodeGrid)
   {
     codeSize *= static_cast<double>(gridSize);
   }
-  const double sources = static_cast<double>(shape.GlobalCodeSize + shape.LocalCodeChannels);
-  double       count = 4.0 * static_cast<double>(shape.Depth) * width * (width + 1.0) +
+  const double sources = static_cast<double>(layout.GlobalCodeSize + layout.LocalCodeChannels);
+  double       count = 4.0 * static_cast<double>(layout.Depth) * width * (width + 1.0) +
                  2.0 * width * (2.0 * (embedding + 1.0) + sources) + 2.0 * VDimension * (width + 1.0) + codeSize;
   const auto verifyCount = [&] {
     if (count > largestCount)
@@ -475,52 +462,69 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
     }
   };
   verifyCount();
-  const SizeValueType splinesBegin = leastSize + 2 * VDimension * (shape.Frequencies - 1);
+  const SizeValueType splinesBegin = layout.GetSplineCellsBegin();
   const bool          hasSplines = version > 1.0;
   if (hasSplines ? size <= splinesBegin || (size - splinesBegin) % VDimension != 0 : size != splinesBegin)
   {
-    itkExceptionMacro("Expected " << splinesBegin << " fixed parameters for " << shape.Frequencies << " frequencies"
+    itkExceptionMacro("Expected " << splinesBegin << " fixed parameters for " << layout.Frequencies << " frequencies"
                                   << (hasSplines ? ", and the cells of one or more splines" : "") << ", got " << size);
   }
-  const SizeValueType domainBegin = next;
   for (next = splinesBegin; next < size;)
   {
     double coefficients = 2.0 * VDimension;
-    auto & cells = shape.SplineCells.emplace_back();
+    auto & cells = layout.SplineCells.emplace_back();
     for (auto & cellCount : cells)
     {
-      cellCount = takeCount("the number of cells of a spline", 1.0, largestCount);
+      cellCount = takeCount("the number of cells of a spline", 1.0);
       coefficients *= static_cast<double>(cellCount + 3);
     }
     count += coefficients;
     verifyCount();
   }
-  next = domainBegin;
-
-  CoordsType halfExtent;
-  for (auto & extent : halfExtent)
+  for (next = LayoutType::FrequenciesBegin; next < splinesBegin; ++next)
   {
-    extent = static_cast<double>(takeCount("the image size", 2.0, 2147483647.0) - 1) / 2.0;
+    this->ParseNumber(fixedParameters, next, "the frequency");
   }
-  for (auto & extent : halfExtent)
+  return layout;
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+auto
+NePhiTransform<TParametersValueType, VDimension>::ParseDomain(const FixedParametersType & fixedParameters) const
+  -> DomainType
+{
+  const auto takeNumber = [&](SizeValueType number, const char * name) {
+    return this->ParseNumber(fixedParameters, number, name);
+  };
+  DomainType                      domain;
+  typename DomainType::VectorType halfExtent;
+  for (unsigned int d = 0; d < VDimension; ++d)
   {
-    const double spacing = takeNumber("the spacing");
-    extent *= spacing;
-    if (!(spacing > 0.0) || !std::isnormal(extent))
+    domain.Size[d] = this->ParseCount(fixedParameters, LayoutType::SizeBegin + d, "the image size", 2.0, 2147483647.0);
+    halfExtent[d] = static_cast<double>(domain.Size[d] - 1) / 2.0;
+  }
+  for (unsigned int d = 0; d < VDimension; ++d)
+  {
+    const SizeValueType number = LayoutType::SpacingBegin + d;
+    domain.Spacing[d] = takeNumber(number, "the spacing");
+    halfExtent[d] *= domain.Spacing[d];
+    if (!(domain.Spacing[d] > 0.0) || !std::isnormal(halfExtent[d]))
     {
-      itkExceptionMacro("Expected a positive spacing (fixed parameter " << next - 1 << "), got " << spacing);
+      itkExceptionMacro("Expected a positive spacing (fixed parameter " << number << "), got " << domain.Spacing[d]);
     }
   }
-  for (auto & center : layout.Center)
+  for (unsigned int d = 0; d < VDimension; ++d)
   {
-    center = takeNumber("the origin");
+    domain.Origin[d] = takeNumber(LayoutType::OriginBegin + d, "the origin");
   }
+  domain.Center = domain.Origin;
   for (unsigned int i = 0; i < VDimension; ++i)
   {
     for (unsigned int j = 0; j < VDimension; ++j)
     {
-      layout.Direction[i][j] = takeNumber("the direction");
-      layout.Center[i] += layout.Direction[i][j] * halfExtent[j];
+      domain.Direction[i][j] = takeNumber(LayoutType::DirectionBegin + i * VDimension + j, "the direction");
+      domain.Center[i] += domain.Direction[i][j] * halfExtent[j];
     }
   }
   for (unsigned int i = 0; i < VDimension; ++i)
@@ -530,7 +534,7 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
       double product = 0.0;
       for (unsigned int k = 0; k < VDimension; ++k)
       {
-        product += layout.Direction[k][i] * layout.Direction[k][j];
+        product += domain.Direction[k][i] * domain.Direction[k][j];
       }
       if (!(std::abs(product - (i == j ? 1.0 : 0.0)) <= 1e-4))
       {
@@ -539,136 +543,12 @@ NePhiTransform<TParametersValueType, VDimension>::ParseFixedParameters(
       }
     }
   }
-  while (next < splinesBegin)
-  {
-    takeNumber("the frequency");
-  }
-
-  layout.Scale = *std::max_element(halfExtent.begin(), halfExtent.end());
+  domain.Scale = *std::max_element(halfExtent.begin(), halfExtent.end());
   for (unsigned int d = 0; d < VDimension; ++d)
   {
-    layout.Extent[d] = halfExtent[d] / layout.Scale;
+    domain.Extent[d] = halfExtent[d] / domain.Scale;
   }
-  return layout;
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-template <typename TField, typename... TArguments>
-TField
-NePhiTransform<TParametersValueType, VDimension>::MakeField(const LayoutType &          layout,
-                                                            const FixedParametersType & fixedParameters,
-                                                            const ParametersType &      parameters,
-                                                            const TArguments &... arguments)
-{
-  const ShapeType &                 shape = layout.Shape;
-  const ParametersValueType * const weights = parameters.data_block();
-  const ParametersValueType * const globalCode = weights + 2 * shape.GetNumberOfWeights();
-  return TField(arguments...,
-                shape,
-                layout.Extent,
-                fixedParameters.data_block() + FrequenciesBegin,
-                weights,
-                globalCode,
-                globalCode + shape.GlobalCodeSize);
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-auto
-NePhiTransform<TParametersValueType, VDimension>::CoordsFromPoint(const CoordsType & point) const -> CoordsType
-{
-  // Adding and subtracting this number rounds to a multiple of 2^-36, which is far below a nanometer. Points that
-  // differ by floating-point rounding thereby get the same coords, as NePhiLookAhead needs.
-  constexpr double round = 98304.0;
-  CoordsType       coords{};
-  for (unsigned int j = 0; j < VDimension; ++j)
-  {
-    for (unsigned int i = 0; i < VDimension; ++i)
-    {
-      coords[j] += m_Layout.Direction[i][j] * (point[i] - m_Layout.Center[i]);
-    }
-    coords[j] = (coords[j] / m_Layout.Scale + round) - round;
-  }
-  return coords;
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-auto
-NePhiTransform<TParametersValueType, VDimension>::Displace(const CoordsType & point,
-                                                           const CoordsType & displacement) const -> CoordsType
-{
-  CoordsType mapped = point;
-  for (unsigned int i = 0; i < VDimension; ++i)
-  {
-    for (unsigned int j = 0; j < VDimension; ++j)
-    {
-      mapped[i] += m_Layout.Scale * m_Layout.Direction[i][j] * displacement[j];
-    }
-  }
-  return mapped;
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-void
-NePhiTransform<TParametersValueType, VDimension>::MapPoints(const double * points,
-                                                            double *       mapped,
-                                                            SizeValueType  count) const
-{
-  std::vector<CoordsType> input(count);
-  std::vector<CoordsType> coords(count);
-  std::vector<CoordsType> displacements(count);
-  for (SizeValueType n = 0; n < count; ++n)
-  {
-    std::copy_n(points + n * VDimension, VDimension, input[n].data());
-    coords[n] = this->CoordsFromPoint(input[n]);
-  }
-  this->Evaluate(count, coords.front().data(), displacements.front().data());
-  for (SizeValueType n = 0; n < count; ++n)
-  {
-    const CoordsType result = this->Displace(input[n], displacements[n]);
-    std::copy_n(result.data(), VDimension, mapped + n * VDimension);
-  }
-}
-
-
-template <typename TParametersValueType, unsigned int VDimension>
-void
-NePhiTransform<TParametersValueType, VDimension>::ComputeJacobians(const double * points,
-                                                                   double *       jacobians,
-                                                                   SizeValueType  count) const
-{
-  std::vector<CoordsType> coords(count);
-  std::vector<CoordsType> displacements(count);
-  std::vector<MatrixType> derivatives(count);
-  for (SizeValueType n = 0; n < count; ++n)
-  {
-    CoordsType point;
-    std::copy_n(points + n * VDimension, VDimension, point.data());
-    coords[n] = this->CoordsFromPoint(point);
-  }
-  m_Field.EvaluateWithJacobian(
-    count, coords.front().data(), displacements.front().data(), derivatives.front().front().data());
-  for (SizeValueType n = 0; n < count; ++n)
-  {
-    for (unsigned int i = 0; i < VDimension; ++i)
-    {
-      for (unsigned int j = 0; j < VDimension; ++j)
-      {
-        double sum = (i == j) ? 1.0 : 0.0;
-        for (unsigned int k = 0; k < VDimension; ++k)
-        {
-          for (unsigned int l = 0; l < VDimension; ++l)
-          {
-            sum += m_Layout.Direction[i][k] * derivatives[n][k][l] * m_Layout.Direction[j][l];
-          }
-        }
-        jacobians[(n * VDimension + i) * VDimension + j] = sum;
-      }
-    }
-  }
+  return domain;
 }
 
 
@@ -678,8 +558,7 @@ NePhiTransform<TParametersValueType, VDimension>::PrintSelf(std::ostream & os, I
 {
   Superclass::PrintSelf(os, indent);
 
-  const ShapeType & shape = m_Layout.Shape;
-  const auto        print = [&](const char * name, const auto & values) {
+  const auto print = [&](const char * name, const auto & values) {
     os << indent << name << ": [";
     for (unsigned int d = 0; d < VDimension; ++d)
     {
@@ -687,25 +566,28 @@ NePhiTransform<TParametersValueType, VDimension>::PrintSelf(std::ostream & os, I
     }
     os << ']' << std::endl;
   };
-  os << indent << "Backend: " << this->GetBackend() << std::endl;
+  os << indent << "Backend: " << m_Backend << std::endl;
   os << indent << "Device: " << m_Device << std::endl;
-  os << indent << "Width: " << shape.Width << std::endl;
-  os << indent << "Depth: " << shape.Depth << std::endl;
-  os << indent << "Frequencies: " << shape.Frequencies << std::endl;
-  os << indent << "GlobalCodeSize: " << shape.GlobalCodeSize << std::endl;
-  os << indent << "LocalCodeChannels: " << shape.LocalCodeChannels << std::endl;
-  print("LocalCodeGrid", shape.LocalCodeGrid);
-  for (const auto & cells : shape.SplineCells)
+  os << indent << "Width: " << m_Layout.Width << std::endl;
+  os << indent << "Depth: " << m_Layout.Depth << std::endl;
+  os << indent << "Frequencies: " << m_Layout.Frequencies << std::endl;
+  os << indent << "GlobalCodeSize: " << m_Layout.GlobalCodeSize << std::endl;
+  os << indent << "LocalCodeChannels: " << m_Layout.LocalCodeChannels << std::endl;
+  print("LocalCodeGrid", m_Layout.LocalCodeGrid);
+  for (const auto & cells : m_Layout.SplineCells)
   {
     print("SplineCells", cells);
   }
-  print("Center", m_Layout.Center);
-  print("Extent", m_Layout.Extent);
-  for (const auto & row : m_Layout.Direction)
+  print("Size", m_Domain.Size);
+  print("Spacing", m_Domain.Spacing);
+  print("Origin", m_Domain.Origin);
+  print("Center", m_Domain.Center);
+  print("Extent", m_Domain.Extent);
+  for (const auto & row : m_Domain.Direction)
   {
     print("Direction", row);
   }
-  os << indent << "Scale: " << m_Layout.Scale << std::endl;
+  os << indent << "Scale: " << m_Domain.Scale << std::endl;
 }
 } // namespace itk
 

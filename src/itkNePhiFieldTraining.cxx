@@ -13,77 +13,84 @@
  *  limitations under the License.
  *
  *=========================================================================*/
-
-// What the Python package calls, by ctypes, to train a field: see itk_nephi/fields/compiled.py.
-
-#include "itkNePhiCalls.h"
 #include "itkNePhiFieldTraining.h"
 
+#include "itkNePhiCalls.h"
+#include "itkNePhiThreads.h"
+
+namespace itk
+{
 namespace
 {
 template <unsigned int VDimension>
-itk::NePhiFieldTraining<VDimension>
+NePhiFieldTraining<VDimension>
 MakeField(const std::int64_t * sizes, const float * extent, const float * frequencies, const float * const * parameters)
 {
-  itk::NePhiFieldShape<VDimension> shape;
-  shape.Width = static_cast<std::size_t>(sizes[0]);
-  shape.Depth = static_cast<std::size_t>(sizes[1]);
-  shape.Frequencies = static_cast<std::size_t>(sizes[2]);
-  shape.GlobalCodeSize = static_cast<std::size_t>(sizes[3]);
-  shape.LocalCodeChannels = static_cast<std::size_t>(sizes[4]);
-  std::copy_n(sizes + 5, VDimension, shape.LocalCodeGrid.begin());
+  NePhiFieldLayout<VDimension> layout;
+  layout.Width = static_cast<std::size_t>(sizes[0]);
+  layout.Depth = static_cast<std::size_t>(sizes[1]);
+  layout.Frequencies = static_cast<std::size_t>(sizes[2]);
+  layout.GlobalCodeSize = static_cast<std::size_t>(sizes[3]);
+  layout.LocalCodeChannels = static_cast<std::size_t>(sizes[4]);
+  std::copy_n(sizes + 5, VDimension, layout.LocalCodeGrid.begin());
   sizes += 5 + VDimension;
-  shape.SplineCells.resize(static_cast<std::size_t>(*sizes++));
-  for (auto & cells : shape.SplineCells)
+  layout.SplineCells.resize(static_cast<std::size_t>(*sizes++));
+  for (auto & cells : layout.SplineCells)
   {
     std::copy_n(sizes, VDimension, cells.begin());
     sizes += VDimension;
   }
-  return { shape, extent, frequencies, parameters };
+  return { layout, extent, frequencies, parameters };
 }
 } // namespace
 
-#define ITK_NEPHI_TRAINING(VDimension)                                                                                 \
-  extern "C"                                                                                                           \
-    __attribute__((visibility("default"))) int itkNePhiFieldForward##VDimension(const std::int64_t *  sizes,           \
-                                                                                const float *         extent,          \
-                                                                                const float *         frequencies,     \
-                                                                                const float * const * parameters,      \
-                                                                                std::int64_t          threads,         \
-                                                                                std::int64_t          count,           \
-                                                                                const float *         coords,          \
-                                                                                float *               moved,           \
-                                                                                float *               jacobians)       \
-  {                                                                                                                    \
-    return itk::NePhiSucceeds([=] {                                                                                    \
-      MakeField<VDimension>(sizes, extent, frequencies, parameters)                                                    \
-        .Forward(static_cast<std::size_t>(count), coords, moved, jacobians, itk::NePhiThreads(threads));               \
-    });                                                                                                                \
-  }                                                                                                                    \
-  extern "C"                                                                                                           \
-    __attribute__((visibility("default"))) int itkNePhiFieldBackward##VDimension(const std::int64_t *  sizes,          \
-                                                                                 const float *         extent,         \
-                                                                                 const float *         frequencies,    \
-                                                                                 const float * const * parameters,     \
-                                                                                 std::int64_t          threads,        \
-                                                                                 std::int64_t          count,          \
-                                                                                 const float *         coords,         \
-                                                                                 const float *         gradMoved,      \
-                                                                                 const float *         gradJacobians,  \
-                                                                                 float * const *       gradParameters, \
-                                                                                 float *               gradCoords)     \
-  {                                                                                                                    \
-    return itk::NePhiSucceeds([=] {                                                                                    \
-      MakeField<VDimension>(sizes, extent, frequencies, parameters)                                                    \
-        .Backward(static_cast<std::size_t>(count),                                                                     \
-                  coords,                                                                                              \
-                  gradMoved,                                                                                           \
-                  gradJacobians,                                                                                       \
-                  gradParameters,                                                                                      \
-                  gradCoords,                                                                                          \
-                  itk::NePhiThreads(threads));                                                                         \
-    });                                                                                                                \
-  }
 
-ITK_NEPHI_TRAINING(2)
-ITK_NEPHI_TRAINING(3)
+template <unsigned int VDimension>
+void
+NePhiFieldForward(const std::int64_t *  sizes,
+                  const float *         extent,
+                  const float *         frequencies,
+                  const float * const * parameters,
+                  std::int64_t          threads,
+                  std::int64_t          count,
+                  const float *         coords,
+                  float *               moved,
+                  float *               jacobians)
+{
+  MakeField<VDimension>(sizes, extent, frequencies, parameters)
+    .Forward(static_cast<std::size_t>(count), coords, moved, jacobians, NePhiThreads(threads));
+}
+
+
+template <unsigned int VDimension>
+void
+NePhiFieldBackward(const std::int64_t *  sizes,
+                   const float *         extent,
+                   const float *         frequencies,
+                   const float * const * parameters,
+                   std::int64_t          threads,
+                   std::int64_t          count,
+                   const float *         coords,
+                   const float *         gradMoved,
+                   const float *         gradJacobians,
+                   float * const *       gradParameters,
+                   float *               gradCoords)
+{
+  MakeField<VDimension>(sizes, extent, frequencies, parameters)
+    .Backward(static_cast<std::size_t>(count),
+              coords,
+              gradMoved,
+              gradJacobians,
+              gradParameters,
+              gradCoords,
+              NePhiThreads(threads));
+}
+
+
+#define ITK_NEPHI_INSTANTIATE(VDimension)                                                                              \
+  template decltype(NePhiFieldForward<VDimension>)  NePhiFieldForward<VDimension>;                                     \
+  template decltype(NePhiFieldBackward<VDimension>) NePhiFieldBackward<VDimension>
+
+ITK_NEPHI_INSTANTIATE(2);
+ITK_NEPHI_INSTANTIATE(3);
+} // namespace itk

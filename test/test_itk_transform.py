@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -524,6 +525,45 @@ def test_a_point_has_the_same_bits_in_every_order_and_thread(
     thread.start()
     thread.join()
     np.testing.assert_array_equal(results[0], mapped)
+
+
+def test_python_runs_on_while_points_are_mapped(
+    description: Description, transform: itk.Transform
+) -> None:
+    points = description.points(400_000)
+    thread = threading.Thread(target=lambda: transform.TransformPoints(points))
+    thread.start()
+    count = 0
+    while thread.is_alive():
+        count += 1
+    assert count > 100
+
+
+def test_getters_say_what_the_fixed_parameters_say(
+    description: Description, transform: itk.Transform
+) -> None:
+    size, spacing, origin = DOMAINS[description.dimension]
+    assert transform.GetFileFormatVersion() == (2 if description.spline_cells else 1)
+    assert (transform.GetWidth(), transform.GetDepth()) == (WIDTH, DEPTH)
+    assert transform.GetFrequencies() == FREQUENCIES
+    assert transform.GetGlobalCodeSize() == GLOBAL_CODE_SIZE
+    assert transform.GetLocalCodeChannels() == CHANNELS
+    assert transform.GetLocalCodeGrid() == LOCAL_CODE_GRID[description.dimension]
+    assert transform.GetSplineCells() == description.spline_cells
+    assert (transform.GetSize(), transform.GetSpacing()) == (size, spacing)
+    assert transform.GetOrigin() == origin
+    np.testing.assert_array_equal(transform.GetDirection(), rotation(description.dimension))
+    np.testing.assert_array_equal(transform.GetFrequencyMatrices(), description.frequencies)
+
+
+def test_it_is_named_and_documented(transform: itk.Transform) -> None:
+    assert re.fullmatch(
+        r"<NePhiTransform_\w+ on 11 x 7.* voxels, [\d,]+ parameters>", repr(transform)
+    )
+    for name, value in vars(type(transform)).items():
+        if callable(value) and not name.startswith("_"):
+            assert value.__doc__ or name in ("New", "cast"), name
+    assert type(transform).__doc__.strip().startswith("A neural deformation field")
 
 
 def test_filters_of_itk_evaluate_the_same_points(

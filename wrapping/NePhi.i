@@ -103,6 +103,41 @@ private:
   Py_buffer m_View;
 };
 
+/** Lets other threads of Python run for as long as this object lives. */
+class GILRelease
+{
+public:
+  GILRelease() = default;
+  GILRelease(const GILRelease &) = delete;
+  GILRelease & operator=(const GILRelease &) = delete;
+  ~GILRelease() { PyEval_RestoreThread(m_State); }
+
+private:
+  PyThreadState * m_State{ PyEval_SaveThread() };
+};
+
+/** Numbers as a tuple. */
+template <typename TNumbers>
+PyObject *
+TupleOf(const TNumbers & numbers, unsigned int size)
+{
+  PyObject * const tuple = PyTuple_New(size);
+  for (unsigned int n = 0; n < size; ++n)
+  {
+    PyObject * number;
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(numbers[n])>>)
+    {
+      number = PyFloat_FromDouble(numbers[n]);
+    }
+    else
+    {
+      number = PyLong_FromSize_t(numbers[n]);
+    }
+    PyTuple_SetItem(tuple, n, number);
+  }
+  return tuple;
+}
+
 /** The object with a reference for its Python proxy, which UnRegister() gives back. */
 template <typename TObject>
 TObject *
@@ -138,12 +173,41 @@ Share(TObject * object)
 %newobject Name::GetInverseTransform;
 %newobject Name::cast;
 %nodefaultctor Name;
+%feature("docstring") Name
+"A neural deformation field: maps points of the fixed image to the moving image, mm.
+
+The identity until its parameters are set. itk_nephi.register() and itk.NePhiRegistrationMethod make it,
+itk.transformread() reads it, and every filter of ITK that takes a transform takes it. It holds the field of its
+approximate inverse too, which GetInverseTransform() gives."
+%feature("docstring") Name::GetInverse "Make another one the approximate inverse, in place; True where there is one."
+%feature("docstring") Name::GetInverseTransform "Return the approximate inverse, as a new transform."
+%feature("docstring") Name::Clone "Return a copy."
+%feature("docstring") Name::GetBackend "Return what evaluates points: cpu, the compiled kernels, or torch."
+%feature("docstring") Name::GetDevice "Return the device of the backend: cpu, cuda or cuda:N."
+%feature("docstring") Name::GetWidth "Return the width of the hidden layers."
+%feature("docstring") Name::GetDepth "Return the number of hidden layers beside the first."
+%feature("docstring") Name::GetFrequencies "Return the number of frequencies of the embedding."
+%feature("docstring") Name::GetGlobalCodeSize "Return the size of the global latent code."
+%feature("docstring") Name::GetLocalCodeChannels "Return the number of channels of the local latent code."
+%feature("docstring") Name::GetLocalCodeGrid "Return the vertices of the local latent code along each axis, i first."
+%feature("docstring") Name::GetSplineCells "Return the cells of each B-spline along each axis, i first."
+%feature("docstring") Name::GetFileFormatVersion "Return the version of the file format that it is written in."
+%feature("docstring") Name::GetSize "Return the size of the image domain, voxels, i first."
+%feature("docstring") Name::GetSpacing "Return the spacing of the image domain, mm, i first."
+%feature("docstring") Name::GetOrigin "Return the origin of the image domain, mm."
+%feature("docstring") Name::GetDirection "Return the rows of the direction cosines of the image domain."
 class Name : public Superclass
 {
 public:
   bool GetInverse(Name * inverse) const;
   std::string GetBackend() const;
   const std::string & GetDevice() const;
+  unsigned long GetWidth() const;
+  unsigned long GetDepth() const;
+  unsigned long GetFrequencies() const;
+  unsigned long GetGlobalCodeSize() const;
+  unsigned long GetLocalCodeChannels() const;
+  unsigned int GetFileFormatVersion() const;
 
   %extend
   {
@@ -170,12 +234,45 @@ public:
       return Share(inverse.GetPointer());
     }
 
+    PyObject * _GetFrequencyMatrices() const
+    {
+      const auto & fixedParameters = $self->GetFixedParameters();
+      return TupleOf(fixedParameters.data_block() + itk::NePhiFieldLayout<VDimension>::FrequenciesBegin,
+                     2 * VDimension * $self->GetFrequencies());
+    }
+
+    PyObject * GetLocalCodeGrid() const { return TupleOf($self->GetLocalCodeGrid(), VDimension); }
+    PyObject * GetSize() const { return TupleOf($self->GetSize(), VDimension); }
+    PyObject * GetSpacing() const { return TupleOf($self->GetSpacing(), VDimension); }
+    PyObject * GetOrigin() const { return TupleOf($self->GetOrigin(), VDimension); }
+    PyObject * GetDirection() const
+    {
+      const auto       direction = $self->GetDirection();
+      PyObject * const rows = PyTuple_New(VDimension);
+      for (unsigned int i = 0; i < VDimension; ++i)
+      {
+        PyTuple_SetItem(rows, i, TupleOf(direction[i], VDimension));
+      }
+      return rows;
+    }
+    PyObject * GetSplineCells() const
+    {
+      const auto       splines = $self->GetSplineCells();
+      PyObject * const all = PyTuple_New(splines.size());
+      for (std::size_t n = 0; n < splines.size(); ++n)
+      {
+        PyTuple_SetItem(all, n, TupleOf(splines[n], VDimension));
+      }
+      return all;
+    }
+
     void _SetBackend(const std::string & backend, const std::string & device) { $self->SetBackend(backend, device); }
 
     void _TransformPoints(PyObject * points, PyObject * mapped) const
     {
       const DoubleBuffer input(points, PyBUF_SIMPLE);
       const DoubleBuffer output(mapped, PyBUF_WRITABLE);
+      const GILRelease   release;
       $self->TransformPoints(input.GetData(), output.GetData(), input.GetSize() / VDimension);
     }
 
@@ -183,6 +280,7 @@ public:
     {
       const DoubleBuffer input(points, PyBUF_SIMPLE);
       const DoubleBuffer output(jacobians, PyBUF_WRITABLE);
+      const GILRelease   release;
       $self->ComputeJacobiansWithRespectToPosition(input.GetData(), output.GetData(), input.GetSize() / VDimension);
     }
 
@@ -194,6 +292,15 @@ public:
         transform = Name.__New_orig__()
         template_class.New(transform, *args, **kwargs)
         return transform
+
+    def __repr__(self):
+        size = " x ".join(map(str, self.GetSize()))
+        count = self.GetNumberOfParameters()
+        return f"<{self.GetTransformTypeAsString()} on {size} voxels, {count:,} parameters>"
+
+    def GetFrequencyMatrices(self):
+        """Return the frequencies of the embedding of the field and of the inverse field, shape (2, D, F)."""
+        return numpy.array(self._GetFrequencyMatrices()).reshape(2, VDimension, -1)
 
     def SetBackend(self, backend, device="cpu"):
         """Choose what evaluates points: "cpu", the compiled kernels, or "torch", on "cpu", "cuda" or "cuda:N".
@@ -244,4 +351,7 @@ public:
   static void RegisterOneFactory();
 };
 
+%constant double NePhiSineFrequency = itk::NePhiSineFrequency;
+
 %include "NePhiRegistrationMethod.i"
+%include "NePhiCalls.i"

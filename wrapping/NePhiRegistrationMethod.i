@@ -290,6 +290,15 @@ using Name = itk::NePhiRegistrationMethod<ImageName, ImageName>;
 %newobject Name::GetFixedImage;
 %newobject Name::GetMovingImage;
 %nodefaultctor Name;
+%feature("docstring") Name
+"Registers two images by neural deformation fields, as a filter.
+
+The output is the decorated map from points of the fixed image to points of the moving image, which is what resampling
+the moving image needs; GetInverseTransformOutput() is its approximate inverse. Each setting of
+itk_nephi.RegistrationSettings has a Set and a Get method, named as ITK does; New() takes them as keywords. Every step
+invokes an IterationEvent; AbortGenerateDataOn() ends the optimization after the current step."
+%feature("docstring") Name::GetFixedImage "Return the image whose points are mapped."
+%feature("docstring") Name::GetMovingImage "Return the image that the mapped points lie in."
 class Name : public Superclass
 {
 public:
@@ -326,6 +335,10 @@ public:
     ImageName * GetMovingImage() { return ShareConst($self->GetMovingImage()); }
 
     %pythoncode %{
+    def __repr__(self):
+        state = "done" if self.GetRegistration() else "not run"
+        return f"<NePhiRegistrationMethod of {itk.template(self)[1][0].__name__}: {state}>"
+
     @staticmethod
     def New(*args, **kwargs) -> "Name":
         """Create a filter from the fixed and the moving image; keywords call the Set methods."""

@@ -16,6 +16,7 @@ from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image_header
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform
 from itk_nephi.spatial import light_itk as itk
+from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import flatten, is_neural
 
 
@@ -102,28 +103,22 @@ def _part_facts(part: Any) -> dict[str, Any]:
 
 
 def _field_facts(transform: Any) -> dict[str, Any]:
-    dimension = transform.GetInputSpaceDimension()
-    numbers = np.array(transform.GetFixedParameters())
-    version, width, depth, frequencies, global_code, channels = (int(n) for n in numbers[:6])
-    ends = 6 + np.cumsum([dimension, dimension, dimension, dimension, dimension**2])
-    grid, size, spacing, origin, direction = np.split(numbers[6 : ends[-1]], ends[:-1] - 6)
-    direction = direction.reshape(dimension, dimension)
-    splines = numbers[ends[-1] + 2 * dimension * frequencies :].reshape(-1, dimension)
-    ends_of_edges = np.array(list(product((0.0, 1.0), repeat=dimension)))
-    corners = origin + ends_of_edges * (size - 1) * spacing @ direction.T
+    domain = ImageDomain.of_transform(transform)
+    ends = np.array(list(product(*((0, count - 1) for count in domain.size))))
+    corners = domain.points_from_index(ends)
     return {
-        "format_version": version,
-        "width": width,
-        "depth": depth,
-        "frequencies": frequencies,
-        "global_code": global_code,
-        "local_channels": channels,
-        "local_grid": grid.astype(int).tolist(),
-        "spline_cells": splines.astype(int).tolist(),
-        "size": size.astype(int).tolist(),
-        "spacing": spacing.tolist(),
-        "origin": origin.tolist(),
-        "direction": direction.T.tolist(),
+        "format_version": transform.GetFileFormatVersion(),
+        "width": transform.GetWidth(),
+        "depth": transform.GetDepth(),
+        "frequencies": transform.GetFrequencies(),
+        "global_code": transform.GetGlobalCodeSize(),
+        "local_channels": transform.GetLocalCodeChannels(),
+        "local_grid": list(transform.GetLocalCodeGrid()),
+        "spline_cells": [list(cells) for cells in transform.GetSplineCells()],
+        "size": list(domain.size),
+        "spacing": list(domain.spacing),
+        "origin": list(domain.origin),
+        "direction": np.array(domain.direction).T.tolist(),
         "corners": [corners.min(axis=0).tolist(), corners.max(axis=0).tolist()],
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,11 +28,11 @@ def torch_alone() -> Iterator[None]:
 
 
 @cache
-def compiled_module() -> ctypes.CDLL | None:
+def compiled_module() -> Any:
     """Return the compiled module, or None where it is missing or older than this file."""
     itk.NePhiTransform[itk.D, 3]  # which loads the module
-    module = ctypes.CDLL(sys.modules["itk._NePhiPython"].__file__)
-    return module if hasattr(module, "itkNePhiLocalCorrelation3") else None
+    module = sys.modules["itk._NePhiPython"]
+    return module if hasattr(module, "NePhiCorrelateImages3") else None
 
 
 def can_fuse(*tensors: Tensor) -> bool:
@@ -157,36 +156,27 @@ def _call(
     way: str, sizes: list[int], threads: int, tensors: tuple[Tensor, ...], *others: Any
 ) -> None:
     coords, bounds, frequencies, *parameters = tensors
-    function = getattr(compiled_module(), f"itkNePhiField{way}{coords.shape[1]}")
-    succeeded = function(
-        (ctypes.c_int64 * len(sizes))(*sizes),
-        memory_of(bounds),
-        memory_of(frequencies),
-        memory_of(parameters),
-        ctypes.c_int64(threads),
-        ctypes.c_int64(len(coords)),
-        memory_of(coords),
-        *(memory_of(other) for other in others),
+    function = getattr(compiled_module(), f"NePhiField{way}{coords.shape[1]}")
+    function(
+        sizes,
+        *map(memory_of, (bounds, frequencies, parameters)),
+        threads,
+        len(coords),
+        *map(memory_of, (coords, *others)),
     )
-    if not succeeded:
-        raise MemoryError(f"expected memory for {len(coords)} points, got too little")
 
 
 def memory_of(tensors: Any) -> Any:
-    """Return the address of a tensor's values, or those of several; None is a null pointer."""
+    """Return the address of a tensor's values, or those of several; None stays, a null pointer."""
     if tensors is None:
         return None
     if isinstance(tensors, Tensor):
-        return ctypes.c_void_p(tensors.data_ptr())
-    return (ctypes.c_void_p * len(tensors))(
-        *(None if tensor is None else tensor.data_ptr() for tensor in tensors)
-    )
+        return tensors.data_ptr()
+    return [memory_of(tensor) for tensor in tensors]
 
 
-def call_on_lattice(
-    name: str, dimension: int, sizes: Sequence[int], geometry: Sequence[float], *others: Any
-) -> None:
-    """Call a compiled function of a lattice.
+def call_on_lattice(name: str, dimension: int, *arguments: Any) -> None:
+    """Call a compiled function of a lattice, see ``src/itkNePhiCalls.h``.
 
     Parameters
     ----------
@@ -194,22 +184,15 @@ def call_on_lattice(
         The function's, without what all share.
     dimension : int
         Of the lattice.
-    sizes, geometry : sequence of int and of float
-        Its first two arguments, which begin with the layout and the bounds of the lattice.
-    *others
-        What ctypes makes of the others.
+    *arguments
+        Numbers, sequences of numbers, and what :func:`memory_of` returns.
 
     Raises
     ------
     MemoryError
         If there is too little memory.
     """
-    function = getattr(compiled_module(), f"itkNePhi{name}{dimension}")
-    if not function(
-        (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_double * len(geometry))(*geometry), *others
-    ):
-        points = tuple(sizes[:dimension])
-        raise MemoryError(f"expected memory for a lattice of {points} points, got too little")
+    getattr(compiled_module(), f"NePhi{name}{dimension}")(*arguments)
 
 
 def _require_shapes(

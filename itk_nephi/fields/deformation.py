@@ -191,25 +191,14 @@ def deformation_from_transform(transform: Any) -> Deformation:
     ValueError
         If its local code's grid is not the one that this package gives the domain.
     """
-    dimension = transform.GetInputSpaceDimension()
-    fixed = _Reader(np.array(transform.GetFixedParameters(), dtype=np.float64))
-    fixed.take(1)
-    width, depth, frequencies, global_code, local_channels = (int(n) for n in fixed.take(5))
-    local_grid = tuple(int(n) for n in fixed.take(dimension))
-    domain = ImageDomain(
-        size=tuple(int(n) for n in fixed.take(dimension)),
-        spacing=tuple(float(x) for x in fixed.take(dimension)),
-        origin=tuple(float(x) for x in fixed.take(dimension)),
-        direction=tuple(tuple(float(x) for x in fixed.take(dimension)) for _ in range(dimension)),
-    )
-    embeddings = _Reader(fixed.take(2 * dimension * frequencies))
-    spline_cells = [tuple(int(n) for n in cells) for cells in fixed.rest().reshape(-1, dimension)]
+    domain = ImageDomain.of_transform(transform)
+    local_grid, spline_cells = transform.GetLocalCodeGrid(), transform.GetSplineCells()
     settings = FieldSettings(
-        width=width,
-        depth=depth,
-        frequencies=frequencies,
-        global_code=global_code,
-        local_channels=local_channels,
+        width=transform.GetWidth(),
+        depth=transform.GetDepth(),
+        frequencies=transform.GetFrequencies(),
+        global_code=transform.GetGlobalCodeSize(),
+        local_channels=transform.GetLocalCodeChannels(),
         local_grid=max(local_grid),
         spline_spacings=tuple(
             2 * domain.scale / max(cells) / domain.voxel_size for cells in spline_cells
@@ -223,8 +212,9 @@ def deformation_from_transform(transform: Any) -> Deformation:
     deformation = Deformation.identity(domain, settings, torch.Generator(), spline_cells)
     parameters = _Reader(np.array(transform.GetParameters(), dtype=np.float64))
     with torch.no_grad():
-        for embedding in (deformation.field.embedding, deformation.inverse_field.embedding):
-            embeddings.fill(embedding)
+        fields = deformation.field, deformation.inverse_field
+        for field, matrix in zip(fields, transform.GetFrequencyMatrices(), strict=True):
+            field.embedding.copy_(torch.from_numpy(matrix))
         for parameter in deformation.parameters():
             parameters.fill(parameter)
     return deformation
@@ -235,17 +225,10 @@ class _Reader:
 
     def __init__(self, values: Array) -> None:
         self._values = values
-        self._position = 0
-
-    def take(self, count: int) -> Array:
-        self._position += count
-        return self._values[self._position - count : self._position]
-
-    def rest(self) -> Array:
-        return self.take(len(self._values) - self._position)
 
     def fill(self, tensor: Tensor) -> None:
-        tensor.copy_(torch.from_numpy(self.take(tensor.numel())).view(tensor.shape))
+        values, self._values = np.split(self._values, [tensor.numel()])
+        tensor.copy_(torch.from_numpy(values).view(tensor.shape))
 
 
 def _flat(tensors: list[Any]) -> Array:

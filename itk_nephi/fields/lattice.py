@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -218,7 +217,7 @@ def _call_with_spline(
         [*ctx.lattice.layout, *cells],
         ctx.lattice.bounds,
         memory_of(given),
-        ctypes.c_int64(ctx.threads),
+        ctx.threads,
         memory_of(added),
     )
 

@@ -5,7 +5,6 @@ In single precision on the CPU these are compiled; elsewhere torch computes the 
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -289,15 +288,15 @@ class _Correlation(torch.autograd.Function):
         gradient = torch.empty_like(displacement) if ctx.needs_input_grad[0] else None
         sums = torch.empty(2, dtype=torch.float64)
         call_on_lattice(
-            "LocalCorrelation",
+            "CorrelateImages",
             lattice.dimension,
             [*lattice.layout, *values.shape[:1:-1], radius],
             [*lattice.bounds, *np.ravel(affine[0]), *affine[1]],
             memory_of([images.reference, images.inside, images.reference_weights]),
             memory_of([values, weights]),
             memory_of(displacement),
-            ctypes.c_float(floor),
-            ctypes.c_int64(threads),
+            floor,
+            threads,
             memory_of(sums),
             memory_of(gradient),
         )
@@ -328,13 +327,13 @@ class _Composition(torch.autograd.Function):
         means = torch.empty(2, dtype=torch.float64)
         factors = torch.tensor(weights, dtype=torch.float64)
         call_on_lattice(
-            "Composition",
+            "Compose",
             lattice.dimension,
             [*lattice.layout, stride],
             lattice.bounds,
             memory_of(inner),
             memory_of(outer),
-            ctypes.c_int64(threads),
+            threads,
             *map(memory_of, (means, factors, *ctx.gradients)),
         )
         gradicon, residual = means.to(inner)

@@ -69,6 +69,16 @@ class ImageDomain:
             raise ValueError(f"expected orthonormal direction cosines, got {self.direction}")
 
     @classmethod
+    def of_transform(cls, transform: Any) -> ImageDomain:
+        """Return the domain of the fields of an ``itk.NePhiTransform``."""
+        return cls(
+            size=transform.GetSize(),
+            spacing=transform.GetSpacing(),
+            origin=transform.GetOrigin(),
+            direction=transform.GetDirection(),
+        )
+
+    @classmethod
     def of(cls, image: Any) -> ImageDomain:
         """Return the domain of an ``itk.Image``."""
         region = image.GetLargestPossibleRegion()

@@ -138,10 +138,7 @@ def resolution(transform: Any, points: npt.ArrayLike) -> float:
     lengths: list[float] = []
     for part in flatten(transform):
         if is_neural(part):
-            # after six sizes come the grid of the code and the size, then the spacing of the image
-            dimension = part.GetInputSpaceDimension()
-            numbers = np.array(part.GetFixedParameters(), dtype=float)
-            lengths += numbers[6 + 2 * dimension : 6 + 3 * dimension].tolist()
+            lengths += part.GetSpacing()
         elif hasattr(part, "GetDisplacementField") and part.GetDisplacementField() is not None:
             lengths += [float(length) for length in part.GetDisplacementField().GetSpacing()]
         elif hasattr(part, "GetTransformDomainMeshSize"):

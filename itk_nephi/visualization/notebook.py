@@ -56,7 +56,7 @@ def registration_html(registration: Registration) -> str:
     The figures are measured at random points of the fixed image's box, always the same ones.
     """
     field = flatten(registration.fixed_to_moving)[0]
-    domain = _domain(field)
+    domain = ImageDomain.of_transform(field)
     last = np.array(domain.size) - 1
     random = np.random.default_rng(0)
     points = domain.points_from_index(random.uniform(0, last, (POINTS, domain.dimension)))
@@ -76,18 +76,4 @@ def registration_html(registration: Registration) -> str:
         plane=plane,
         grid=list(zip(slices.shades(), grid.paths(0, grid.largest), strict=True)),
         loss_plot=plots.losses(registration.history) if registration.history else None,
-    )
-
-
-def _domain(field: Any) -> ImageDomain:
-    """Return the domain of an ``itk.NePhiTransform``, which its fixed parameters hold."""
-    dimension = field.GetInputSpaceDimension()
-    numbers = np.array(field.GetFixedParameters())[6 + dimension :]
-    size, spacing, origin = numbers[: 3 * dimension].reshape(3, dimension).tolist()
-    direction = numbers[3 * dimension :][: dimension**2].reshape(dimension, dimension).tolist()
-    return ImageDomain(
-        size=tuple(int(n) for n in size),
-        spacing=tuple(spacing),
-        origin=tuple(origin),
-        direction=tuple(tuple(row) for row in direction),
     )

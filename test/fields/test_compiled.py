@@ -1,6 +1,7 @@
 import resource
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from itk_nephi.evaluation.metrics import landmark_errors
 from itk_nephi.fields import compiled
 from itk_nephi.fields.deformation import Deformation, threads_for_fields
 from itk_nephi.fields.latent_code import LatentCode
-from itk_nephi.fields.neural_field import DeformationField
+from itk_nephi.fields.neural_field import SINE_FREQUENCY, DeformationField
 from itk_nephi.fields.sampled_image import SampledImage
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.fields.threads import torch_threads
@@ -353,3 +354,25 @@ def test_a_field_computes_on_its_own_threads(
         with torch_threads(2):
             torch.autograd.backward(deformation.field(coords, deformation.code).sum())
     assert seen == [("Forward", 3), ("Backward", 3), ("Forward", 2), ("Backward", 2)]
+
+
+def test_the_sine_frequency_is_that_of_the_compiled_field() -> None:
+    assert compiled.compiled_module().NePhiSineFrequency == SINE_FREQUENCY
+
+
+def test_python_runs_on_while_a_field_is_evaluated(deformation: Deformation) -> None:
+    coords = torch.zeros(400_000, deformation.domain.dimension)
+    results: list[Tensor] = []
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            results.append(deformation.field(coords, deformation.code))
+
+    threads = [Thread(target=evaluate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    count = 0
+    while any(thread.is_alive() for thread in threads):
+        count += 1
+    assert count > 100
+    assert torch.equal(*results)

@@ -1,29 +1,33 @@
-// What the tests of the C++ code alone share: an example of a field, points, and how a failure is told.
-#ifndef field_example_h
-#define field_example_h
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
+#ifndef itkNePhiFieldExample_h
+#define itkNePhiFieldExample_h
+
+// What the tests of fields share: an example of a field, its formula, and points.
 
 #include "itkNePhiField.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <vector>
 
 namespace
 {
-void
-Expect(bool isTrue, const char * sentence)
-{
-  if (!isTrue)
-  {
-    std::printf("not true: %s\n", sentence);
-    std::exit(EXIT_FAILURE);
-  }
-}
-
 template <unsigned int VDimension>
 std::vector<double>
 RandomCoords(std::size_t count)
@@ -41,28 +45,28 @@ RandomCoords(std::size_t count)
 template <unsigned int VDimension>
 struct Example
 {
-  itk::NePhiFieldShape<VDimension> Shape{};
-  std::array<double, VDimension>   Extent{};
-  std::vector<double>              Frequencies{};
-  std::vector<double>              Weights{};
-  std::vector<double>              GlobalCode{};
-  std::vector<double>              LocalCode{};
-  std::vector<double>              Splines{};
+  itk::NePhiFieldLayout<VDimension> Layout{};
+  std::array<double, VDimension>    Extent{};
+  std::vector<double>               Frequencies{};
+  std::vector<double>               Weights{};
+  std::vector<double>               GlobalCode{};
+  std::vector<double>               LocalCode{};
+  std::vector<double>               Splines{};
 
   Example(std::size_t width, std::size_t depth, std::size_t frequencies, std::size_t globalCodeSize)
   {
-    Shape.Width = width;
-    Shape.Depth = depth;
-    Shape.Frequencies = frequencies;
-    Shape.GlobalCodeSize = globalCodeSize;
-    Shape.LocalCodeChannels = 3;
-    Shape.LocalCodeGrid.fill(2);
-    Shape.LocalCodeGrid[0] = 4;
-    Shape.SplineCells.resize(width % 2 == 0 ? 0 : 1 + width % 3);
-    for (std::size_t n = 0; n < Shape.SplineCells.size(); ++n)
+    Layout.Width = width;
+    Layout.Depth = depth;
+    Layout.Frequencies = frequencies;
+    Layout.GlobalCodeSize = globalCodeSize;
+    Layout.LocalCodeChannels = 3;
+    Layout.LocalCodeGrid.fill(2);
+    Layout.LocalCodeGrid[0] = 4;
+    Layout.SplineCells.resize(width % 2 == 0 ? 0 : 1 + width % 3);
+    for (std::size_t n = 0; n < Layout.SplineCells.size(); ++n)
     {
-      Shape.SplineCells[n].fill(1 + n);
-      Shape.SplineCells[n][0] = 3 + 4 * n;
+      Layout.SplineCells[n].fill(1 + n);
+      Layout.SplineCells[n][0] = 3 + 4 * n;
     }
     Extent.fill(0.7);
     Extent[0] = 1.0;
@@ -78,10 +82,10 @@ struct Example
       return values;
     };
     Frequencies = random(VDimension * frequencies, 1.0);
-    Weights = random(Shape.GetNumberOfWeights(), 0.03);
+    Weights = random(Layout.GetNumberOfWeights(), 0.03);
     GlobalCode = random(globalCodeSize, 1.0);
-    LocalCode = random(Shape.GetLocalCodeSize(), 1.0);
-    Splines = random(Shape.GetSplinesSize(), 0.1);
+    LocalCode = random(Layout.GetLocalCodeSize(), 1.0);
+    Splines = random(Layout.GetSplinesSize(), 0.1);
   }
 
   template <typename TReal>
@@ -89,8 +93,8 @@ struct Example
   Field() const
   {
     itk::NePhiField<TReal, VDimension> field(
-      Shape, Extent, Frequencies.data(), Weights.data(), GlobalCode.data(), LocalCode.data());
-    field.SetSplines(Shape, Splines.data());
+      Layout, Extent, Frequencies.data(), Weights.data(), GlobalCode.data(), LocalCode.data());
+    field.SetSplines(Layout, Splines.data());
     return field;
   }
 
@@ -104,35 +108,35 @@ struct Example
     {
       x[d] = std::fmin(std::fmax(coords[d], -Extent[d]), Extent[d]);
     }
-    std::vector<double> embedding(2 * Shape.Frequencies);
-    for (std::size_t f = 0; f < Shape.Frequencies; ++f)
+    std::vector<double> embedding(2 * Layout.Frequencies);
+    for (std::size_t f = 0; f < Layout.Frequencies; ++f)
     {
       double phase = 0.0;
       for (unsigned int d = 0; d < VDimension; ++d)
       {
-        phase += x[d] * Frequencies[d * Shape.Frequencies + f];
+        phase += x[d] * Frequencies[d * Layout.Frequencies + f];
       }
       embedding[f] = std::sin(twoPi * phase);
-      embedding[Shape.Frequencies + f] = std::cos(twoPi * phase);
+      embedding[Layout.Frequencies + f] = std::cos(twoPi * phase);
     }
     std::vector<double> source = GlobalCode;
-    for (std::size_t channel = 0; channel < Shape.LocalCodeChannels; ++channel)
+    for (std::size_t channel = 0; channel < Layout.LocalCodeChannels; ++channel)
     {
       double            sum = 0.0;
       std::size_t       vertex[VDimension];
-      const std::size_t vertices = Shape.GetLocalCodeSize() / Shape.LocalCodeChannels;
+      const std::size_t vertices = Layout.GetLocalCodeSize() / Layout.LocalCodeChannels;
       for (std::size_t n = 0; n < vertices; ++n)
       {
         double      weight = 1.0;
         std::size_t rest = n;
         for (unsigned int d = 0; d < VDimension; ++d)
         {
-          vertex[d] = rest % Shape.LocalCodeGrid[d];
-          rest /= Shape.LocalCodeGrid[d];
-          const double position = (x[d] / Extent[d] + 1.0) / 2.0 * static_cast<double>(Shape.LocalCodeGrid[d] - 1);
+          vertex[d] = rest % Layout.LocalCodeGrid[d];
+          rest /= Layout.LocalCodeGrid[d];
+          const double position = (x[d] / Extent[d] + 1.0) / 2.0 * static_cast<double>(Layout.LocalCodeGrid[d] - 1);
           weight *= std::fmax(0.0, 1.0 - std::abs(position - static_cast<double>(vertex[d])));
         }
-        sum += weight * LocalCode[n * Shape.LocalCodeChannels + channel];
+        sum += weight * LocalCode[n * Layout.LocalCodeChannels + channel];
       }
       source.push_back(sum);
     }
@@ -152,31 +156,31 @@ struct Example
       return output;
     };
     const double * const synthesis = next;
-    const std::size_t    hiddenLayer = Shape.Width * (Shape.Width + 1);
-    next += Shape.Width * (embedding.size() + 1) + Shape.Depth * hiddenLayer + VDimension * (Shape.Width + 1);
-    std::vector<std::vector<double>> gates{ affine(source, Shape.Width) };
+    const std::size_t    hiddenLayer = Layout.Width * (Layout.Width + 1);
+    next += Layout.Width * (embedding.size() + 1) + Layout.Depth * hiddenLayer + VDimension * (Layout.Width + 1);
+    std::vector<std::vector<double>> gates{ affine(source, Layout.Width) };
     for (double & gate : gates[0])
     {
       gate = std::sin(30.0 * gate);
     }
-    for (std::size_t k = 1; k <= Shape.Depth; ++k)
+    for (std::size_t k = 1; k <= Layout.Depth; ++k)
     {
-      gates.push_back(affine(gates[k - 1], Shape.Width));
-      for (std::size_t i = 0; i < Shape.Width; ++i)
+      gates.push_back(affine(gates[k - 1], Layout.Width));
+      for (std::size_t i = 0; i < Layout.Width; ++i)
       {
         gates[k][i] = std::sin(30.0 * gates[k][i]) + gates[0][i];
       }
     }
     next = synthesis;
-    std::vector<double> hidden = affine(embedding, Shape.Width);
+    std::vector<double> hidden = affine(embedding, Layout.Width);
     for (double & value : hidden)
     {
       value = std::sin(value);
     }
-    for (std::size_t k = 1; k <= Shape.Depth; ++k)
+    for (std::size_t k = 1; k <= Layout.Depth; ++k)
     {
-      hidden = affine(hidden, Shape.Width);
-      for (std::size_t i = 0; i < Shape.Width; ++i)
+      hidden = affine(hidden, Layout.Width);
+      for (std::size_t i = 0; i < Layout.Width; ++i)
       {
         hidden[i] = gates[k][i] * std::sin(30.0 * hidden[i]);
       }
@@ -185,9 +189,9 @@ struct Example
     std::array<double, VDimension> displacement;
     std::copy_n(output.begin(), VDimension, displacement.begin());
     const double * coefficients = Splines.data();
-    for (const auto & cells : Shape.SplineCells)
+    for (const auto & cells : Layout.SplineCells)
     {
-      const std::size_t size = itk::NePhiSpline<VDimension>::GetSize(cells);
+      const std::size_t size = itk::NePhiFieldLayout<VDimension>::GetSplineSize(cells);
       for (std::size_t n = 0; n < size; ++n)
       {
         double      weight = 1.0;

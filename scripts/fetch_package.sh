@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Fetch the headers of ITK 5.4 from this machine's own Debian or Ubuntu mirror.
+# Fetch a package from this machine's own Debian or Ubuntu mirror, and unpack it.
 #
-#   scripts/fetch_itk_headers.sh FOLDER
+#   scripts/fetch_package.sh libinsighttoolkit5-dev 5.4.* FOLDER    # headers of ITK: FOLDER/usr/include/ITK-5.4
+#   scripts/fetch_package.sh googletest 1.* FOLDER                  # sources: FOLDER/usr/src/googletest
 #
-# Unpacks the package libinsighttoolkit5-dev into FOLDER; the headers are then in FOLDER/usr/include/ITK-5.4.
 # Installs nothing, needs no root, leaves the machine's apt settings alone and keeps apt's signature check.
 set -euo pipefail
 
-package=libinsighttoolkit5-dev
-folder=${1:?"usage: fetch_itk_headers.sh FOLDER"}
+usage="usage: fetch_package.sh PACKAGE VERSIONS FOLDER"
+package=${1:?"$usage"}
+versions=${2:?"$usage"}
+folder=${3:?"$usage"}
 
 fail() {
-  echo "fetch_itk_headers.sh: $1" >&2
+  echo "fetch_package.sh: $1" >&2
   exit 1
 }
 
@@ -51,7 +53,7 @@ for suite in $suites; do
     apt-get "${private[@]}" -qq -o APT::Update::Error-Mode=any update 2>log || { cat log >&2; continue; }
     version=$(apt-cache "${private[@]}" madison "$package" | awk 'NR == 1 { print $3 }')
     case $version in
-      5.4.*) ;;
+      $versions) ;;
       *) continue ;;
     esac
     echo "Fetching $package $version from $suite"
@@ -61,4 +63,4 @@ for suite in $suites; do
     exit 0
   done
 done
-fail "none of the suites '$suites' of this machine's mirrors carries $package 5.4"
+fail "none of the suites '$suites' of this machine's mirrors carries $package $versions"

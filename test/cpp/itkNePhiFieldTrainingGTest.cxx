@@ -1,13 +1,27 @@
-// Tests itkNePhiFieldTraining.h alone, without ITK: built and run by test_field.py, under sanitizers.
-
-#include "field_example.h"
-#include "itkNePhiFieldGradient.h"
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
 #include "itkNePhiFieldTraining.h"
+
+#include "gtest/gtest.h"
+#include "itkNePhiFieldExample.h"
+#include "itkNePhiFieldGradient.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdio>
 #include <random>
 #include <thread>
 
@@ -22,34 +36,22 @@ struct Arrays
   template <unsigned int VDimension>
   explicit Arrays(const Example<VDimension> & example)
   {
-    const auto &      shape = example.Shape;
-    const std::size_t codes = shape.GlobalCodeSize + shape.LocalCodeChannels;
-    const double *    weights = example.Weights.data();
-    const auto        add = [&](const double * source, std::size_t size) {
+    const auto & layout = example.Layout;
+    const auto   add = [&](const double * source, std::size_t size) {
       Values.emplace_back(source, source + size);
       return source + size;
     };
-    const auto addLayer = [&](std::size_t inputs, std::size_t outputs) {
-      weights = add(add(weights, outputs * inputs), outputs);
-    };
-    add(example.GlobalCode.data(), shape.GlobalCodeSize);
-    add(example.LocalCode.data(), shape.GetLocalCodeSize());
-    for (const std::size_t more : { std::size_t{ 0 }, codes })
+    add(example.GlobalCode.data(), layout.GlobalCodeSize);
+    add(example.LocalCode.data(), layout.GetLocalCodeSize());
+    for (const auto & layer : layout.GetLayers())
     {
-      addLayer(more + 2 * shape.Frequencies, shape.Width);
-      for (std::size_t k = 0; k < shape.Depth; ++k)
-      {
-        addLayer(shape.Width, shape.Width);
-      }
-      if (more == 0)
-      {
-        addLayer(shape.Width, VDimension);
-      }
+      const double * const weights = example.Weights.data() + layer.Offset;
+      add(add(weights, layer.Outputs * layer.Inputs), layer.Outputs);
     }
     const double * splines = example.Splines.data();
-    for (const auto & cells : shape.SplineCells)
+    for (const auto & cells : layout.SplineCells)
     {
-      splines = add(splines, itk::NePhiSpline<VDimension>::GetSize(cells));
+      splines = add(splines, itk::NePhiFieldLayout<VDimension>::GetSplineSize(cells));
     }
     for (std::vector<float> & values : Values)
     {
@@ -99,7 +101,7 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
     std::vector<double>                         gradGlobalCode(example.GlobalCode.size());
     std::vector<double>                         gradLocalCode(example.LocalCode.size());
     std::vector<double>                         gradSplines(example.Splines.size());
-    itk::NePhiFieldGradient<double, VDimension> gradient(example.Shape,
+    itk::NePhiFieldGradient<double, VDimension> gradient(example.Layout,
                                                          example.Extent,
                                                          example.Frequencies.data(),
                                                          example.Weights.data(),
@@ -128,18 +130,18 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
     for (const auto & kernels : itk::NePhiTrainingKernelSet<VDimension>::GetAll())
     {
       const itk::NePhiFieldTraining<VDimension> field(
-        example.Shape, extent.data(), bands.data(), parameters.Pointers.data(), kernels);
+        example.Layout, extent.data(), bands.data(), parameters.Pointers.data(), kernels);
       std::vector<float> moved(coords.size());
       std::vector<float> jacobians(count * square);
       field.Forward(count, singleCoords.data(), moved.data(), jacobians.data(), onTwoThreads);
       for (std::size_t n = 0; n < coords.size(); ++n)
       {
-        Expect(std::abs(moved[n] - coords[n] - displacements[n]) < tolerance, "training moves points the same way");
+        ASSERT_NEAR(moved[n] - coords[n], displacements[n], tolerance);
       }
       for (std::size_t n = 0; n < derivatives.size(); ++n)
       {
         const double identity = n % square % (VDimension + 1) == 0 ? 1.0 : 0.0;
-        Expect(std::abs(jacobians[n] - identity - derivatives[n]) < tolerance * 30, "training has the same Jacobians");
+        ASSERT_NEAR(jacobians[n] - identity, derivatives[n], tolerance * 30);
       }
 
       const Arrays       found(example);
@@ -152,7 +154,7 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
         for (const float value : values)
         {
           const double expected = gradGlobalCode[n++];
-          Expect(std::abs(value - expected) < tolerance * largest, "the gradient is the exact one");
+          ASSERT_NEAR(value, expected, tolerance * largest);
         }
       }
       std::vector<float> all(gradCoords);
@@ -171,17 +173,15 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
       first = first.empty() ? all : first;
       for (n = 0; n < all.size(); ++n)
       {
-        Expect(std::abs(all[n] - first[n]) < tolerance * 30 * largest, "all instruction sets agree");
+        ASSERT_NEAR(all[n], first[n], tolerance * (30 * largest + std::abs(first[n]))) << "another instruction set";
       }
     }
   }
 }
 } // namespace
 
-int
-main()
+TEST(NePhiFieldTraining, IsTheFieldAndItsExactGradientOnEveryInstructionSet)
 {
   TestTraining<3>(5, 0, 1, 0);
   TestTraining<3>(33, 2, 5, 3);
-  return EXIT_SUCCESS;
 }

@@ -16,6 +16,8 @@
 #ifndef itkNePhiField_h
 #define itkNePhiField_h
 
+#include "itkNePhiFieldLayout.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -27,8 +29,7 @@ namespace itk
 /** \class NePhiSpline
  * \brief A uniform cubic B-spline of displacements over the box |x_i| <= extent_i: where its coefficients lie.
  *
- * With n_i cells along axis i there are n_i + 3 coefficients along it, the second of which belongs to the begin of the
- * box; each is a displacement. In memory components are innermost, then i, j, k.
+ * The second coefficient along an axis belongs to the begin of the box; for their order see NePhiFieldLayout.
  *
  * \ingroup NePhi
  */
@@ -61,74 +62,11 @@ struct NePhiSpline
     return clamped * Rate[d] + 0.5 * static_cast<double>(Cells[d]);
   }
 
-  /** The number of numbers in the coefficients of so many cells. */
-  static std::size_t
-  GetSize(const CellsType & cells)
-  {
-    std::size_t size = VDimension;
-    for (const std::size_t count : cells)
-    {
-      size *= count + 3;
-    }
-    return size;
-  }
-};
-
-/** \class NePhiFieldShape
- * \brief The sizes of a neural deformation field; they fix the number and the order of its weights.
- * \ingroup NePhi
- */
-template <unsigned int VDimension>
-struct NePhiFieldShape
-{
-  std::size_t                         Width{ 1 };
-  std::size_t                         Depth{ 0 };
-  std::size_t                         Frequencies{ 1 };
-  std::size_t                         GlobalCodeSize{ 0 };
-  std::size_t                         LocalCodeChannels{ 1 };
-  std::array<std::size_t, VDimension> LocalCodeGrid{};
-
-  /** The cells of each B-spline along each axis. */
-  std::vector<std::array<std::size_t, VDimension>> SplineCells{};
-
+  /** The number of numbers in its coefficients. */
   std::size_t
-  GetNumberOfWeights() const
+  GetSize() const
   {
-    const std::size_t hiddenLayers = Depth * Width * (Width + 1);
-    const std::size_t synthesis = Width * (2 * Frequencies + 1) + hiddenLayers + VDimension * (Width + 1);
-    const std::size_t modulation = Width * (GlobalCodeSize + LocalCodeChannels + 2 * Frequencies + 1) + hiddenLayers;
-    return synthesis + modulation;
-  }
-
-  std::size_t
-  GetLocalCodeSize() const
-  {
-    std::size_t size = LocalCodeChannels;
-    for (const std::size_t gridSize : LocalCodeGrid)
-    {
-      size *= gridSize;
-    }
-    return size;
-  }
-
-  /** The number of numbers in the coefficients of all B-splines. */
-  std::size_t
-  GetSplinesSize() const
-  {
-    std::size_t size = 0;
-    for (const auto & cells : SplineCells)
-    {
-      size += NePhiSpline<VDimension>::GetSize(cells);
-    }
-    return size;
-  }
-
-  bool
-  operator==(const NePhiFieldShape & other) const
-  {
-    return Width == other.Width && Depth == other.Depth && Frequencies == other.Frequencies &&
-           GlobalCodeSize == other.GlobalCodeSize && LocalCodeChannels == other.LocalCodeChannels &&
-           LocalCodeGrid == other.LocalCodeGrid && SplineCells == other.SplineCells;
+    return NePhiFieldLayout<VDimension>::GetSplineSize(Cells);
   }
 };
 
@@ -149,23 +87,20 @@ struct NePhiAffineLayer
     return (size + Tile - 1) / Tile * Tile;
   }
 
-  /** Takes scale (M [code, x] + b) as a map of x alone. Returns the end of the weights. */
+  /** Takes scale (M [code, x] + b) as a map of x alone; the weights are those of the whole field. */
   template <typename TSource>
-  const TSource *
-  Pack(const TSource * weights,
-       std::size_t     outputs,
-       std::size_t     inputs,
-       double          scale,
-       const TSource * code = nullptr,
-       std::size_t     codeSize = 0)
+  void
+  Pack(const NePhiFieldLayer & layer, const TSource * weights, const TSource * code = nullptr, std::size_t codeSize = 0)
   {
-    const std::size_t row = codeSize + inputs;
-    const TSource *   bias = weights + outputs * row;
-    Inputs = inputs;
-    Outputs = outputs;
-    Matrix.assign(Pad(outputs) * inputs, TReal{});
-    Bias.assign(Pad(outputs), TReal{});
-    for (std::size_t o = 0; o < outputs; ++o)
+    const std::size_t row = layer.Inputs;
+    const double      scale = layer.Scale;
+    weights += layer.Offset;
+    const TSource * const bias = weights + layer.Outputs * row;
+    Inputs = row - codeSize;
+    Outputs = layer.Outputs;
+    Matrix.assign(Pad(Outputs) * Inputs, TReal{});
+    Bias.assign(Pad(Outputs), TReal{});
+    for (std::size_t o = 0; o < Outputs; ++o)
     {
       double sum = bias[o];
       for (std::size_t i = 0; i < codeSize; ++i)
@@ -173,13 +108,12 @@ struct NePhiAffineLayer
         sum += static_cast<double>(weights[o * row + i]) * code[i];
       }
       Bias[o] = static_cast<TReal>(scale * sum);
-      for (std::size_t i = 0; i < inputs; ++i)
+      for (std::size_t i = 0; i < Inputs; ++i)
       {
-        Matrix[((o / Tile) * inputs + i) * Tile + o % Tile] =
+        Matrix[((o / Tile) * Inputs + i) * Tile + o % Tile] =
           static_cast<TReal>(scale * weights[o * row + codeSize + i]);
       }
     }
-    return bias + outputs;
   }
 };
 
@@ -302,8 +236,8 @@ struct NePhiKernelSet
  * z_l(x) is interpolated multilinearly on a grid whose corners are the corners of the box. S_n are uniform cubic
  * B-splines of displacements over the box, see NePhiSpline.
  *
- * The order of the weights is W0, b0, W_1, b_1 ... W_L, b_L, W_out, b_out, A0, a0, A_1, a_1 ... A_L, a_L, matrices
- * row-major [output][input]. The local code is in the order of a VectorImage buffer: channels innermost, then i, j, k.
+ * The layers are those of NePhiFieldLayout, whose output is the synthesis' last: W0, W_1 ... W_L, W_out, A0, A_1 ...
+ * A_L.
  *
  * The layers and the splines are computed in the precision TReal, the position in the grids of the local code and of
  * the splines and the phases 2 pi x B in double precision.
@@ -317,66 +251,63 @@ template <typename TReal, unsigned int VDimension>
 class NePhiField
 {
 public:
-  using ShapeType = NePhiFieldShape<VDimension>;
+  using LayoutType = NePhiFieldLayout<VDimension>;
   using CoordsType = std::array<double, VDimension>;
   using KernelsType = NePhiKernelSet<TReal, VDimension>;
 
   NePhiField() = default;
 
   template <typename TSource>
-  NePhiField(const ShapeType &  shape,
+  NePhiField(const LayoutType & layout,
              const CoordsType & extent,
              const double *     frequencies,
              const TSource *    weights,
              const TSource *    globalCode,
              const TSource *    localCode)
   {
-    constexpr double  omega = 30.0;
-    const std::size_t embedding = 2 * shape.Frequencies;
-    const std::size_t padded = NePhiAffineLayer<TReal>::Pad(shape.Frequencies);
+    const std::size_t padded = NePhiAffineLayer<TReal>::Pad(layout.Frequencies);
 
     m_Packed.Extent = extent;
-    m_Packed.Grid = shape.LocalCodeGrid;
-    m_Packed.Channels = shape.LocalCodeChannels;
-    m_Packed.Frequencies = shape.Frequencies;
-    m_Packed.Depth = shape.Depth;
+    m_Packed.Grid = layout.LocalCodeGrid;
+    m_Packed.Channels = layout.LocalCodeChannels;
+    m_Packed.Frequencies = layout.Frequencies;
+    m_Packed.Depth = layout.Depth;
     m_Packed.FrequencyMatrix.assign(VDimension * padded, 0.0);
     for (unsigned int d = 0; d < VDimension; ++d)
     {
-      for (std::size_t f = 0; f < shape.Frequencies; ++f)
+      for (std::size_t f = 0; f < layout.Frequencies; ++f)
       {
-        m_Packed.FrequencyMatrix[d * padded + f] = frequencies[d * shape.Frequencies + f];
+        m_Packed.FrequencyMatrix[d * padded + f] = frequencies[d * layout.Frequencies + f];
       }
     }
-    m_Packed.LocalCode.reserve(shape.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
-    m_Packed.LocalCode.assign(localCode, localCode + shape.GetLocalCodeSize());
-    m_Packed.LocalCode.resize(shape.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
+    m_Packed.LocalCode.reserve(layout.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
+    m_Packed.LocalCode.assign(localCode, localCode + layout.GetLocalCodeSize());
+    m_Packed.LocalCode.resize(layout.GetLocalCodeSize() + NePhiAffineLayer<TReal>::Tile);
 
-    weights = m_Packed.Synthesis.emplace_back().Pack(weights, shape.Width, embedding, 1.0);
-    for (std::size_t k = 0; k < shape.Depth; ++k)
+    const auto        layers = layout.GetLayers();
+    const std::size_t output = layout.GetOutputLayer();
+    const std::size_t modulation = layout.GetModulationLayer();
+    for (std::size_t k = 0; k <= layout.Depth; ++k)
     {
-      weights = m_Packed.Synthesis.emplace_back().Pack(weights, shape.Width, shape.Width, omega);
+      m_Packed.Synthesis.emplace_back().Pack(layers[k], weights);
+      const bool isFirst = k == 0;
+      m_Packed.Modulation.emplace_back().Pack(
+        layers[modulation + k], weights, globalCode, isFirst ? layout.GlobalCodeSize : 0);
     }
-    weights = m_Packed.Output.Pack(weights, VDimension, shape.Width, 1.0);
-    weights = m_Packed.Modulation.emplace_back().Pack(
-      weights, shape.Width, shape.LocalCodeChannels + embedding, omega, globalCode, shape.GlobalCodeSize);
-    for (std::size_t k = 0; k < shape.Depth; ++k)
-    {
-      weights = m_Packed.Modulation.emplace_back().Pack(weights, shape.Width, shape.Width, omega);
-    }
+    m_Packed.Output.Pack(layers[output], weights);
   }
 
   /** Takes over the splines, which are zero before; their coefficients one after the other. */
   template <typename TSource>
   void
-  SetSplines(const ShapeType & shape, const TSource * coefficients)
+  SetSplines(const LayoutType & layout, const TSource * coefficients)
   {
     m_Packed.Splines.clear();
-    for (const auto & cells : shape.SplineCells)
+    for (const auto & cells : layout.SplineCells)
     {
       m_Packed.Splines.emplace_back(cells, m_Packed.Extent.data());
     }
-    m_Packed.SplineCoefficients.assign(coefficients, coefficients + shape.GetSplinesSize());
+    m_Packed.SplineCoefficients.assign(coefficients, coefficients + layout.GetSplinesSize());
   }
 
   /** How many points are best evaluated together. */

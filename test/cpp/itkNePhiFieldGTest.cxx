@@ -1,11 +1,26 @@
-// Tests itkNePhiField.h and itkNePhiLookAhead.h alone, without ITK: built and run by test_field.py, under sanitizers.
+/*=========================================================================
+ *
+ *  Licensed under the Apache License, Version 2.0 (the "License");
+ *  you may not use this file except in compliance with the License.
+ *  You may obtain a copy of the License at
+ *
+ *         https://www.apache.org/licenses/LICENSE-2.0.txt
+ *
+ *  Unless required by applicable law or agreed to in writing, software
+ *  distributed under the License is distributed on an "AS IS" BASIS,
+ *  WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+ *  See the License for the specific language governing permissions and
+ *  limitations under the License.
+ *
+ *=========================================================================*/
+#include "itkNePhiField.h"
 
-#include "field_example.h"
+#include "gtest/gtest.h"
+#include "itkNePhiFieldExample.h"
 #include "itkNePhiLookAhead.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <random>
 #include <thread>
 
@@ -33,8 +48,8 @@ TestSine(double largest, double tolerance)
       for (std::size_t i = 0; i < size; ++i)
       {
         const double angle = angles[i];
-        Expect(std::abs(sines[i] - std::sin(angle)) < tolerance, "the sine is as exact as it says");
-        Expect(std::abs(cosines[i] - std::cos(angle)) < tolerance, "the cosine is as exact as it says");
+        ASSERT_NEAR(sines[i], std::sin(angle), tolerance);
+        ASSERT_NEAR(cosines[i], std::cos(angle), tolerance);
       }
     }
   }
@@ -45,7 +60,8 @@ TestSine(double largest, double tolerance)
       angles[i] = static_cast<TReal>(i % 2 == 0 ? beyond : largest);
     }
     itk::NePhiKernels::Portable::SineAndCosine<true>(angles, sines, cosines, size);
-    Expect(sines[0] == sines[1] && cosines[0] == cosines[1], "beyond its range the sine is constant");
+    EXPECT_EQ(sines[0], sines[1]);
+    EXPECT_EQ(cosines[0], cosines[1]);
   }
 }
 
@@ -67,20 +83,20 @@ TestField(std::size_t width, std::size_t depth, std::size_t frequencies, std::si
       std::vector<double>       jacobians(count * square);
       field.Evaluate(count, coords.data(), values.data(), kernels);
       field.EvaluateWithJacobian(count, coords.data(), same.data(), jacobians.data(), kernels);
-      Expect(values == same, "both evaluations give the same displacement");
+      ASSERT_EQ(values, same);
       for (std::size_t n = 0; n < count; ++n)
       {
         const double * point = coords.data() + n * VDimension;
         const auto     expected = example.Formula(point);
         for (unsigned int i = 0; i < VDimension; ++i)
         {
-          Expect(std::abs(values[n * VDimension + i] - expected[i]) < tolerance, "the displacement is the formula's");
+          ASSERT_NEAR(values[n * VDimension + i], expected[i], tolerance);
         }
         double alone[VDimension];
         double jacobian[square];
         field.EvaluateWithJacobian(1, point, alone, jacobian, kernels);
-        Expect(std::equal(alone, alone + VDimension, values.data() + n * VDimension), "a point alone is the same");
-        Expect(std::equal(jacobian, jacobian + square, jacobians.data() + n * square), "a point alone is the same");
+        ASSERT_TRUE(std::equal(alone, alone + VDimension, values.data() + n * VDimension)) << "a point alone";
+        ASSERT_TRUE(std::equal(jacobian, jacobian + square, jacobians.data() + n * square)) << "a point alone";
         for (unsigned int j = 0; j < VDimension; ++j)
         {
           double clamped[VDimension];
@@ -89,9 +105,8 @@ TestField(std::size_t width, std::size_t depth, std::size_t frequencies, std::si
           {
             clamped[j] = std::copysign(example.Extent[j], point[j]);
             field.Evaluate(1, clamped, alone, kernels);
-            Expect(std::equal(alone, alone + VDimension, values.data() + n * VDimension),
-                   "outside, the displacement is that of the boundary");
-            Expect(jacobian[j] == 0.0, "outside, the derivative is zero");
+            ASSERT_TRUE(std::equal(alone, alone + VDimension, values.data() + n * VDimension)) << "outside";
+            ASSERT_EQ(jacobian[j], 0.0) << "outside";
           }
         }
       }
@@ -99,8 +114,9 @@ TestField(std::size_t width, std::size_t depth, std::size_t frequencies, std::si
   }
 }
 
-void
-TestJacobian()
+} // namespace
+
+TEST(NePhiField, JacobianIsTheDerivativeOfTheFormula)
 {
   constexpr double    step = 1e-6;
   const Example<3>    example(33, 2, 5, 3);
@@ -125,14 +141,13 @@ TestJacobian()
       {
         const double difference = (second[i] - first[i]) / (2.0 * step);
         // The derivative jumps between the cells of the local code's grid, which the step may straddle.
-        Expect(std::abs(difference - jacobians[9 * n + 3 * i + j]) < 1e-4, "the Jacobian is the derivative");
+        ASSERT_NEAR(difference, jacobians[9 * n + 3 * i + j], 1e-4);
       }
     }
   }
 }
 
-void
-TestExtremes()
+TEST(NePhiField, NoCoordsAreDangerous)
 {
   const auto field = Example<3>(16, 1, 2, 1).Field<float>();
   for (const double extreme : { 1e300, -1e300, HUGE_VAL, std::nan("") })
@@ -140,12 +155,11 @@ TestExtremes()
     const double coords[3] = { extreme, 0.1, extreme };
     double       value[3];
     field.Evaluate(1, coords, value);
-    Expect(std::isfinite(value[0]), "no coords are dangerous");
+    EXPECT_TRUE(std::isfinite(value[0])) << extreme;
   }
 }
 
-void
-TestLookAhead()
+TEST(NePhiLookAhead, AnswersAsTheMapAndPredictsLattices)
 {
   using LookAheadType = itk::NePhiLookAhead<3>;
   using VectorType = LookAheadType::VectorType;
@@ -165,23 +179,21 @@ TestLookAhead()
   const auto ask = [&](std::uint64_t map, const VectorType & point) {
     const VectorType key = makeKey(point);
     const VectorType expected{ 2.0 * key[0], 2.0 * key[1], 2.0 * key[2] };
-    Expect(LookAheadType::GetThreadLocal(map).Find(point, 10, makeKey, evaluate) == expected,
-           "the answer is the value at the asked point");
+    EXPECT_EQ(LookAheadType::GetThreadLocal(map).Find(point, 10, makeKey, evaluate), expected);
   };
 
   // A lattice of 25 points a row and 7 rows a plane, twice.
-  constexpr int planes = 20;
-  constexpr int points = 2 * planes * 7 * 25;
-  for (int n = 0; n < points; ++n)
+  constexpr int         planes = 20;
+  constexpr std::size_t points = 2 * planes * 7 * 25;
+  for (std::size_t n = 0; n < points; ++n)
   {
-    const int    i = n % 25;
-    const int    j = n / 25 % 7;
-    const double k = n / 175 % planes;
+    const auto i = static_cast<double>(n % 25);
+    const auto j = static_cast<double>(n / 25 % 7);
+    const auto k = static_cast<double>(n / 175 % planes);
     ask(1, { 0.1 + 0.3 * i + 0.02 * k, -7.0 + 0.2 * j + 0.01 * i, 5.0 + 0.7 * k - 0.1 * j });
   }
-  std::printf("%zu %zu of %d\n", batches, evaluated, points);
-  Expect(batches <= points / 10 + 20, "the lattice is predicted");
-  Expect(evaluated <= points + 100, "little is evaluated in vain");
+  EXPECT_LE(batches, points / 10 + 20);
+  EXPECT_LE(evaluated, points + 100);
 
   batches = evaluated = 0;
   std::mt19937_64                        generator(1);
@@ -190,7 +202,7 @@ TestLookAhead()
   {
     ask(2, { uniform(generator), uniform(generator), uniform(generator) });
   }
-  Expect(evaluated == 1000, "random points are evaluated one by one");
+  EXPECT_EQ(evaluated, 1000U) << "one by one";
 
   // Five maps take turns where there is room for four.
   for (int n = 0; n < 100; ++n)
@@ -199,9 +211,7 @@ TestLookAhead()
   }
 }
 
-/** Several threads evaluate one field, each at all points. */
-void
-TestThreads()
+TEST(NePhiField, ThreadsFindTheSame)
 {
   constexpr std::size_t            count = 60;
   const auto                       field = Example<3>(20, 2, 4, 2).Field<float>();
@@ -218,28 +228,26 @@ TestThreads()
   }
   for (const auto & own : values)
   {
-    Expect(own == values[0], "all threads find the same");
+    EXPECT_EQ(own, values[0]);
   }
 }
-} // namespace
 
-int
-main()
+TEST(NePhiField, SinesAreAsExactAsTheySay)
 {
   TestSine<float>(1e4, 2e-7);
   TestSine<double>(1e6, 2e-15);
+}
+
+TEST(NePhiField, IsTheFormulaOnEveryInstructionSet)
+{
   // Widths around the numbers of outputs computed together.
   for (const std::size_t width : { 1, 15, 16, 17, 65 })
   {
+    SCOPED_TRACE(width);
     TestField<double, 2>(width, 2, 5, 0, 1e-12);
     TestField<double, 3>(width, 1, 1, 7, 1e-12);
     TestField<double, 3>(width, 0, 3, 1, 1e-12);
     TestField<float, 2>(width, 1, 17, 1, 1e-5);
     TestField<float, 3>(width, 2, 5, 0, 1e-5);
   }
-  TestJacobian();
-  TestExtremes();
-  TestLookAhead();
-  TestThreads();
-  return EXIT_SUCCESS;
 }

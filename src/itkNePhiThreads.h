@@ -13,15 +13,14 @@
  *  limitations under the License.
  *
  *=========================================================================*/
-#ifndef itkNePhiCalls_h
-#define itkNePhiCalls_h
+#ifndef itkNePhiThreads_h
+#define itkNePhiThreads_h
 
 #include "itkMultiThreaderBase.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <exception>
 
 namespace itk
 {
@@ -59,22 +58,6 @@ public:
 private:
   std::size_t m_Count;
 };
-
-/** Whether a function comes to its end; it does not where memory is short. */
-template <typename TFunction>
-int
-NePhiSucceeds(const TFunction & function)
-{
-  try
-  {
-    function();
-    return 1;
-  }
-  catch (const std::exception &)
-  {
-    return 0;
-  }
-}
 } // namespace itk
 
 #endif

@@ -135,7 +135,7 @@ public:
     return Tensor(handle);
   }
 
-  /** The same numbers in another shape. */
+  /** The same numbers in another layout. */
   Tensor
   AsStrided(const Tensor & tensor, const SizesType & sizes, const SizesType & strides)
   {
@@ -313,13 +313,13 @@ template <unsigned int VDimension>
 class NePhiTorchField
 {
 public:
-  using ShapeType = NePhiFieldShape<VDimension>;
+  using LayoutType = NePhiFieldLayout<VDimension>;
   using CoordsType = std::array<double, VDimension>;
 
   /** device: "cpu", "cuda" or "cuda:N". Throws where torch cannot use it. */
   template <typename TSource>
   NePhiTorchField(const std::string & device,
-                  const ShapeType &   shape,
+                  const LayoutType &  layout,
                   const CoordsType &  extent,
                   const double *      frequencies,
                   const TSource *     weights,
@@ -327,22 +327,21 @@ public:
                   const TSource *     localCode)
     : m_Device(m_Torch.GetDevice(device))
     , m_PointsTogether(device == "cpu" ? 4096 : 262144)
-    , m_Shape(shape)
+    , m_Layout(layout)
     , m_Extent(extent)
   {
-    constexpr double  omega = 30.0;
-    const std::size_t embedding = 2 * shape.Frequencies;
+    const std::size_t embedding = 2 * layout.Frequencies;
 
     // One product gives the phases of the sines and, a quarter of a turn further, of the cosines.
     std::vector<double> turns(VDimension * embedding);
     std::vector<double> quarters(embedding, 0.0);
-    for (std::size_t f = 0; f < shape.Frequencies; ++f)
+    for (std::size_t f = 0; f < layout.Frequencies; ++f)
     {
-      quarters[shape.Frequencies + f] = 0.25;
+      quarters[layout.Frequencies + f] = 0.25;
       for (unsigned int d = 0; d < VDimension; ++d)
       {
-        turns[d * embedding + f] = frequencies[d * shape.Frequencies + f];
-        turns[d * embedding + shape.Frequencies + f] = frequencies[d * shape.Frequencies + f];
+        turns[d * embedding + f] = frequencies[d * layout.Frequencies + f];
+        turns[d * embedding + layout.Frequencies + f] = frequencies[d * layout.Frequencies + f];
       }
     }
     m_Turns = this->Upload(turns, { VDimension, Signed(embedding) });
@@ -350,9 +349,9 @@ public:
     m_TwoPi = this->Upload(std::vector<float>{ 6.283185307179586F }, { 1 });
 
     // [channel][k][j][i], as torch samples grids
-    const std::size_t     channels = shape.LocalCodeChannels;
-    const std::size_t     vertices = shape.GetLocalCodeSize() / channels;
-    std::vector<float>    code(shape.GetLocalCodeSize());
+    const std::size_t     channels = layout.LocalCodeChannels;
+    const std::size_t     vertices = layout.GetLocalCodeSize() / channels;
+    std::vector<float>    code(layout.GetLocalCodeSize());
     NePhiTorch::SizesType codeSizes{ 1, Signed(channels) };
     for (std::size_t n = 0; n < vertices; ++n)
     {
@@ -363,20 +362,17 @@ public:
     }
     for (unsigned int d = VDimension; d-- > 0;)
     {
-      codeSizes.push_back(Signed(shape.LocalCodeGrid[d]));
+      codeSizes.push_back(Signed(layout.LocalCodeGrid[d]));
     }
     m_LocalCode = this->Upload(code, codeSizes);
 
-    weights = this->Take(weights, shape.Width, { embedding }, 1.0, m_Synthesis);
-    for (std::size_t k = 0; k < shape.Depth; ++k)
+    const auto        layers = layout.GetLayers();
+    const std::size_t modulation = layout.GetModulationLayer();
+    for (std::size_t n = 0; n < layers.size(); ++n)
     {
-      weights = this->Take(weights, shape.Width, { shape.Width }, omega, m_Synthesis);
-    }
-    weights = this->Take(weights, VDimension, { shape.Width }, 1.0, m_Synthesis);
-    weights = this->Take(weights, shape.Width, { channels, embedding }, omega, m_Modulation, globalCode);
-    for (std::size_t k = 0; k < shape.Depth; ++k)
-    {
-      weights = this->Take(weights, shape.Width, { shape.Width }, omega, m_Modulation);
+      auto & kind = n < modulation ? m_Synthesis : m_Modulation;
+      kind.push_back(n == modulation ? this->Take(layers[n], weights, { channels, embedding }, globalCode)
+                                     : this->Take(layers[n], weights, { layers[n].Inputs }));
     }
   }
 
@@ -392,9 +388,9 @@ public:
   Evaluate(std::size_t count, const double * coords, double * displacements) const
   {
     const std::int64_t n = Signed(count);
-    const std::int64_t width = Signed(m_Shape.Width);
-    const std::int64_t embeddingSize = 2 * Signed(m_Shape.Frequencies);
-    const std::int64_t channels = Signed(m_Shape.LocalCodeChannels);
+    const std::int64_t width = Signed(m_Layout.Width);
+    const std::int64_t embeddingSize = 2 * Signed(m_Layout.Frequencies);
+    const std::int64_t channels = Signed(m_Layout.LocalCodeChannels);
 
     std::vector<double> clamped(count * VDimension);
     std::vector<float>  positions(count * VDimension);
@@ -429,7 +425,7 @@ public:
     m_Torch.Call("aten::sin_", "", firstGate);
     Tensor gate = firstGate;
     Tensor hidden = this->Sine(m_Synthesis[0], embedding, n);
-    for (std::size_t k = 1; k <= m_Shape.Depth; ++k)
+    for (std::size_t k = 1; k <= m_Layout.Depth; ++k)
     {
       gate = m_Device.Sum(this->Sine(m_Modulation[k], gate, n), firstGate, 1.0);
       hidden = this->Sine(m_Synthesis[k], hidden, n);
@@ -473,57 +469,51 @@ private:
     return tensor;
   }
 
-  /** Takes scale (M [code, x, y ...] + b) as a map of x, y ... alone. Returns the end of the weights. */
+  /** Takes scale (M [code, x, y ...] + b) as a map of x, y ... alone; the weights are those of the whole field. */
   template <typename TSource>
-  const TSource *
-  Take(const TSource *                  weights,
-       std::size_t                      outputs,
+  LayerType
+  Take(const NePhiFieldLayer &          layer,
+       const TSource *                  weights,
        const std::vector<std::size_t> & inputs,
-       double                           scale,
-       std::vector<LayerType> &         layers,
        const TSource *                  code = nullptr) const
   {
-    const std::size_t codeSize = code == nullptr ? 0 : m_Shape.GlobalCodeSize;
-    std::size_t       row = codeSize;
-    for (const std::size_t size : inputs)
-    {
-      row += size;
-    }
-    const TSource *    bias = weights + outputs * row;
-    std::vector<float> folded(outputs);
-    for (std::size_t o = 0; o < outputs; ++o)
+    weights += layer.Offset;
+    const TSource * const bias = weights + layer.Outputs * layer.Inputs;
+    const std::size_t     codeSize = code == nullptr ? 0 : m_Layout.GlobalCodeSize;
+    std::vector<float>    folded(layer.Outputs);
+    for (std::size_t o = 0; o < layer.Outputs; ++o)
     {
       double sum = bias[o];
       for (std::size_t i = 0; i < codeSize; ++i)
       {
-        sum += static_cast<double>(weights[o * row + i]) * code[i];
+        sum += static_cast<double>(weights[o * layer.Inputs + i]) * code[i];
       }
-      folded[o] = static_cast<float>(scale * sum);
+      folded[o] = static_cast<float>(layer.Scale * sum);
     }
-    LayerType & layer = layers.emplace_back();
-    layer.Bias = this->Upload(folded, { Signed(outputs) });
+    LayerType taken;
+    taken.Bias = this->Upload(folded, { Signed(layer.Outputs) });
     std::size_t begin = codeSize;
     for (const std::size_t size : inputs)
     {
-      std::vector<float> matrix(size * outputs);
+      std::vector<float> matrix(size * layer.Outputs);
       for (std::size_t i = 0; i < size; ++i)
       {
-        for (std::size_t o = 0; o < outputs; ++o)
+        for (std::size_t o = 0; o < layer.Outputs; ++o)
         {
-          matrix[i * outputs + o] = static_cast<float>(scale * weights[o * row + begin + i]);
+          matrix[i * layer.Outputs + o] = static_cast<float>(layer.Scale * weights[o * layer.Inputs + begin + i]);
         }
       }
-      layer.Matrices.push_back(this->Upload(matrix, { Signed(size), Signed(outputs) }));
+      taken.Matrices.push_back(this->Upload(matrix, { Signed(size), Signed(layer.Outputs) }));
       begin += size;
     }
-    return bias + outputs;
+    return taken;
   }
 
   /** The sines of a layer's outputs, as many as the field is wide. */
   Tensor
   Sine(const LayerType & layer, const Tensor & input, std::int64_t count) const
   {
-    const Tensor result = this->template Empty<float>({ count, Signed(m_Shape.Width) });
+    const Tensor result = this->template Empty<float>({ count, Signed(m_Layout.Width) });
     m_Device.AffineMap(result, layer.Bias, input, layer.Matrices[0]);
     m_Torch.Call("aten::sin_", "", result);
     return result;
@@ -532,7 +522,7 @@ private:
   NePhiTorch &           m_Torch{ NePhiTorch::Get() };
   NePhiTorch::DeviceType m_Device{};
   std::size_t            m_PointsTogether{};
-  ShapeType              m_Shape{};
+  LayoutType             m_Layout{};
   CoordsType             m_Extent{};
   Tensor                 m_Turns{};
   Tensor                 m_Quarters{};

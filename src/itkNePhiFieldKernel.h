@@ -492,7 +492,7 @@ AddSplines(const NePhiPackedField<TReal, VDimension> & field,
   {
     AddSpline<TReal, double, VDimension, VColumns>(
       spline, coefficients, Tolerance, count, coords, displacements, jacobians);
-    coefficients += spline.GetSize(spline.Cells);
+    coefficients += spline.GetSize();
   }
 }
 

@@ -260,7 +260,7 @@ template <unsigned int VDimension>
 class NePhiFieldTraining
 {
 public:
-  using ShapeType = NePhiFieldShape<VDimension>;
+  using LayoutType = NePhiFieldLayout<VDimension>;
   using SplineType = NePhiSpline<VDimension>;
   using KernelsType = NePhiTrainingKernelSet<VDimension>;
 
@@ -269,48 +269,44 @@ public:
   operator=(const NePhiFieldTraining &) = delete;
 
   /** The parameters have to outlive this object. */
-  NePhiFieldTraining(const ShapeType &     shape,
+  NePhiFieldTraining(const LayoutType &    layout,
                      const float *         extent,
                      const float *         frequencies,
                      const float * const * parameters,
                      const KernelsType &   kernels = KernelsType::GetAll().back())
-    : m_Shape(shape)
+    : m_Layout(layout)
     , m_Kernels(kernels)
     , m_Parameters(parameters)
   {
     std::copy_n(extent, VDimension, m_Field.Extent.begin());
-    m_Field.Grid = shape.LocalCodeGrid;
-    m_Field.Channels = shape.LocalCodeChannels;
-    m_Field.Depth = shape.Depth;
+    m_Field.Grid = layout.LocalCodeGrid;
+    m_Field.Channels = layout.LocalCodeChannels;
+    m_Field.Depth = layout.Depth;
     m_Field.LocalCode = parameters[1];
-    const std::size_t half = this->Pad(shape.Frequencies);
+    const std::size_t half = this->Pad(layout.Frequencies);
     m_Field.Frequencies.assign(VDimension * half, 0.0F);
     for (unsigned int d = 0; d < VDimension; ++d)
     {
-      std::copy_n(frequencies + d * shape.Frequencies, shape.Frequencies, m_Field.Frequencies.begin() + d * half);
+      std::copy_n(frequencies + d * layout.Frequencies, layout.Frequencies, m_Field.Frequencies.begin() + d * half);
     }
-    for (const auto & cells : shape.SplineCells)
+    for (const auto & cells : layout.SplineCells)
     {
       m_Splines.emplace_back(cells, extent);
     }
-    m_Field.Synthesis.resize(shape.Depth);
-    m_Field.Modulation.resize(shape.Depth);
+    m_Field.Synthesis.resize(layout.Depth);
+    m_Field.Modulation.resize(layout.Depth);
 
-    constexpr float   omega = 30.0F;
-    const std::size_t width = shape.Width;
-    const std::size_t embedding = 2 * shape.Frequencies;
-    const std::size_t codes = shape.GlobalCodeSize + shape.LocalCodeChannels;
-    const std::size_t gateRow = codes + embedding;
-    const std::size_t output = 4 + 2 * shape.Depth;
-    const std::size_t gate = output + 2;
-    m_Parts = { { &m_Field.First, 2, 1.0F, width, embedding, 0, shape.Frequencies, 2 },
-                { &m_Field.Output, output, 1.0F, VDimension, width, 0, width, 1 },
-                { &m_Field.FirstGate, gate, omega, width, gateRow, codes, shape.Frequencies, 2 },
-                { &m_Field.FirstGateByLocal, gate, omega, width, gateRow, shape.GlobalCodeSize, m_Field.Channels, 1 } };
-    for (std::size_t k = 0; k < shape.Depth; ++k)
+    const std::size_t codes = layout.GlobalCodeSize + layout.LocalCodeChannels;
+    const std::size_t output = layout.GetOutputLayer();
+    const std::size_t modulation = layout.GetModulationLayer();
+    m_Parts = { { &m_Field.First, 0, 0, layout.Frequencies, 2 },
+                { &m_Field.Output, output, 0, layout.Width, 1 },
+                { &m_Field.FirstGate, modulation, codes, layout.Frequencies, 2 },
+                { &m_Field.FirstGateByLocal, modulation, layout.GlobalCodeSize, m_Field.Channels, 1 } };
+    for (std::size_t k = 1; k <= layout.Depth; ++k)
     {
-      m_Parts.push_back({ &m_Field.Synthesis[k], 4 + 2 * k, omega, width, width, 0, width, 1 });
-      m_Parts.push_back({ &m_Field.Modulation[k], gate + 2 + 2 * k, omega, width, width, 0, width, 1 });
+      m_Parts.push_back({ &m_Field.Synthesis[k - 1], k, 0, layout.Width, 1 });
+      m_Parts.push_back({ &m_Field.Modulation[k - 1], modulation + k, 0, layout.Width, 1 });
     }
     for (const Part & part : m_Parts)
     {
@@ -424,10 +420,7 @@ private:
   struct Part
   {
     NePhiTrainingMatrix * Matrix;
-    std::size_t           Parameter;
-    float                 Scale;
-    std::size_t           Outputs;
-    std::size_t           RowSize;
+    std::size_t           Layer;
     std::size_t           FirstColumn;
     std::size_t           PieceSize;
     std::size_t           Pieces;
@@ -462,18 +455,21 @@ private:
   void
   Pack(const Part & part)
   {
-    NePhiTrainingMatrix & matrix = *part.Matrix;
+    const NePhiFieldLayer & layer = m_Layers[part.Layer];
+    const auto              scale = static_cast<float>(layer.Scale);
+    const std::size_t       parameter = GetLayerParameter(part.Layer);
+    NePhiTrainingMatrix &   matrix = *part.Matrix;
     matrix.Inputs = part.Pieces * this->Pad(part.PieceSize);
-    matrix.Outputs = this->Pad(part.Outputs);
-    matrix.UsedOutputs = part.Outputs;
+    matrix.Outputs = this->Pad(layer.Outputs);
+    matrix.UsedOutputs = layer.Outputs;
     matrix.SumsOffset = m_SumsSize;
     m_SumsSize += (matrix.Outputs * (matrix.Inputs + 1) + LineSize - 1) / LineSize * LineSize;
     matrix.Storage.resize((2 * matrix.Inputs * matrix.Outputs + LineSize - 1) / LineSize);
     matrix.Bias.assign(matrix.Outputs, 0.0F);
     float * const forth = matrix.Storage.data()->Numbers;
     float * const back = forth + matrix.Inputs * matrix.Outputs;
-    const float * weights = m_Parameters[part.Parameter];
-    for (std::size_t o = 0; o < part.Outputs; ++o, weights += part.RowSize)
+    const float * weights = m_Parameters[parameter];
+    for (std::size_t o = 0; o < layer.Outputs; ++o, weights += layer.Inputs)
     {
       for (std::size_t piece = 0; piece < part.Pieces; ++piece)
       {
@@ -481,18 +477,18 @@ private:
         const std::size_t   first = piece * this->Pad(part.PieceSize);
         for (std::size_t n = 0; n < part.PieceSize; ++n)
         {
-          const float weight = part.Scale * source[n];
+          const float weight = scale * source[n];
           forth[(first + n) * matrix.Outputs + o] = weight;
           back[o * matrix.Inputs + first + n] = weight;
         }
       }
       // the global code is the same everywhere: it only shifts the bias
-      float bias = m_Parameters[part.Parameter + 1][o];
-      for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Shape.GlobalCodeSize; ++g)
+      float bias = m_Parameters[parameter + 1][o];
+      for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Layout.GlobalCodeSize; ++g)
       {
         bias += weights[g] * m_Parameters[0][g];
       }
-      matrix.Bias[o] = part.Scale * bias;
+      matrix.Bias[o] = scale * bias;
     }
   }
 
@@ -500,28 +496,31 @@ private:
   void
   Unpack(const Part & part, const float * sums, float * const * gradParameters) const
   {
+    const NePhiFieldLayer &     layer = m_Layers[part.Layer];
+    const auto                  scale = static_cast<float>(layer.Scale);
+    const std::size_t           parameter = GetLayerParameter(part.Layer);
     const NePhiTrainingMatrix & matrix = *part.Matrix;
     const float *               gradSum = sums + matrix.SumsOffset;
     const float *               gradBias = gradSum + matrix.Outputs * matrix.Inputs;
-    const float *               weights = m_Parameters[part.Parameter];
-    float *                     gradWeights = gradParameters[part.Parameter];
-    for (std::size_t o = 0; o < part.Outputs; ++o, gradSum += matrix.Inputs)
+    const float *               weights = m_Parameters[parameter];
+    float *                     gradWeights = gradParameters[parameter];
+    for (std::size_t o = 0; o < layer.Outputs; ++o, gradSum += matrix.Inputs)
     {
       for (std::size_t piece = 0; piece < part.Pieces; ++piece)
       {
         const float * const source = gradSum + piece * this->Pad(part.PieceSize);
-        float * const       goal = gradWeights + o * part.RowSize + part.FirstColumn + piece * part.PieceSize;
+        float * const       goal = gradWeights + o * layer.Inputs + part.FirstColumn + piece * part.PieceSize;
         for (std::size_t n = 0; n < part.PieceSize; ++n)
         {
-          goal[n] = part.Scale * source[n];
+          goal[n] = scale * source[n];
         }
       }
-      gradParameters[part.Parameter + 1][o] = part.Scale * gradBias[o];
-      for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Shape.GlobalCodeSize; ++g)
+      gradParameters[parameter + 1][o] = scale * gradBias[o];
+      for (std::size_t g = 0; part.Matrix == &m_Field.FirstGate && g < m_Layout.GlobalCodeSize; ++g)
       {
-        gradWeights[o * part.RowSize + g] = part.Scale * gradBias[o] * m_Parameters[0][g];
+        gradWeights[o * layer.Inputs + g] = scale * gradBias[o] * m_Parameters[0][g];
         gradParameters[0][g] =
-          (o == 0 ? 0.0F : gradParameters[0][g]) + part.Scale * gradBias[o] * weights[o * part.RowSize + g];
+          (o == 0 ? 0.0F : gradParameters[0][g]) + scale * gradBias[o] * weights[o * layer.Inputs + g];
       }
     }
   }
@@ -532,7 +531,7 @@ private:
   Scatter(std::size_t count, std::size_t columns, const float * coords, const float * gradLocal, float * gradVertices)
     const
   {
-    std::fill_n(gradVertices, m_Shape.GetLocalCodeSize(), 0.0F);
+    std::fill_n(gradVertices, m_Layout.GetLocalCodeSize(), 0.0F);
     for (std::size_t p = 0; p < count; ++p)
     {
       NePhiGridPosition<VDimension> position;
@@ -553,10 +552,17 @@ private:
     }
   }
 
+  /** The number of a layer's matrix among the parameters; its bias follows. */
+  static std::size_t
+  GetLayerParameter(std::size_t n)
+  {
+    return 2 + 2 * n;
+  }
+
   std::size_t
   GetSplineParameter(std::size_t n) const
   {
-    return 8 + 4 * m_Shape.Depth + n;
+    return this->GetLayerParameter(m_Layers.size()) + n;
   }
 
   /** Shares out the derivatives with respect to a spline among its coefficients.
@@ -593,7 +599,7 @@ private:
     }
     // now begins[plane] is where the numbers of a plane begin
 
-    const std::size_t size = spline.GetSize(spline.Cells) / (cells + 3);
+    const std::size_t size = spline.GetSize() / (cells + 3);
     // A point adds to four planes: with fewer in a unit, more of them look it up.
     const std::size_t units = std::min<std::size_t>((cells + 3) / 4, 32);
     parallelize(units, [&](std::size_t unit) {
@@ -607,7 +613,8 @@ private:
     });
   }
 
-  ShapeType                      m_Shape;
+  LayoutType                     m_Layout;
+  std::vector<NePhiFieldLayer>   m_Layers{ m_Layout.GetLayers() };
   const KernelsType &            m_Kernels;
   const float * const *          m_Parameters;
   NePhiTrainingField<VDimension> m_Field{};

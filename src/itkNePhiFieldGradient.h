@@ -36,39 +36,27 @@ template <typename TSource, unsigned int VDimension>
 class NePhiFieldGradient
 {
 public:
-  using ShapeType = NePhiFieldShape<VDimension>;
+  using LayoutType = NePhiFieldLayout<VDimension>;
   using CoordsType = std::array<double, VDimension>;
 
-  /** Nothing is copied: what is given must outlive this object. */
-  NePhiFieldGradient(const ShapeType &  shape,
+  /** The numbers are not copied: they must outlive this object. */
+  NePhiFieldGradient(const LayoutType & layout,
                      const CoordsType & extent,
                      const double *     frequencies,
                      const TSource *    weights,
                      const TSource *    globalCode,
                      const TSource *    localCode)
-    : m_Shape(shape)
+    : m_Layout(layout)
     , m_Extent(extent)
     , m_Frequencies(frequencies)
     , m_GlobalCode(globalCode)
     , m_LocalCode(localCode)
   {
-    const std::size_t width = shape.Width;
-    const std::size_t embedding = 2 * shape.Frequencies;
-    std::size_t       offset = 0;
-    const auto        add = [&](std::vector<Layer> & layers, std::size_t outputs, std::size_t inputs) {
-      layers.push_back({ weights + offset, offset, outputs, inputs });
-      offset += outputs * (inputs + 1);
-    };
-    add(m_Synthesis, width, embedding);
-    for (std::size_t k = 0; k < shape.Depth; ++k)
+    const auto layers = layout.GetLayers();
+    for (std::size_t n = 0; n < layers.size(); ++n)
     {
-      add(m_Synthesis, width, width);
-    }
-    add(m_Synthesis, VDimension, width);
-    add(m_Modulation, width, shape.GlobalCodeSize + shape.LocalCodeChannels + embedding);
-    for (std::size_t k = 0; k < shape.Depth; ++k)
-    {
-      add(m_Modulation, width, width);
+      auto & kind = n < layout.GetModulationLayer() ? m_Synthesis : m_Modulation;
+      kind.push_back({ layers[n], weights + layers[n].Offset });
     }
   }
 
@@ -77,14 +65,14 @@ public:
   Forward(const CoordsType & coords)
   {
     constexpr double  twoPi = 6.283185307179586;
-    const std::size_t frequencies = m_Shape.Frequencies;
+    const std::size_t frequencies = m_Layout.Frequencies;
     CoordsType        x;
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       x[d] = std::min(std::max(-m_Extent[d], coords[d]), m_Extent[d]);
     }
     m_SplinePoints.clear();
-    for (const auto & cells : m_Shape.SplineCells)
+    for (const auto & cells : m_Layout.SplineCells)
     {
       m_SplinePoints.emplace_back(NePhiSpline<VDimension>(cells, m_Extent.data())).Find(1, x.data(), 0.0);
     }
@@ -99,33 +87,33 @@ public:
       m_Embedding[f] = std::sin(twoPi * turns);
       m_Embedding[frequencies + f] = std::cos(twoPi * turns);
     }
-    m_Source.assign(m_GlobalCode, m_GlobalCode + m_Shape.GlobalCodeSize);
-    m_Source.resize(m_Shape.GlobalCodeSize + m_Shape.LocalCodeChannels, 0.0);
+    m_Source.assign(m_GlobalCode, m_GlobalCode + m_Layout.GlobalCodeSize);
+    m_Source.resize(m_Layout.GlobalCodeSize + m_Layout.LocalCodeChannels, 0.0);
     this->FindVertices(x);
     for (const auto & vertex : m_Vertices)
     {
-      for (std::size_t c = 0; c < m_Shape.LocalCodeChannels; ++c)
+      for (std::size_t c = 0; c < m_Layout.LocalCodeChannels; ++c)
       {
-        m_Source[m_Shape.GlobalCodeSize + c] += vertex.Weight * m_LocalCode[vertex.Offset + c];
+        m_Source[m_Layout.GlobalCodeSize + c] += vertex.Weight * m_LocalCode[vertex.Offset + c];
       }
     }
     m_Source.insert(m_Source.end(), m_Embedding.begin(), m_Embedding.end());
 
-    m_Gates.resize(m_Shape.Depth + 1);
-    m_Hidden.resize(m_Shape.Depth + 1);
-    m_GateSines.resize(m_Shape.Depth + 1);
-    m_HiddenSines.resize(m_Shape.Depth + 1);
-    m_GateSines[0].Compute(m_Modulation[0], m_Source, Omega);
+    m_Gates.resize(m_Layout.Depth + 1);
+    m_Hidden.resize(m_Layout.Depth + 1);
+    m_GateSines.resize(m_Layout.Depth + 1);
+    m_HiddenSines.resize(m_Layout.Depth + 1);
+    m_GateSines[0].Compute(m_Modulation[0], m_Source);
     m_Gates[0] = m_GateSines[0].Value;
-    m_HiddenSines[0].Compute(m_Synthesis[0], m_Embedding, 1.0);
+    m_HiddenSines[0].Compute(m_Synthesis[0], m_Embedding);
     m_Hidden[0] = m_HiddenSines[0].Value;
-    for (std::size_t k = 1; k <= m_Shape.Depth; ++k)
+    for (std::size_t k = 1; k <= m_Layout.Depth; ++k)
     {
-      m_GateSines[k].Compute(m_Modulation[k], m_Gates[k - 1], Omega);
-      m_HiddenSines[k].Compute(m_Synthesis[k], m_Hidden[k - 1], Omega);
-      m_Gates[k].resize(m_Shape.Width);
-      m_Hidden[k].resize(m_Shape.Width);
-      for (std::size_t i = 0; i < m_Shape.Width; ++i)
+      m_GateSines[k].Compute(m_Modulation[k], m_Gates[k - 1]);
+      m_HiddenSines[k].Compute(m_Synthesis[k], m_Hidden[k - 1]);
+      m_Gates[k].resize(m_Layout.Width);
+      m_Hidden[k].resize(m_Layout.Width);
+      for (std::size_t i = 0; i < m_Layout.Width; ++i)
       {
         m_Gates[k][i] = m_GateSines[k].Value[i] + m_Gates[0][i];
         m_Hidden[k][i] = m_Gates[k][i] * m_HiddenSines[k].Value[i];
@@ -142,8 +130,8 @@ public:
                  TDerivative *      gradLocalCode,
                  TDerivative *      gradSplines)
   {
-    const std::size_t   width = m_Shape.Width;
-    const std::size_t   depth = m_Shape.Depth;
+    const std::size_t   width = m_Layout.Width;
+    const std::size_t   depth = m_Layout.Depth;
     std::vector<double> gradOutput(cotangents.begin(), cotangents.end());
     std::vector<double> gradHidden = m_Synthesis[depth + 1].AddDerivatives(gradOutput, m_Hidden[depth], gradWeights);
     std::vector<double> gradGate(width, 0.0);
@@ -169,16 +157,16 @@ public:
     }
     m_Synthesis[0].AddDerivatives(gradHiddenPhase, m_Embedding, gradWeights);
     const std::vector<double> gradSource = m_Modulation[0].AddDerivatives(gradGatePhase, m_Source, gradWeights);
-    for (std::size_t i = 0; i < m_Shape.GlobalCodeSize; ++i)
+    for (std::size_t i = 0; i < m_Layout.GlobalCodeSize; ++i)
     {
       gradGlobalCode[i] += static_cast<TDerivative>(gradSource[i]);
     }
     for (const auto & vertex : m_Vertices)
     {
-      for (std::size_t c = 0; c < m_Shape.LocalCodeChannels; ++c)
+      for (std::size_t c = 0; c < m_Layout.LocalCodeChannels; ++c)
       {
         gradLocalCode[vertex.Offset + c] +=
-          static_cast<TDerivative>(vertex.Weight * gradSource[m_Shape.GlobalCodeSize + c]);
+          static_cast<TDerivative>(vertex.Weight * gradSource[m_Layout.GlobalCodeSize + c]);
       }
     }
     for (std::size_t n = 0; n < m_SplinePoints.size(); ++n)
@@ -196,21 +184,16 @@ public:
           gradRow[k] += static_cast<TDerivative>(factor * cotangents[k % VDimension]);
         }
       }
-      gradSplines += NePhiSpline<VDimension>::GetSize(m_Shape.SplineCells[n]);
+      gradSplines += NePhiFieldLayout<VDimension>::GetSplineSize(m_Layout.SplineCells[n]);
     }
   }
 
 private:
   using SplinePointsType = NePhiKernels::Portable::SplinePoints<double, VDimension, 0, 1>;
 
-  static constexpr double Omega = 30.0;
-
-  struct Layer
+  struct Layer : NePhiFieldLayer
   {
     const TSource * Weights;
-    std::size_t     Offset;
-    std::size_t     Outputs;
-    std::size_t     Inputs;
 
     /** Adds the derivatives with respect to the layer's weights; returns those with respect to its input. */
     template <typename TDerivative>
@@ -219,16 +202,16 @@ private:
                    const std::vector<double> & input,
                    TDerivative *               gradWeights) const
     {
-      std::vector<double> gradInput(Inputs, 0.0);
-      TDerivative * const gradMatrix = gradWeights + Offset;
-      for (std::size_t o = 0; o < Outputs; ++o)
+      std::vector<double> gradInput(this->Inputs, 0.0);
+      TDerivative * const gradMatrix = gradWeights + this->Offset;
+      for (std::size_t o = 0; o < this->Outputs; ++o)
       {
-        for (std::size_t i = 0; i < Inputs; ++i)
+        for (std::size_t i = 0; i < this->Inputs; ++i)
         {
-          gradMatrix[o * Inputs + i] += static_cast<TDerivative>(gradOutput[o] * input[i]);
-          gradInput[i] += gradOutput[o] * Weights[o * Inputs + i];
+          gradMatrix[o * this->Inputs + i] += static_cast<TDerivative>(gradOutput[o] * input[i]);
+          gradInput[i] += gradOutput[o] * Weights[o * this->Inputs + i];
         }
-        gradMatrix[Outputs * Inputs + o] += static_cast<TDerivative>(gradOutput[o]);
+        gradMatrix[this->Outputs * this->Inputs + o] += static_cast<TDerivative>(gradOutput[o]);
       }
       return gradInput;
     }
@@ -241,8 +224,9 @@ private:
     std::vector<double> Slope{};
 
     void
-    Compute(const Layer & layer, const std::vector<double> & input, double scale)
+    Compute(const Layer & layer, const std::vector<double> & input)
     {
+      const double scale = layer.Scale;
       Value.resize(layer.Outputs);
       Slope.resize(layer.Outputs);
       for (std::size_t o = 0; o < layer.Outputs; ++o)
@@ -269,10 +253,10 @@ private:
   FindVertices(const CoordsType & x)
   {
     m_Vertices.assign(1, { 0, 1.0 });
-    std::size_t step = m_Shape.LocalCodeChannels;
+    std::size_t step = m_Layout.LocalCodeChannels;
     for (unsigned int d = 0; d < VDimension; ++d)
     {
-      const std::size_t cells = m_Shape.LocalCodeGrid[d] - 1;
+      const std::size_t cells = m_Layout.LocalCodeGrid[d] - 1;
       const double      position = (x[d] / m_Extent[d] + 1.0) / 2.0 * static_cast<double>(cells);
       const std::size_t cell = std::min(static_cast<std::size_t>(position), cells - 1);
       const double      fraction = position - static_cast<double>(cell);
@@ -282,12 +266,12 @@ private:
         m_Vertices.push_back({ m_Vertices[n].Offset + (cell + 1) * step, m_Vertices[n].Weight * fraction });
         m_Vertices[n] = { m_Vertices[n].Offset + cell * step, m_Vertices[n].Weight * (1.0 - fraction) };
       }
-      step *= m_Shape.LocalCodeGrid[d];
+      step *= m_Layout.LocalCodeGrid[d];
     }
   }
 
-  const ShapeType &                m_Shape;
-  const CoordsType &               m_Extent;
+  LayoutType                       m_Layout;
+  CoordsType                       m_Extent;
   const double *                   m_Frequencies;
   const TSource *                  m_GlobalCode;
   const TSource *                  m_LocalCode;
