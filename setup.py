@@ -18,5 +18,6 @@ class NoEditableWheel(editable_wheel):
 setup(
     cmake_source_dir=".",
     cmdclass={"editable_wheel": NoEditableWheel},
-    packages=find_packages(include=["itk_nephi", "itk_nephi.*"]),
+    packages=[*find_packages(include=["itk_nephi", "itk_nephi.*"]), "itk-stubs"],
+    package_dir={"itk-stubs": "wrapping/itk-stubs"},
 )

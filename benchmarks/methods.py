@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import itk
 import numpy as np
@@ -20,7 +20,7 @@ from benchmarks.representations import represented_by
 from benchmarks.study import QUICK_STEPS, Run
 from itk_nephi.evaluation import evaluate
 from itk_nephi.io.transforms import read_transform
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.workflows import method_process
 from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.methods import METHODS
@@ -58,13 +58,13 @@ class Method:
             return replace(self, elastix={**(self.elastix or {}), **entries})
         if self.name.startswith("nephi"):
             preset = self.name.removeprefix("nephi").removeprefix("-") or "default"
-            settings = self.settings or RegistrationSettings.preset(preset)
+            settings = self.settings or RegistrationSettings.preset(cast(PresetName, preset))
             return replace(self, name="nephi", settings=replace(settings, steps=QUICK_STEPS))
         return self
 
 
 def nephi(
-    preset: str = "default",
+    preset: PresetName = "default",
     *,
     initial_transform: str = "affine",
     representation: str | None = None,

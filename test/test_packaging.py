@@ -38,7 +38,8 @@ def tracked_files() -> set[str]:
 
 def test_every_folder_with_an_init_is_a_package(distribution: Distribution) -> None:
     folders = {path.parent.relative_to(ROOT) for path in ROOT.glob("itk_nephi/**/__init__.py")}
-    assert set(distribution.packages) == {".".join(folder.parts) for folder in folders}
+    packages = {".".join(folder.parts) for folder in folders}
+    assert set(distribution.packages) == packages | {"itk-stubs"}
 
 
 def test_the_wheel_holds_every_file_of_the_package(distribution: Distribution) -> None:
@@ -46,7 +47,8 @@ def test_the_wheel_holds_every_file_of_the_package(distribution: Distribution) -
     command.ensure_finalized()
     held = set(command.get_source_files())
     held |= {f"{folder}/{name}" for _, folder, _, names in command.data_files for name in names}
-    paths = (ROOT / "itk_nephi").rglob("*")
+    folders = ROOT / "itk_nephi", ROOT / "wrapping" / "itk-stubs"
+    paths = (path for folder in folders for path in folder.rglob("*"))
     files = {str(path.relative_to(ROOT)) for path in paths if path.is_file()}
     assert held == {file for file in files if "__pycache__" not in file}
 

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from itk_nephi.alignment.alignment import MIRRORED, Alignment, find_alignment
-from itk_nephi.spatial.initialization import ALIGNMENTS, KINDS, compute_translation
+from itk_nephi.spatial.initialization import (
+    ALIGNMENTS,
+    KINDS,
+    InitialTransformKind,
+    compute_translation,
+)
 
 
 def compute_initial_transform(
-    kind: str, fixed: Any, moving: Any, fixed_mask: Any = None, moving_mask: Any = None
+    kind: InitialTransformKind,
+    fixed: Any,
+    moving: Any,
+    fixed_mask: Any = None,
+    moving_mask: Any = None,
 ) -> Any:
     """Compute an initial transform of one of the usual kinds.
 

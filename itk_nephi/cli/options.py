@@ -325,7 +325,7 @@ def registration_settings(
         content = read_toml(settings, "--settings")
         start = settings_from_content(RegistrationSettings, content, "--settings")
     else:
-        return chosen_settings(None, preset, model, **changes)
+        return chosen_settings(None, preset.value if preset else None, model, **changes)
     return start.changed(**changes)
 
 

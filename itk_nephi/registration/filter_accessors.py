@@ -15,6 +15,7 @@ from itk_nephi.extras import named_extras
 from itk_nephi.fields.settings import Setting, setting_value
 from itk_nephi.registration.filter_arguments import ARGUMENTS, SETTINGS, camel
 from itk_nephi.registration.settings import (
+    PresetName,
     RegistrationSettings,
     chosen_settings,
 )
@@ -140,7 +141,7 @@ def _set_settings(method: Any, settings: RegistrationSettings | _SingleSettings 
         _change(method, {"settings": _checked(settings)})
 
 
-def _set_preset(method: Any, name: str) -> None:
+def _set_preset(method: Any, name: PresetName) -> None:
     """Set how to register by a name: fast, default or accurate."""
     RegistrationSettings.preset(name)
     _change(method, {"preset": name})

@@ -19,10 +19,13 @@ from itk_nephi.registration.inputs import (
 from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.registration.settings import (
+    PresetName,
     RegistrationSettings,
     chosen_settings,
 )
-from itk_nephi.registration.start import Start
+from itk_nephi.registration.start import RefinedName, Start
+from itk_nephi.spatial.domain import Transform
+from itk_nephi.spatial.initialization import InitialTransformKind
 
 
 def register(
@@ -33,12 +36,12 @@ def register(
     moving_mask: Any = None,
     channel_weights: Sequence[float] | None = None,
     guide_landmarks: Sequence[Any] | None = None,
-    initial_transform: Any = "affine",
+    initial_transform: InitialTransformKind | Transform | Registration | None = "affine",
     warm_start: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
-    refine: str = "code",
-    preset: str | None = None,
+    refine: RefinedName = "code",
+    preset: PresetName | None = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     seed: int = 0,

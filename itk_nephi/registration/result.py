@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Registration:
     """The result of :func:`register`: transforms in both directions, and how they came about.
 
@@ -49,11 +49,17 @@ class Registration:
     interrupted: bool
 
     def plot(self, fixed: Any, moving: Any, fixed_mask: Any = None) -> Figure:
-        """Draw it as a matplotlib figure, see :func:`itk_nephi.visualization.draw_overview`."""
+        """Draw it as a figure, which notebooks show; ``savefig`` writes it.
+
+        See :func:`itk_nephi.visualization.draw_overview`.
+        """
         from itk_nephi.visualization.overview import draw_overview
 
         transforms = self.fixed_to_moving, self.initial_transform
         return draw_overview(fixed, moving, *transforms, self.history, fixed_mask=fixed_mask)
+
+    def __repr__(self) -> str:
+        return f"<Registration: {_steps(self.history, self.interrupted)}>"
 
     def _repr_html_(self) -> str:
         from itk_nephi.visualization.notebook import registration_html
@@ -85,7 +91,7 @@ class Progress:
     left: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Series:
     """The result of :func:`register_series`: how a fixed image deforms, at any time.
 
@@ -113,6 +119,10 @@ class Series:
     seed: int
     interrupted: bool
 
+    def __repr__(self) -> str:
+        times = f"{len(self.times)} times from {self.times[0]:g} to {self.times[-1]:g}"
+        return f"<Series: {times}, {_steps(self.history, self.interrupted)}>"
+
     def at(self, time: float) -> Registration:
         """Return the transforms between the fixed image and the subject at a time.
 
@@ -137,6 +147,15 @@ class Series:
             seed=self.seed,
             interrupted=self.interrupted,
         )
+
+
+def _steps(history: Sequence[Progress], interrupted: bool) -> str:
+    """Describe how an optimization went."""
+    if not history:
+        return "no steps"
+    last = history[-1]
+    ended = ", interrupted" if interrupted else ""
+    return f"{len(history)} steps, total {last.losses['total']:.4g}{ended}"
 
 
 def deformation_at(

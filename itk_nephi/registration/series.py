@@ -22,10 +22,11 @@ from itk_nephi.registration.inputs import (
 from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Series, knot_shares
 from itk_nephi.registration.settings import (
+    PresetName,
     RegistrationSettings,
     chosen_settings,
 )
-from itk_nephi.registration.start import Start
+from itk_nephi.registration.start import RefinedName, Start
 
 
 def register_series(
@@ -41,8 +42,8 @@ def register_series(
     warm_start: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
-    refine: str = "code",
-    preset: str | None = None,
+    refine: RefinedName = "code",
+    preset: PresetName | None = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     seed: int = 0,

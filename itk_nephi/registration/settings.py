@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from itk_nephi.fields.settings import (
     FieldSettings,
@@ -19,7 +19,9 @@ from itk_nephi.losses.settings import WINDOWS, ObjectiveWeights, SimilarityName
 if TYPE_CHECKING:
     from itk_nephi.losses.similarity import Similarity
 
-PRESETS = ("fast", "default", "accurate")
+PresetName = Literal["fast", "default", "accurate"]
+
+PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 AT_POINTS = (
     "dissimilarity",
@@ -247,7 +249,7 @@ class RegistrationSettings(ObjectiveWeights):
         return made
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> RegistrationSettings:
+    def preset(cls, name: PresetName, **changes: Any) -> RegistrationSettings:
         """Return settings by name, some changed.
 
         They compare whole images in every step, by windowed_ncc, and refine a small network by
@@ -333,7 +335,10 @@ def _at_points(name: str) -> RegistrationSettings:
 
 
 def chosen_settings(
-    settings: RegistrationSettings | None, preset: str | None, model: Any = None, **changes: Any
+    settings: RegistrationSettings | None,
+    preset: PresetName | None,
+    model: Any = None,
+    **changes: Any,
 ) -> RegistrationSettings:
     """Return the settings that were given, those of a preset, or else the default, changed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,9 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import flatten
 
-REFINED = {"code": 0.0, "code_and_weights": 1e-4}
+RefinedName = Literal["code", "code_and_weights"]
+
+REFINED: dict[RefinedName, float] = {"code": 0.0, "code_and_weights": 1e-4}
 """What can be refined, and the largest step size of the weights for it."""
 
 CODE_LEARNING_RATE = 1e-2
@@ -46,11 +48,11 @@ class Start:
 
     model: NePhi | None = None
     refine_steps: int = 0
-    refine: str = "code"
+    refine: RefinedName = "code"
     warm_start: Any = None
 
     @classmethod
-    def of(cls, model: Any, refine_steps: int, refine: str, warm_start: Any) -> Start:
+    def of(cls, model: Any, refine_steps: int, refine: RefinedName, warm_start: Any) -> Start:
         """Check a user's arguments and return a start; ``model`` may be a path.
 
         Raises

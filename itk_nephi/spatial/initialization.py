@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,7 +15,11 @@ TRANSLATIONS = ("identity", "geometry", "moments")
 ALIGNMENTS = ("translation", "rigid", "similarity", "affine")
 """Kinds that :func:`itk_nephi.alignment.align` searches for, by growing degrees of freedom."""
 
-KINDS = TRANSLATIONS + ALIGNMENTS
+InitialTransformKind = Literal[
+    "identity", "geometry", "moments", "translation", "rigid", "similarity", "affine"
+]
+
+KINDS: tuple[InitialTransformKind, ...] = get_args(InitialTransformKind)
 
 
 def compute_translation(

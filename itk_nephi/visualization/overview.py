@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ COLUMNS, ROWS, PANEL = (0.01, 0.235, 0.46, 0.735), (0.53, 0.04), (0.215, 0.4)
 """Where panels begin, and their size, as shares of the figure: quicker than a layout that fits."""
 
 
+class Overview(Figure):
+    """A figure that notebooks show where it is the last value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        content = BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
 def draw_overview(
     fixed: Any,
     moving: Any,
@@ -46,7 +56,7 @@ def draw_overview(
     history: Sequence[Progress],
     *,
     fixed_mask: Any = None,
-) -> Figure:
+) -> Overview:
     """Draw a registration: images before and after, checkerboards, grid, Jacobian, losses.
 
     Of a 3D image the coronal slice of its grid closest to the middle of the mask is drawn, the one
@@ -69,7 +79,7 @@ def draw_overview(
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; ``savefig`` writes it.
+        Notebooks show it; ``savefig`` writes it. It is not known to pyplot.
     """
     plane = Plane.coronal(ImageDomain.of(fixed).canonical())
     mask = None if fixed_mask is None else slices.ordered(fixed_mask)
@@ -87,7 +97,7 @@ def draw_overview(
 
     width, height = plane.size
     figure_height = float(np.clip(8 * height / width + 1.6, 7, 13))
-    figure = Figure(figsize=(18, figure_height), dpi=110)
+    figure = Overview(figsize=(18, figure_height), dpi=110)
     panels = [[figure.add_axes((x, y, *PANEL)) for x in COLUMNS] for y in ROWS]
     for axes, picture, title in zip(
         panels[0],

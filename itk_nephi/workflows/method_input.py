@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, Transform, image_like
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.initialization import InitialTransformKind
 from itk_nephi.spatial.preparation import checked_image, checked_mask
 from itk_nephi.spatial.transforms import matrix_and_offset
 
@@ -89,7 +91,7 @@ class MethodInput:
                 checked_image(pair.moving_image, "moving"),
             )
             initial_transform = compute_initial_transform(
-                initial_transform or "identity", *images, *masks
+                cast(InitialTransformKind, initial_transform or "identity"), *images, *masks
             )
         if not initial_transform.IsLinear():
             raise ValueError(

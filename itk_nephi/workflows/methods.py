@@ -18,6 +18,7 @@ import numpy as np
 
 from itk_nephi.io.images import write_image
 from itk_nephi.io.transforms import write_transform
+from itk_nephi.registration.settings import PresetName
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import displacement_field_transform
 from itk_nephi.spatial.domain import Array
@@ -28,7 +29,7 @@ Found = tuple[Any, Any | None]
 """From fixed to moving points, and back where the method has an inverse."""
 
 
-def nephi(task: MethodInput, preset: str = "default") -> Callable[[], Found]:
+def nephi(task: MethodInput, preset: PresetName = "default") -> Callable[[], Found]:
     """Prepare NePhi with the settings of a preset."""
     from itk_nephi.registration.pairwise import register
 

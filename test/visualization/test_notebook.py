@@ -55,8 +55,19 @@ def test_it_warns_where_it_folds(registration: itk_nephi.Registration) -> None:
     assert re.search(r"<th>folding</th><td>\d+\.\d\d% of the fixed image</td>", text)
 
 
+def test_it_is_short_in_words(registration: itk_nephi.Registration) -> None:
+    total = registration.history[-1].losses["total"]
+    assert (
+        repr(registration)
+        == f"<Registration: {len(registration.history)} steps, total {total:.4g}>"
+    )
+    interrupted = replace(registration, interrupted=True)
+    assert repr(interrupted).endswith(", interrupted>")
+
+
 def test_it_draws_itself(registration: itk_nephi.Registration) -> None:
     figure = registration.plot(PHANTOM.fixed_image, PHANTOM.moving_image)
+    assert figure._repr_png_().startswith(b"\x89PNG")
     warped = resample(PHANTOM.moving_image, [registration.fixed_to_moving], PHANTOM.fixed_image)
     plane = Plane.coronal(ImageDomain.of(PHANTOM.fixed_image).canonical())
     fixed, moving, registered = (
