@@ -1,0 +1,1 @@
+"""Deformable image registration with neural fields (NePhi) in napari."""
