@@ -20,7 +20,7 @@ from itk_nephi.phantoms.pairs import lung
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Registration
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
@@ -37,13 +37,13 @@ FEW_STEPS = 1
 COMPARED_POINTS = 20_000
 
 
-def settings_of(device: Device, preset: str) -> RegistrationSettings:
+def settings_of(device: Device, preset: PresetName) -> RegistrationSettings:
     """Return a preset, in a dry run with few steps."""
     settings = RegistrationSettings.preset(preset)
     return settings if device.is_gpu else replace(settings, steps=FEW_STEPS)
 
 
-def registered(device: Device, images: tuple[Any, Any], preset: str) -> Registration:
+def registered(device: Device, images: tuple[Any, Any], preset: PresetName) -> Registration:
     """Register images on a device."""
     return register(*images, settings=settings_of(device, preset), device=device.name)
 
