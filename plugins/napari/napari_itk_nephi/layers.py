@@ -9,7 +9,7 @@ import numpy as np
 
 
 def image_from_layer(layer: Any) -> Any:
-    """Return the pixels of a layer as an ``itk.Image`` on the layer's grid.
+    """Return the pixels of a layer as an ``itk.Image`` on the layer's grid, in single precision.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def image_from_layer(layer: Any) -> Any:
     matrix = np.asarray(layer.affine.linear_matrix) @ np.asarray(layer.rotate)
     if not np.allclose(matrix, np.eye(dimension)) or np.any(layer.shear):
         raise ValueError(f"expected a layer that is not turned or sheared, got {layer.name!r}")
-    image = itk.image_from_array(np.ascontiguousarray(layer.data))
+    image = itk.image_from_array(np.ascontiguousarray(layer.data, dtype=np.float32))
     image.SetSpacing([float(length) for length in layer.scale[::-1]])
     image.SetOrigin([float(x) for x in layer.translate[::-1]])
     return image
@@ -34,9 +34,9 @@ def mask_from_layer(layer: Any) -> Any:
     """Return where a layer is not zero, or None without a layer."""
     if layer is None:
         return None
-    image = image_from_layer(layer)
-    mask = itk.image_from_array((itk.array_view_from_image(image) != 0).astype(np.uint8))
-    mask.CopyInformation(image)
+    mask = image_from_layer(layer)
+    values = itk.array_view_from_image(mask)
+    values[:] = values != 0
     return mask
 
 

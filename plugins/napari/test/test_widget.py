@@ -18,7 +18,7 @@ from npe2 import PluginManifest  # noqa: E402
 from itk_nephi.phantoms import deformed_shape  # noqa: E402
 
 MANIFEST = Path(__file__).parents[1] / "napari_itk_nephi" / "napari.yaml"
-PAIR = deformed_shape(size=48, motion=4).pair
+PAIR = deformed_shape(size=32, motion=3).pair
 
 
 def arrays() -> tuple[np.ndarray, np.ndarray]:
