@@ -16,7 +16,14 @@
 
 // Includes ITK_NEPHI_KERNELS, the file that this macro names, once for each instruction set, and undefines it. That
 // file sees the compiler's target set, ITK_NEPHI_TARGET naming it, and ITK_NEPHI_VECTOR_BYTES telling the size of its
-// registers. Hence no include guard here, nor there.
+// registers. Hence no include guard here, nor there. ITK_NEPHI_INDEPENDENT, before a loop, promises that what one
+// round writes no other reads.
+
+#ifdef __clang__
+#  define ITK_NEPHI_INDEPENDENT
+#else
+#  define ITK_NEPHI_INDEPENDENT _Pragma("GCC ivdep")
+#endif
 
 #define ITK_NEPHI_TARGET Portable
 #define ITK_NEPHI_VECTOR_BYTES 16
@@ -48,4 +55,5 @@
 #  pragma GCC pop_options
 #endif
 
+#undef ITK_NEPHI_INDEPENDENT
 #undef ITK_NEPHI_KERNELS

@@ -327,7 +327,7 @@ private:
     const float * const u = row.Displacement[0];
     const float * const v = row.Displacement[1];
     const float * const w = row.Displacement[2];
-#pragma GCC ivdep
+    ITK_NEPHI_INDEPENDENT
     for (std::size_t n = 0; n < width; ++n)
     {
       const float x = static_cast<float>(static_cast<int>(n));
@@ -377,7 +377,7 @@ private:
   static void
   MultiplyBy(const float * factors, std::size_t count, float * values)
   {
-#pragma GCC ivdep
+    ITK_NEPHI_INDEPENDENT
     for (std::size_t n = 0; n < count; ++n)
     {
       values[n] *= factors[n];
@@ -427,7 +427,7 @@ private:
   static void
   Add(const float * values, std::size_t count, float * sums)
   {
-#pragma GCC ivdep
+    ITK_NEPHI_INDEPENDENT
     for (std::size_t n = 0; n < count; ++n)
     {
       sums[n] += values[n];
@@ -479,7 +479,7 @@ private:
     float * const       terms = m_Terms.data();
     float * const       counts = terms + width + Lanes;
     const float         floor = m_Task.Floor;
-#pragma GCC ivdep
+    ITK_NEPHI_INDEPENDENT
     for (std::size_t x = 0; x < width; ++x)
     {
       const float share = 1.0f / (count[x] + 1e-6f);
@@ -550,7 +550,7 @@ private:
         const float * const slopes = this->GetRing(m_Slopes, m_MovedRing, d, z) + here;
         float * const       row = gradient + d * points + this->GetPoint(y, z);
         const std::size_t   width = m_Width;
-#pragma GCC ivdep
+        ITK_NEPHI_INDEPENDENT
         for (std::size_t x = 0; x < width; ++x)
         {
           row[x] =
@@ -630,7 +630,7 @@ AddSplineToPlane(const NePhiLatticeSpline<VDimension> & spline,
     for (unsigned int d = 0; d < VDimension; ++d)
     {
       float * const moved = displacement + d * points + (z * lattice.GetRows() + y) * width;
-#pragma GCC ivdep
+      ITK_NEPHI_INDEPENDENT
       for (std::size_t x = 0; x < width; ++x)
       {
         const float * const begin = numbers + first[x] * static_cast<int>(VDimension) + d;

@@ -171,9 +171,10 @@ TestTraining(std::size_t width, std::size_t depth, std::size_t frequencies, std:
         all.insert(all.end(), values.begin(), values.end());
       }
       first = first.empty() ? all : first;
+      const float scale = *std::max_element(first.begin(), first.end());
       for (n = 0; n < all.size(); ++n)
       {
-        ASSERT_NEAR(all[n], first[n], tolerance * (30 * largest + std::abs(first[n]))) << "another instruction set";
+        ASSERT_NEAR(all[n], first[n], 0.5 * tolerance * scale) << "another instruction set";
       }
     }
   }
