@@ -67,7 +67,7 @@ def main(archive: Path) -> None:
         for path in chosen([Path(each).resolve() for each in json.loads(seen.read_text())], site):
             copy(path, folder / "packages" / path.relative_to(site))
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(archive, "w:xz", preset=6) as packed:
+        with tarfile.open(archive, "w:xz", preset=3) as packed:
             packed.add(folder, arcname=".")
     size = archive.stat().st_size
     if size > MOST_BYTES:

@@ -93,6 +93,7 @@ STEPS = (
         50,
         _of("evaluation", "measure"),
     ),
+    Step("files", "Do files hold what was written?", 20, _of("evaluation", "write_and_read")),
     Step(
         "registration",
         "How long does a registration take, in how much memory?",
