@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support.other_device import ELSEWHERE, IS_THERE, Waits, other_device
+from support.other_device import (
+    ELSEWHERE,
+    IS_POSSIBLE,
+    IS_THERE,
+    Waits,
+    other_device,
+    run_elsewhere,
+)
 from torch import Tensor
 
 from itk_nephi.fields.compiled import torch_alone
@@ -50,7 +58,7 @@ decides where points lie between voxels, and thus to which side images rise."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:the images are less alike than before")
 
-needs_elsewhere = pytest.mark.skipif(not IS_THERE, reason="torch has no devices in Python")
+needs_elsewhere = pytest.mark.skipif(not IS_THERE, reason="the process has no such device")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
 ON_GPU = pytest.param("cuda", marks=[pytest.mark.gpu, needs_gpu])
@@ -98,6 +106,15 @@ def assert_alike(device: str, pair: ImagePair, **options: Any) -> None:
         assert difference <= LARGEST[device] * ImageDomain.of(pair.fixed_image).voxel_size
     for one, other in zip(found.history, expected.history, strict=True):
         assert one.losses == pytest.approx(other.losses, rel=1e-2, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(IS_THERE or not IS_POSSIBLE, reason="for a torch that has devices in Python")
+def test_all_of_this_and_of_the_device_itself_holds_elsewhere() -> None:
+    here = Path(__file__).resolve()
+    result = run_elsewhere(here, here.parent / "fields" / "test_device.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)

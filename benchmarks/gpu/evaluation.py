@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,32 @@ def measure(device: Device) -> Iterator[Figures]:
                 "of it ITK": round(1e6 * in_itk, 5),
             }
         )
+
+
+def write_and_read(device: Device) -> Iterator[Figures]:
+    """Yield whether an image and a transform come back from files as they were."""
+    domain = cube(64 if device.is_gpu else 12)
+    image = image_from_array(np.random.default_rng(0).random(domain.size, np.float32), domain)
+    transform = transform_from_deformation(random_deformation(FieldSettings(), domain))
+    points = domain.grid_points().reshape(-1, 3)[::7]
+    with TemporaryDirectory() as folder:
+        for suffix in (".nii.gz", ".nrrd", ".mha"):
+            path = f"{folder}/image{suffix}"
+            itk.imwrite(image, path, compression=True)
+            same = np.array_equal(itk.asarray(itk.imread(path)), itk.asarray(image))
+            yield {"file": suffix, "holds": same}
+        for suffix in (".h5", ".tfm"):
+            path = f"{folder}/transform{suffix}"
+            itk.transformwrite(transform, path)
+            (found,) = itk.transformread(path)
+            found.SetBackend("torch", device.name)
+            expected = transform.TransformPoints(points)
+            difference = float(np.abs(found.TransformPoints(points) - expected).max())
+            yield {
+                "file": suffix,
+                "difference, mm": difference,
+                "holds": difference <= LARGEST_MM,
+            }
 
 
 def _rates(device: Device, settings: FieldSettings, image: Any) -> tuple[Figures, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,16 +23,19 @@ from benchmarks.process import environment
 
 MOST_BYTES = 60 * 2**20
 
+PACKAGES = (
+    *("itk", "itkConfig", "lazy_loader", "safetensors"),
+    *("lightning_fabric", "lightning_utilities", "packaging", "tensorboard", "google", "absl"),
+    *("pytest", "_pytest", "pluggy", "iniconfig", "py", "pygments"),
+)
+"""What the package, its trainings and its tests import."""
+
 ON_THE_MACHINE = (
-    *("torch", "torchgen", "functorch", "numpy", "numpy.libs"),
-    # what torch brings along
-    *("fsspec", "filelock", "jinja2", "markupsafe", "mpmath", "networkx", "sympy", "setuptools"),
-    *("_distutils_hack", "typing_extensions.py"),
+    *("torch", "torchgen", "functorch", "numpy"),
+    *("filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "sympy"),
+    *("setuptools", "_distutils_hack", "typing_extensions"),
 )
 """What a bare machine with torch has."""
-
-OPTIONAL = ("IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets")
-"""What ITK and TensorBoard import where it is there."""
 
 CHECKOUT = (
     "pyproject.toml",
@@ -52,16 +56,18 @@ def main(archive: Path) -> None:
     """Write the archive."""
     with TemporaryDirectory() as temporary:
         folder, seen = Path(temporary) / "packed", Path(temporary) / "loaded.json"
-        command = [sys.executable, "-m", "benchmarks.gpu.pack", "--loaded", str(seen)]
-        subprocess.run(command, env=environment(), check=True)
+        site = site_folder()
+        command = [sys.executable, "-S", "-m", "benchmarks.gpu.pack", "--loaded", str(seen)]
+        paths = [str(ROOT), str(bare_site(site, Path(temporary) / "site"))]
+        variables = environment() | {"PYTHONPATH": os.pathsep.join(paths)}
+        subprocess.run(command, env=variables, check=True)
         for pattern in CHECKOUT:
             for path in ROOT.glob(pattern):
                 copy(path, folder / path.relative_to(ROOT))
-        site = site_folder()
-        for path in chosen([Path(each) for each in json.loads(seen.read_text())], site):
+        for path in chosen([Path(each).resolve() for each in json.loads(seen.read_text())], site):
             copy(path, folder / "packages" / path.relative_to(site))
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(archive, "w:xz", preset=6) as packed:
+        with tarfile.open(archive, "w:xz", preset=3) as packed:
             packed.add(folder, arcname=".")
     size = archive.stat().st_size
     if size > MOST_BYTES:
@@ -81,9 +87,19 @@ def write_loaded(path: Path) -> None:
     path.write_text(json.dumps(sorted({each for each in [*modules, *mapped] if each})))
 
 
+def bare_site(site: Path, folder: Path) -> Path:
+    """Make and return a folder of links to what a bare machine and the archive have."""
+    folder.mkdir()
+    for path in site.iterdir():
+        name = path.name.split(".")[0]
+        if name in (*PACKAGES, *ON_THE_MACHINE) or path.suffix in (".libs", ".dist-info"):
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
 def site_folder() -> Path:
     """Return where packages are installed."""
-    return Path(str(importlib.import_module("itkConfig").__file__)).parent
+    return Path(str(importlib.import_module("itkConfig").__file__)).resolve().parent
 
 
 def chosen(loaded: Iterable[Path], site: Path) -> list[Path]:
@@ -99,16 +115,16 @@ def chosen(loaded: Iterable[Path], site: Path) -> list[Path]:
         if not path.is_relative_to(site):
             continue
         top = path.relative_to(site).parts[0]
-        if top in ("itk", "itkConfig.py") or (top.startswith("itk_") and top.endswith(".libs")):
+        if top in ("itk", "itkConfig.py", "itk_core.libs"):
             found.append(path)
-        elif top not in (*ON_THE_MACHINE, *OPTIONAL, "itk_nephi"):
+        elif top.removesuffix(".py") in PACKAGES:
             others.add(top)
             if ".so" in path.name and "abi3" not in path.name:
                 raise RuntimeError(f"expected modules in Python or for abi3, got {path}")
             found += [path] if ".so" in path.name else []
     found += sorted((site / "itk" / "Configuration").glob("*.py"))
     for top in sorted(others):
-        whole = [site / top] if (site / top).is_file() else sorted((site / top).rglob("*"))
+        whole = [site / top, *sorted((site / top).rglob("*"))]
         found += [each for each in whole if each.suffix in BESIDE_MODULES]
         found += [
             each for info in site.glob(f"{top}-*.dist-info") for each in info.glob("METADATA")

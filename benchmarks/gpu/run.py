@@ -65,6 +65,7 @@ def run_tests(device: str) -> Iterator[Figures]:
 
     counts = Counts()
     chosen = ["-m", "gpu"] if device != "cpu" else ["-m", "not gpu", "-k", "not elsewhere"]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     pytest.main(["-q", "-p", "no:cacheprovider", *chosen, *GPU_TESTS], plugins=[counts])
     yield {
         "passed": counts.passed,
@@ -92,6 +93,7 @@ STEPS = (
         50,
         _of("evaluation", "measure"),
     ),
+    Step("files", "Do files hold what was written?", 20, _of("evaluation", "write_and_read")),
     Step(
         "registration",
         "How long does a registration take, in how much memory?",
@@ -116,7 +118,7 @@ STEPS = (
     Step("sharing", "May threads and streams share it?", 25, _of("sharing", "measure")),
     Step(
         "memory",
-        "Is the message clear where memory does not suffice?",
+        "Is a full memory one clear sentence?",
         20,
         _of("sharing", "run_out_of_memory"),
     ),

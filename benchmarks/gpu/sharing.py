@@ -75,28 +75,28 @@ def _filters_in_two_threads(device: Device) -> Figures:
 
 
 def run_out_of_memory(device: Device) -> Iterator[Figures]:
-    """Yield what is said where memory does not suffice, and whether it suffices again after."""
+    """Yield the error where memory does not suffice, and whether it suffices again afterwards."""
     pair = deformed_shape(3, size=96 if device.is_gpu else 20, motion=2, seed=1).pair
     options: Any = {
         "initial_transform": None,
         "settings": settings_of(device, "default"),
         "device": device.name,
     }
-    said = "nothing"
+    message = "nothing"
     if device.is_gpu:
         torch.cuda.set_per_process_memory_fraction(0.001)
     try:
         register(pair.fixed, pair.moving, callback=_none_left(device), **options)
     except MemoryError as error:
-        said = str(error)
+        message = str(error)
     if device.is_gpu:
         torch.cuda.set_per_process_memory_fraction(1.0)
     with device.computing():
         again = register(pair.fixed, pair.moving, **options)
     yield {
-        "said": said,
+        "message": message,
         "steps afterwards": len(again.history),
-        "holds": re.fullmatch(SENTENCE, said) is not None,
+        "holds": re.fullmatch(SENTENCE, message) is not None,
     }
 
 

@@ -189,13 +189,13 @@ def spline_diffusion(splines: Sequence[Tensor], lattice: Lattice) -> Tensor:
         Dimensionless.
     """
     volume = 2**lattice.dimension * math.prod(lattice.half_extent)
-    total = torch.zeros(())
+    total = splines[0].new_zeros(())
     for spline in splines:
         cells = [count - 3 for count in spline.shape[-2::-1]]
         edges = [2 * bound / count for bound, count in zip(lattice.bounds, cells, strict=True)]
         for axis, edge in enumerate(edges):
             slopes = spline.diff(dim=-2 - axis) / edge
-            total = total.to(spline) + math.prod(edges) * slopes.square().sum()
+            total = total + math.prod(edges) * slopes.square().sum()
     energy: Tensor = total / (volume * lattice.dimension**2)
     return energy
 

@@ -10,7 +10,7 @@ from itk_nephi.fields.device import Reading, constant, memory_errors_named, uplo
 
 CPU = torch.device("cpu")
 
-needs_elsewhere = pytest.mark.skipif(not IS_THERE, reason="torch has no devices in Python")
+needs_elsewhere = pytest.mark.skipif(not IS_THERE, reason="the process has no such device")
 
 WORDS = (
     "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of "
@@ -19,7 +19,7 @@ WORDS = (
 
 
 @needs_elsewhere
-def test_constants_are_made_once_for_each_device() -> None:
+def test_constants_are_made_once_here_and_elsewhere() -> None:
     first = constant((1, 2), torch.float32, CPU)
     assert first.tolist() == [1, 2]
     assert constant((1, 2), torch.float32, CPU) is first
@@ -29,7 +29,7 @@ def test_constants_are_made_once_for_each_device() -> None:
 
 
 @needs_elsewhere
-def test_numbers_go_to_a_device_and_come_back() -> None:
+def test_numbers_go_elsewhere_and_come_back() -> None:
     values = torch.tensor([1.5, -2.0])
     for name in ("cpu", ELSEWHERE):
         with other_device() as waits:

@@ -6,9 +6,12 @@ what somebody waits for. Here they are counted.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +23,26 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 ELSEWHERE = "elsewhere"
 
-IS_THERE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+OWN_PROCESS = "ITK_NEPHI_TEST_ELSEWHERE"
+"""The variable of a process that has the device: from before its first gradients, for good."""
+
+IS_POSSIBLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 """Whether torch is new enough."""
+
+IS_THERE = IS_POSSIBLE and OWN_PROCESS in os.environ
+"""Whether this process has the device."""
+
+if IS_THERE:
+    backend_registration._setup_privateuseone_for_python_backend(ELSEWHERE)
+    torch.elsewhere.get_amp_supported_dtype = lambda: [torch.bfloat16]  # type: ignore[attr-defined]
+
+
+def run_elsewhere(*files: Path) -> subprocess.CompletedProcess[str]:
+    """Run the tests of some files that need the device, in a process that has it."""
+    command = [sys.executable, "-m", "pytest", "-q", "-k", ELSEWHERE, *map(str, files)]
+    variables = os.environ | {OWN_PROCESS: "1"}
+    return subprocess.run(command, env=variables, check=False, capture_output=True, text=True)
+
 
 _aten = torch.ops.aten
 _READS = (_aten._local_scalar_dense.default, _aten.nonzero.default, _aten.equal.default)
@@ -38,17 +59,10 @@ class Waits:
 
 @contextmanager
 def other_device() -> Iterator[Waits]:
-    """Let torch have a device ``"elsewhere"``."""
-    _set_up()
+    """Compute on the device ``"elsewhere"``, too."""
     waits = Waits()
     with _Made(), _Computed(waits):
         yield waits
-
-
-@cache
-def _set_up() -> None:
-    backend_registration._setup_privateuseone_for_python_backend(ELSEWHERE)
-    torch.elsewhere.get_amp_supported_dtype = lambda: [torch.bfloat16]  # type: ignore[attr-defined]
 
 
 class _Remote(Tensor):
