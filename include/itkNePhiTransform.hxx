@@ -469,7 +469,8 @@ NePhiTransform<TParametersValueType, VDimension>::ParseLayout(const FixedParamet
     itkExceptionMacro("Expected " << splinesBegin << " fixed parameters for " << layout.Frequencies << " frequencies"
                                   << (hasSplines ? ", and the cells of one or more splines" : "") << ", got " << size);
   }
-  for (next = splinesBegin; next < size;)
+  next = splinesBegin;
+  while (next < size)
   {
     double coefficients = 2.0 * VDimension;
     auto & cells = layout.SplineCells.emplace_back();
