@@ -31,7 +31,7 @@ NETWORKS = {
 
 def measure(device: Device) -> Iterator[Figures]:
     """Yield the rates of each network, points a second, and where their time goes."""
-    domain, rate = cube(256 if device.is_gpu else 12), device.rate()
+    domain, rate = cube(256 if device.is_gpu else 8), device.rate()
     image = image_from_array(np.random.default_rng(0).random(domain.size, np.float32), domain)
     identity = itk.IdentityTransform[itk.D, 3].New()
     in_itk = device.best(lambda: resample(image, identity), 2) / np.prod(domain.size)

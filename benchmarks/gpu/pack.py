@@ -49,7 +49,7 @@ CHECKOUT = (
 )
 """What is packed of the checkout."""
 
-BESIDE_MODULES = (".py", ".json", ".ini", ".typed", ".toml")
+BESIDE_MODULES = (".py", ".json", ".ini", ".info", ".typed", ".toml")
 
 
 def main(archive: Path) -> None:
@@ -126,9 +126,8 @@ def chosen(loaded: Iterable[Path], site: Path) -> list[Path]:
     for top in sorted(others):
         whole = [site / top, *sorted((site / top).rglob("*"))]
         found += [each for each in whole if each.suffix in BESIDE_MODULES]
-        found += [
-            each for info in site.glob(f"{top}-*.dist-info") for each in info.glob("METADATA")
-        ]
+    for name in (*sorted(others), "itk_nephi"):
+        found += site.glob(f"{name}-*.dist-info/METADATA")
     return [path for path in dict.fromkeys(found) if "tests" not in path.parts]
 
 

@@ -61,13 +61,16 @@ def measure(device: Device) -> Iterator[Figures]:
 
 def learn(device: Device) -> Iterator[Figures]:
     """Yield whether shapes of the size of hippocampi are brought together better and better."""
-    count, size, steps = (16, 40, 300) if device.is_gpu else (2, 16, 8)
+    count, size, steps = (16, 40, 300) if device.is_gpu else (2, 16, 5)
     pairs = []
     for seed in range(count):
         identity = itk.TranslationTransform[itk.D, 3].New()
         drawn = deformed_shape(3, size=size, motion=0.09 * size, seed=seed).pair
         pairs.append(replace(drawn, fixed_mask=None, moving_mask=None, initial_transform=identity))
-    model = ModelSettings(encoder=EncoderSettings(), size=(size,) * 3, spacing=(1.0,) * 3)
+    field = FieldSettings() if device.is_gpu else FieldSettings(width=16, frequencies=8)
+    model = ModelSettings(
+        field=field, encoder=EncoderSettings(), size=(size,) * 3, spacing=(1.0,) * 3
+    )
     settings = TrainingSettings(
         steps=steps,
         batch_size=4 if device.is_gpu else 2,

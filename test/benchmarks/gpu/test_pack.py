@@ -23,6 +23,7 @@ def site(tmp_path: Path) -> Path:
         "numpy/__init__.py",
         "unloaded/__init__.py",
         "itk_nephi/__init__.py",
+        "itk_nephi-0.1.0.dist-info/METADATA",
         "absl/_one.cpython-311-x86_64-linux-gnu.so",
     ):
         path = tmp_path / name
@@ -45,6 +46,7 @@ def test_of_itk_what_is_loaded_is_packed_and_of_packages_all(site: Path) -> None
         "itk/Configuration/UnusedConfig.py",
         "lazy_loader/more.py",
         "lazy_loader-1.0.dist-info/METADATA",
+        "itk_nephi-0.1.0.dist-info/METADATA",
     )
     assert sorted(found) == sorted(site / name for name in (*names, *more))
 

@@ -17,6 +17,7 @@ IN_PROCESS = [step for step in STEPS if step.name != "tests"]
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the images are less alike than before")
 @pytest.mark.parametrize("step", IN_PROCESS, ids=[step.name for step in IN_PROCESS])
 def test_a_dry_run_of_each_step_holds(step: Step) -> None:
     rows = list(step.run("cpu"))
