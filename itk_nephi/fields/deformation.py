@@ -191,6 +191,7 @@ def deformation_from_transform(transform: Any) -> Deformation:
     ValueError
         If its local code's grid is not the one that this package gives the domain.
     """
+    transform = itk.down_cast(transform)
     domain = ImageDomain.of_transform(transform)
     local_grid, spline_cells = transform.GetLocalCodeGrid(), transform.GetSplineCells()
     settings = FieldSettings(

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from itk_nephi.extras import named_extras
@@ -56,17 +56,8 @@ def run_parallel(
         If distributed is not installed.
     """
     with named_extras():
-        from distributed import Client, LocalCluster
-    cluster: Any = nullcontext(address)
-    if address is None:
-        with _interrupts_ignored():  # the workers inherit it: Ctrl-C is for this process alone
-            cluster = LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",
-                silence_logs="CRITICAL",
-            )
+        from distributed import Client
+    cluster: Any = _local_cluster(jobs) if address is None else nullcontext(address)
     with cluster as scheduler, _quiet():
         try:
             client = Client(scheduler, timeout=PATIENCE)
@@ -79,6 +70,27 @@ def run_parallel(
             _check_workers(client, address)
             futures = {client.submit(function, item, pure=False): item for item in items}
             yield from _ended(client, futures, address)
+
+
+@contextmanager
+def _local_cluster(jobs: int) -> Iterator[Any]:
+    """Give a cluster of processes of this machine."""
+    from distributed import LocalCluster
+
+    with _interrupts_ignored():  # the workers inherit it: Ctrl-C is for this process alone
+        cluster = LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        )
+    try:
+        yield cluster
+    finally:
+        # one that was killed, and is about to be replaced, cannot be waited for
+        with suppress(AssertionError):
+            cluster.close()
 
 
 def _check_workers(client: Any, address: str | None) -> None:
