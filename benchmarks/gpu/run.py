@@ -42,7 +42,7 @@ class Step:
     limit : float
         Its time on a GPU, seconds.
     run : callable
-        Yields the rows; ``holds`` among a row's figures says whether it shows what it should.
+        Yields the rows; ``holds`` among a row's figures is whether it shows what it should.
     """
 
     name: str

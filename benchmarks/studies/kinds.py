@@ -61,7 +61,7 @@ def done(status: int, _printed: str, _written: str) -> bool:
 
 
 def names(word: str) -> Callable[[int, str, str], bool]:
-    """Return a check that a command says a word, or writes it."""
+    """Return a check that a command prints a word, or writes it."""
     return lambda status, printed, written: status in (0, 2) and word in printed + written
 
 

@@ -55,7 +55,7 @@ validate_every = 2
 
 
 class Inputs:
-    """Files that commands take, and commands that write what their names say."""
+    """Files that commands take, and commands that write them, by name."""
 
     def __init__(self, folder: Path) -> None:
         pair = deformed_shape(2, size=40, motion=2, seed=1).pair
