@@ -45,17 +45,20 @@ POINTS_AT_ONCE = 256
 class Fit:
     """How well a level is explained, how much of it is covered, and what a motion would change.
 
-    ``hessian`` (Gauss-Newton) and ``gradient`` are those of half the unexplained share by the
-    elements of an infinitesimal motion: its linear part row by row, then its translation.
+    ``gradient`` and ``hessian`` (Gauss-Newton; 0 where not asked for) are those of half the
+    unexplained share by the elements of an infinitesimal motion: its linear part row by row, then
+    its translation.
     """
 
     explained: float
     coverage: float
-    hessian: Array
     gradient: Array
+    hessian: Array
 
 
-def explain(level: Level, other: Level, matrix: Array, *, backwards: bool = False) -> Fit:
+def explain(
+    level: Level, other: Level, matrix: Array, *, backwards: bool = False, curved: bool = True
+) -> Fit:
     """Predict a level from another and differentiate by a motion of space.
 
     Parameters
@@ -67,13 +70,15 @@ def explain(level: Level, other: Level, matrix: Array, *, backwards: bool = Fals
     backwards : bool
         The motion acts on the points that ``matrix`` maps to; or, backwards, its inverse on those
         that it maps from.
+    curved : bool
+        Compute the Hessian, too, which takes as long as the rest without the interpolation.
     """
     dimension = len(matrix) - 1
     weights = level.point_weights
     position = np.einsum("ij,jn->in", matrix[:-1, :-1], level.points) + matrix[:-1, -1:]
     acted = level.points if backwards else position
     size = dimension * (dimension + 1)
-    explained, coverage, hessian, gradient = 0.0, 0.0, np.zeros((size, size)), np.zeros(size)
+    explained, coverage, gradient, hessian = 0.0, 0.0, np.zeros(size), np.zeros((size, size))
     for target, (sample, slope) in zip(level.residuals, other.sample(position), strict=True):
         found = sample.imag * weights
         total = float(found.sum())
@@ -89,14 +94,15 @@ def explain(level: Level, other: Level, matrix: Array, *, backwards: bool = Fals
         if backwards:
             slope = -np.einsum("ij,in->jn", matrix[:-1, :-1], slope)
         steep = derivative * slope.real
-        columns = np.concatenate([*(part * acted for part in steep), steep])
-        hessian += _products(columns, columns * found) / variance
+        if curved:
+            columns = np.concatenate([*(part * acted for part in steep), steep])
+            hessian += _products(columns, columns * found) / variance
         force = -found * residual * steep
         force += weights * (residual**2 - unexplained * centered**2) / 2 * slope.imag
         force /= variance
         gradient += np.concatenate([*_products(force, acted), force.sum(axis=1)])
     count = len(level.residuals)
-    return Fit(explained / count, coverage / count, hessian / count, gradient / count)
+    return Fit(explained / count, coverage / count, gradient / count, hessian / count)
 
 
 def _predicted(target: Array, weights: Array, value: Array) -> tuple[Array, Array]:
@@ -134,17 +140,18 @@ def _products(one: Array, other: Array) -> Array:
     return products
 
 
-def similarity(fixed: Level, moving: Level, matrix: Array) -> Fit:
+def similarity(fixed: Level, moving: Level, matrix: Array, *, curved: bool = False) -> Fit:
     """Explain both levels by each other under a map from fixed to moving points."""
-    one = explain(fixed, moving, matrix)
-    other = explain(moving, fixed, np.array(np.linalg.inv(matrix)), backwards=True)
+    one = explain(fixed, moving, matrix, curved=curved)
+    inverse = np.array(np.linalg.inv(matrix))
+    other = explain(moving, fixed, inverse, backwards=True, curved=curved)
     coverage = max(one.coverage, other.coverage)
     share = min(1.0, coverage / ENOUGH)
     return Fit(
         (one.explained + other.explained) / 2 * share,
         coverage,
-        (one.hessian + other.hessian) / 2 * share,
         (one.gradient + other.gradient) / 2 * share,
+        (one.hessian + other.hessian) / 2 * share,
     )
 
 
@@ -184,7 +191,7 @@ def refine(
         [np.concatenate([g[:-1, :-1].ravel(), g[:-1, -1]]) for g in generators], axis=1
     )
     corners = moving.corners
-    best = similarity(fixed, moving, matrix)
+    best = similarity(fixed, moving, matrix, curved=True)
     hessian, gradient = basis.T @ best.hessian @ basis, basis.T @ best.gradient
     damping = DAMPING
     for _ in range(iterations):

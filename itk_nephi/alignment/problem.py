@@ -18,7 +18,7 @@ from itk_nephi.spatial.transforms import matrix_and_offset
 
 RESOLUTIONS = {2: (48, 96, 192, 384), 3: (16, 32, 64)}
 """Blocks along the edge of a square or cube as large as the images, coarse to fine."""
-MOST_POINTS = {2: (2500, 5000, 10_000, 20_000), 3: (4000, 8000, 30_000)}
+MOST_POINTS = {2: (2500, 5000, 10_000, 20_000), 3: (2000, 3000, 20_000)}
 KEPT = (24, 8, 6, 3)
 """Candidates from the search, after a few steps, for the second level, and to the end of it."""
 CANDIDATE_DISTANCE, DISTINCT_DISTANCE = 0.3, 0.15

@@ -11,7 +11,7 @@ from itk_nephi.alignment.level import Level
 from itk_nephi.alignment.rotations import axis_rotations
 from itk_nephi.spatial.domain import Array
 
-LATTICE = {2: 96, 3: 36}
+LATTICE = {2: 96, 3: 32}
 """Points along each axis of the periodic lattice on which images are shifted."""
 PACKING = 0.85
 """Size of both images together, in any rotation, over that of the lattice: corners may overlap."""

@@ -13,7 +13,10 @@ import numpy.typing as npt
 from contourpy import contour_generator
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
-from PIL import Image
+from PIL import (
+    Image,
+    WebPImagePlugin,  # noqa: F401 - otherwise Pillow loads all formats it has for this one
+)
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, canonical_order
