@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.spatial.itk_package import itk_package
+
 _CLASSES = (
     "AffineTransform",
     "BSplineInterpolateImageFunction",
@@ -63,30 +65,12 @@ _NUMPY_TYPES = dict(
 """The types of pixels, and of the components of vectors, by ITK's short names."""
 
 
-@cache
-def _itk() -> Any:
-    """Return ``itk``, imported with the first of its names that is asked for."""
-    try:
-        import itk
-        from itk.Configuration.NePhiConfig import require_supported_itk
-    except ModuleNotFoundError as error:
-        # without its wheels, the compiled module alone makes a folder itk that can be imported
-        has_itk = error.name not in ("itk", "itkConfig")
-        missing = "its compiled module beside the itk package" if has_itk else "itk"
-        remedy = "pip install ." if has_itk else "pip install 'itk>=5.4.2,<5.5'"
-        raise ImportError(
-            f"itk-nephi: expected {missing}, found none: install it with `{remedy}`"
-        ) from error
-    require_supported_itk()
-    return itk
-
-
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return _Template(name)
     if name in ("CommonEnums", "MultiThreaderBase", "Object"):
         return getattr(_module("ITKCommonBasePython"), f"itk{name}")
-    return getattr(_itk(), name)
+    return getattr(itk_package(), name)
 
 
 class _Template:
@@ -164,19 +148,19 @@ def imread(path: str, pixel_type: Any = None) -> Any:
     mode = __getattr__("CommonEnums").IOFileMode_ReadMode
     header = ImageIOFactory.CreateImageIO(path, mode)
     if header is None:
-        return _itk().imread(path, pixel_type)
+        return itk_package().imread(path, pixel_type)
     header.SetFileName(path)
     header.ReadImageInformation()
     if pixel_type is None:
         if header.GetNumberOfComponents() > 1:
-            return _itk().imread(path)
+            return itk_package().imread(path)
         name = header.GetComponentTypeAsString(header.GetComponentType())
         if name == "char":  # which itk.ctype has no name for, nor ITK's Python an image of
-            return _itk().imread(path)
-        pixel_type = _itk().ctype(name.replace("_", " "))
+            return itk_package().imread(path)
+        pixel_type = itk_package().ctype(name.replace("_", " "))
     types = f"I{_short(pixel_type)}{header.GetNumberOfDimensions()}"
     if not _is_compiled("ImageFileReader", types):
-        return _itk().imread(path, pixel_type)
+        return itk_package().imread(path, pixel_type)
     with CompiledFilter("ImageFileReader", types, output=types) as reader:
         return reader.run(file_name=path)
 
@@ -185,7 +169,7 @@ def imwrite(image: Any, path: str, compression: bool = False) -> None:
     """Write an image."""
     types = _short(type(image))
     if not (_known_formats("ImageIO", path) and _is_compiled("ImageFileWriter", types)):
-        _itk().imwrite(image, path, compression)
+        itk_package().imwrite(image, path, compression)
         return
     _load_formats("ImageIO", path)
     with CompiledFilter("ImageFileWriter", types) as writer:
@@ -250,13 +234,13 @@ def down_cast(transform: Any) -> Any:
     try:
         classes = list(_instances(name))
     except ImportError:
-        return _itk().down_cast(transform)
+        return itk_package().down_cast(transform)
     for found in classes:
         try:
             return found.cast(transform)
         except RuntimeError:
             continue
-    return _itk().down_cast(transform)
+    return itk_package().down_cast(transform)
 
 
 def array_view_from_image(image: Any) -> npt.NDArray[Any]:
@@ -264,7 +248,7 @@ def array_view_from_image(image: Any) -> npt.NDArray[Any]:
     types = _short(type(image))
     parts = re.fullmatch(r"IV?([A-Z]+)\d+", types)
     if parts is None or parts[1] not in _NUMPY_TYPES or image.GetBufferPointer() is None:
-        return np.asarray(_itk().array_view_from_image(image))
+        return np.asarray(itk_package().array_view_from_image(image))
     if image.GetSource():
         image.GetSource().UpdateLargestPossibleRegion()
     shape = tuple(int(n) for n in image.GetBufferedRegion().GetSize())[::-1]
@@ -300,7 +284,7 @@ def image_from_array(values: npt.NDArray[Any], is_vector: bool = False) -> Any:
     """Return an image with the values of an array, shape (k, j, i), or (k, j, i, C) of vectors."""
     names = [name for name, dtype in _NUMPY_TYPES.items() if values.dtype == dtype]
     if is_vector or not names:
-        return _itk().image_from_array(values, is_vector=is_vector)
+        return itk_package().image_from_array(values, is_vector=is_vector)
     image = getattr(_wrapper("Image"), f"itkImage{names[0]}{values.ndim}").New()
     image.SetRegions(list(values.shape[::-1]))
     image.Allocate()
@@ -337,7 +321,7 @@ def _short(type_: Any) -> str:
 
 def _module(name: str) -> Any:
     """Return a module of ITK."""
-    return import_module(f"{_itk().__name__}.{name}")
+    return import_module(f"{itk_package().__name__}.{name}")
 
 
 @cache
