@@ -144,7 +144,7 @@ class LatticeObjective:
             for inner, outer in ((there, back), (back, there))
         )
         terms = {
-            "dissimilarity": self._dissimilarity((there, back), threads),
+            "dissimilarity": self.dissimilarity((there, back), threads),
             "gradicon": (one[0] + other[0]) / 2,
             "inverse_consistency": (one[1] + other[1]) / (2 * area),
             "latent_prior": latent_prior(deformation.code),
@@ -172,11 +172,19 @@ class LatticeObjective:
         moved = [self._displacement(deformation, inverse) for inverse in (False, True)]
         unmoved = [torch.zeros_like(each) for each in moved]
         threads = deformation.field.threads or 1
-        before, after = (float(self._dissimilarity(each, threads)) for each in (unmoved, moved))
+        before, after = (float(self.dissimilarity(each, threads)) for each in (unmoved, moved))
         return before, after
 
-    def _dissimilarity(self, displacements: Sequence[Tensor], threads: int) -> Tensor:
-        """Return the weighted mean over the channels, and both ways."""
+    def dissimilarity(self, displacements: Sequence[Tensor], threads: int) -> Tensor:
+        """Return the weighted mean over the channels, and both ways.
+
+        Parameters
+        ----------
+        displacements : sequence of Tensor, shape (D, k, j, i)
+            Of the lattice's points, coords: to the moving image and back.
+        threads : int
+            How many compute, with the same result, where it is compiled.
+        """
         weights = self.sampler.channel_weights
         total = displacements[0].new_zeros(())
         for weight, ways in zip(weights, self.images, strict=True):

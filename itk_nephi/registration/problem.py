@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ import torch
 from itk_nephi.fields.sampled_image import SampledTransform
 from itk_nephi.fields.sampled_transforms import inverse_transforms, sample_transform
 from itk_nephi.fields.settings import spline_numbers
+from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.models.nephi import ModelSettings
+from itk_nephi.registration.alignment_refinement import refine_alignment
 from itk_nephi.registration.checks import (
     checked_images,
     checked_initial_transform,
@@ -29,6 +32,7 @@ from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.initialization import ALIGNMENTS
 from itk_nephi.spatial.intensities import OUTLYING, IntensityRange
 from itk_nephi.spatial.preparation import checked_mask, intensity_range, mask_inside
 from itk_nephi.spatial.transforms import compose
@@ -117,34 +121,27 @@ class RegistrationProblem:
         grid = ImageDomain.of(pairs[0].fixed_image)
         pairs = _working_pairs(pairs, names, settings)
         first = pairs[0]
-        chunk = planned_chunk(pairs, settings, device)
-        initial_transform, doubt = checked_initial_transform(first)
-        canonical = grid.canonical()
-        if inverse_initial is None:
-            moving_grid = ImageDomain.of(first.moving_image)
-            inverse_initial = inverse_transforms(initial_transform, canonical, moving_grid)
-        domain, finding = canonical, None
+        domain, finding = grid.canonical(), None
         if model is not None:
             domain, finding = model.fit_box(first.fixed_image, first.fixed_mask)
-        sampled_initial = sample_transform(initial_transform, domain)
-
-        def sampler(pair: ImagePair) -> PairSampler:
-            landmarks = None
-            if pair.guide_landmarks is not None and settings.landmark_weight > 0:
-                moving_to_fixed = compose(inverse_initial)
-                scale = settings.landmark_scale * grid.voxel_size
-                landmarks = landmark_pairs(
-                    pair.guide_landmarks, domain, moving_to_fixed, scale, device
-                )
-            return PairSampler(
-                pair,
-                initial_transform=sampled_initial,
-                device=device,
-                guide_landmarks=landmarks,
-                domain=domain,
-            )
-
-        samplers = tuple(sampler(pair) for pair in pairs)
+        initial_transform, doubt = checked_initial_transform(first)
+        kind = first.initial_transform
+        if model is None and settings.similarity == "windowed_ncc" and kind in ALIGNMENTS:
+            samplers = _samplers(pairs, domain, initial_transform, device)
+            initial_transform = refine_alignment(initial_transform, kind, samplers, settings)
+        if inverse_initial is None:
+            moving_grid = ImageDomain.of(first.moving_image)
+            inverse_initial = inverse_transforms(initial_transform, grid.canonical(), moving_grid)
+        landmarks: list[LandmarkPairs | None] = [None] * len(pairs)
+        if settings.landmark_weight > 0:
+            moving_to_fixed = compose(inverse_initial)
+            scale = settings.landmark_scale * grid.voxel_size
+            landmarks = [
+                pair.guide_landmarks
+                and landmark_pairs(pair.guide_landmarks, domain, moving_to_fixed, scale, device)
+                for pair in pairs
+            ]
+        samplers = _samplers(pairs, domain, initial_transform, device, landmarks)
         return cls(
             pairs=pairs,
             grid=grid,
@@ -152,13 +149,13 @@ class RegistrationProblem:
             samplers=samplers,
             initial_transform=initial_transform,
             inverse_initial=tuple(inverse_initial),
-            sampled_initial=sampled_initial,
+            sampled_initial=sample_transform(initial_transform, domain),
             settings=settings.for_image(
                 min(each.compared_voxels for each in samplers),
                 2 / samplers[0].voxel_coords,
             ),
             device=device,
-            chunk=chunk,
+            chunk=planned_chunk(pairs, settings, device),
             findings=tuple(filter(None, (doubt, finding))),
         )
 
@@ -193,6 +190,27 @@ class RegistrationProblem:
             PairObjective.prepare(sampler, similarity, sigma, self.settings, self.chunk)
             for sampler in self.samplers
         ]
+
+
+def _samplers(
+    pairs: Sequence[ImagePair],
+    domain: ImageDomain,
+    initial_transform: Transform,
+    device: torch.device,
+    landmarks: Sequence[LandmarkPairs | None] = (),
+) -> tuple[PairSampler, ...]:
+    """Return what samples each pair."""
+    sampled_initial = sample_transform(initial_transform, domain)
+    return tuple(
+        PairSampler(
+            pair,
+            initial_transform=sampled_initial,
+            device=device,
+            guide_landmarks=guiding,
+            domain=domain,
+        )
+        for pair, guiding in zip_longest(pairs, landmarks)
+    )
 
 
 def _working_pairs(

@@ -1,0 +1,129 @@
+"""An alignment refined by what the registration compares, before its field begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from itk_nephi.alignment.problem import generators
+from itk_nephi.fields.threads import torch_threads
+from itk_nephi.registration.lattice_objective import LatticeObjective
+from itk_nephi.registration.sampler import PairSampler
+from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.spatial import light_itk as itk
+from itk_nephi.spatial.domain import Array, Transform
+from itk_nephi.spatial.initialization import ALIGNMENTS
+from itk_nephi.spatial.transforms import transform_points
+
+SIGMAS = (2.0, 1.0)
+"""Standard deviations of the Gaussian, voxels, one level after the other."""
+
+ITERATIONS = 30
+"""Of L-BFGS on each level, at most."""
+
+FLOOR = 0.005
+"""Added to variances in windows: over whole images noise averages out, so that little is enough."""
+
+LEAST_WINDOWS = 3
+"""How many windows beside each other a level needs along each axis."""
+
+FARTHEST = 0.1
+"""How far a corner may move, share of the longest edge: whatever goes farther is no refinement."""
+
+
+def refine_alignment(
+    alignment: Transform,
+    kind: str,
+    samplers: Sequence[PairSampler],
+    settings: RegistrationSettings,
+) -> Transform:
+    """Return the map near an alignment under which windows of the images are most alike.
+
+    An alignment finds the maximum of a measure of whole images, in which large contrasts, such as
+    that of a head with the air around it, count most. Windows of all contrasts count alike.
+
+    Parameters
+    ----------
+    alignment : itk.Transform
+        From fixed to moving space, linear.
+    kind : {"translation", "rigid", "similarity", "affine"}
+        Its degrees of freedom.
+    samplers : sequence of PairSampler
+        The images, brought together by the alignment.
+    settings : RegistrationSettings
+        How the images are compared.
+
+    Returns
+    -------
+    itk.Transform
+        The alignment itself where images are too small, or where no map nearby is better.
+    """
+    domain = samplers[0].domain
+    basis = torch.from_numpy(generators(domain.dimension, ALIGNMENTS.index(kind)))
+    amounts = torch.zeros(len(basis), dtype=torch.float64)
+    with torch_threads(1):  # sums depend on their number
+        for sigma in SIGMAS:
+            objectives = [
+                replace(
+                    LatticeObjective.prepare(sampler, sigma, settings, trains_network=False),
+                    floor=FLOOR,
+                )
+                for sampler in samplers
+            ]
+            edge = LEAST_WINDOWS * (2 * settings.window_radius + 1)
+            if min(objectives[0].lattice.size) >= edge and not any(objectives[0].thin_axes):
+                amounts = _climbed(objectives, basis, amounts)
+        matrix = torch.matrix_exp(torch.tensordot(amounts, basis, dims=1)).numpy()
+    corners = np.stack(np.meshgrid(*[(-b, b) for b in domain.bounds]), axis=-1)
+    farthest = np.linalg.norm(_mapped(matrix, corners) - corners, axis=-1).max()
+    if not 0 < farthest <= 2 * FARTHEST:
+        return alignment
+    simplex = np.vstack([np.zeros(domain.dimension), np.eye(domain.dimension)])
+    moved = domain.points_from_coords(_mapped(matrix, simplex))
+    return _linear(domain.points_from_coords(simplex), transform_points(alignment, moved))
+
+
+def _climbed(objectives: Sequence[LatticeObjective], basis: Tensor, amounts: Tensor) -> Tensor:
+    """Return the amounts of the basis' motions, shape (K,), at the next minimum."""
+    coords = [objective.lattice.coords(objective.sampler.device) for objective in objectives]
+    found = amounts.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [found], max_iter=ITERATIONS, history_size=len(found), line_search_fn="strong_wolfe"
+    )
+
+    def compare() -> Tensor:
+        optimizer.zero_grad()
+        motion = torch.tensordot(found, basis, dims=1)
+        steps = [torch.matrix_exp(way) - torch.eye(len(way)) for way in (motion, -motion)]
+        total = torch.zeros((), dtype=torch.float64)
+        for objective, where in zip(objectives, coords, strict=True):
+            displacements = [
+                objective.lattice.image(where @ step[:-1, :-1].T + step[:-1, -1])
+                for step in (each.to(where) for each in steps)
+            ]
+            total = total + objective.dissimilarity(displacements, 1).to(total)
+        torch.autograd.backward(total)
+        return total.detach()
+
+    before = compare()
+    optimizer.step(compare)  # type: ignore[no-untyped-call]
+    return found.detach() if compare() < before else amounts
+
+
+def _mapped(matrix: Array, coords: Array) -> Array:
+    mapped: Array = coords @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    return mapped
+
+
+def _linear(points: Array, images: Array) -> Transform:
+    """Return the linear map of D + 1 points to their images, the first of them its center."""
+    transform = itk.AffineTransform[itk.D, points.shape[1]].New()
+    matrix = np.linalg.solve(points[1:] - points[0], images[1:] - images[0]).T
+    transform.SetCenter(points[0].tolist())
+    transform.SetMatrix(itk.matrix_from_array(np.ascontiguousarray(matrix)))
+    transform.SetTranslation((images[0] - points[0]).tolist())
+    return transform
