@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 import runpy
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 from support.command_line import parameters
 
 from itk_nephi.cli.app import app
@@ -40,6 +43,31 @@ def test_links_lead_to_files(page: Path) -> None:
     generated = {DOCS / "reference" / name for name in REFERENCE["PAGES"]}
     missing = {link for link in links(page) if not (page.parent / link).exists()}
     assert {link for link in missing if (page.parent / link).resolve() not in generated} == set()
+
+
+def shown_commands() -> dict[str, list[str]]:
+    """Return the words of the commands that pages show as blocks, by page and line."""
+    shown = {}
+    for page in pages():
+        blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+        for line in "".join(blocks).splitlines():
+            if line.startswith("itk-nephi "):
+                name = f"{page.relative_to(ROOT)}: {line}"
+                shown[name] = shlex.split(line, comments=True)[1:]
+    return shown
+
+
+SHOWN = shown_commands()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_commands_have_the_options_that_pages_show(name: str) -> None:
+    group: Any = typer.main.get_command(app)
+    command, *words = SHOWN[name]
+    shown = group.commands[command]
+    parser = shown.make_parser(shown.context_class(shown))
+    options, _, _ = parser.parse_args(list(words))
+    assert words.count(options.get("output")) <= 1  # no input, which would be refused
 
 
 def test_every_page_is_reached_from_the_first() -> None:
