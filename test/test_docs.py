@@ -50,7 +50,7 @@ def shown_commands() -> dict[str, list[str]]:
     shown = {}
     for page in pages():
         blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-        for line in "".join(blocks).splitlines():
+        for line in "".join(blocks).replace("\\\n", "").splitlines():
             if line.startswith("itk-nephi "):
                 name = f"{page.relative_to(ROOT)}: {line}"
                 shown[name] = shlex.split(line, comments=True)[1:]
@@ -88,6 +88,16 @@ def test_the_readme_is_short() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.count("\n") <= 130
     assert text.count("![") == 1
+
+
+def test_the_table_of_versions_is_that_of_the_project() -> None:
+    oldest = runpy.run_path(str(ROOT / "scripts" / "oldest.py"))["oldest"]()
+    bounds = {re.split("[>=,]+", line)[0]: re.split("[>=,]+", line)[1] for line in oldest}
+    pinned = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
+    text = (DOCS / "getting-started.md").read_text(encoding="utf-8").partition("### Versions")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
+    assert len(rows) == 8
+    assert rows == [(name, bounds[name], pinned[name]) for name, _, _ in rows]
 
 
 def test_the_page_of_settings_has_all_of_them() -> None:
