@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import itk
 import pytest
 import typer.main
 from support.command_line import parameters
 
 from itk_nephi.cli.app import app
 from itk_nephi.fields.settings import flat_settings
+from itk_nephi.phantoms import lung
 from itk_nephi.registration.settings import RegistrationSettings
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +93,24 @@ def test_the_readme_is_short() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.count("\n") <= 130
     assert text.count("![") == 1
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
+    images = lung(3, size=(24, 20, 18), seed=2).pair.images
+    names = {"fixed": "fixed", "moving": "moving", "moving_labels": "labels"}
+    for image, name in names.items():
+        itk.imwrite(images[image], tmp_path / f"{name}.nii.gz")
+    use = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Use\n")[2]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    for language, command in (("sh", ["bash", "-ec"]), ("python", [sys.executable, "-c"])):
+        example = use.partition(f"```{language}\n")[2].partition("```")[0]
+        subprocess.run([*command, example], cwd=tmp_path, env=environment, check=True)
+    written = {path.name for path in tmp_path.iterdir()} - {
+        f"{name}.nii.gz" for name in names.values()
+    }
+    assert written == {"result", "labels_on_fixed.nii.gz", "fixed_to_moving.h5"}
 
 
 def test_the_table_of_versions_is_that_of_the_project() -> None:
