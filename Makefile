@@ -3,7 +3,8 @@ PYTHON ?= python3.11
 WHEEL_DIR ?= dist
 DIST_DIR ?= dist
 VENV := .venv/bin
-SOURCES := CMakeLists.txt pyproject.toml setup.py constraints.txt $(wildcard include/* src/* wrapping/* scripts/*)
+SOURCES := CMakeLists.txt pyproject.toml setup.py constraints.txt scripts/fetch_package.sh \
+           $(wildcard include/* src/* wrapping/*)
 
 # Every pip below, also that of an isolated build, installs the pinned versions.
 export PIP_CONSTRAINT := constraints.txt

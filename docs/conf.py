@@ -7,6 +7,9 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -20,7 +23,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
 ]
 smartquotes = False  # options begin with two hyphens
@@ -30,7 +32,9 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "itk-nephi"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
+html_js_files = ["figures.js"]
+html_math_renderer = "mathml"
 html_theme_options = {"navigation_with_keys": True}
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
@@ -54,6 +58,18 @@ def write_reference(app: Any, _config: Any) -> None:
     write_pages(Path(app.srcdir) / "reference")
 
 
+def visit_math(translator: Any, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula as MathML, which browsers show offline and without a script."""
+    formula = node.astext()
+    if isinstance(node, nodes.math):
+        translator.body.append(convert(formula))
+    else:
+        aligned = rf"\begin{{align*}}{formula}\end{{align*}}" if r"\\" in formula else formula
+        translator.body.append(f'<div class="math">{convert(aligned, display="block")}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
-    """Register the reference with Sphinx."""
+    """Register the reference and the formulas with Sphinx."""
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.connect("config-inited", write_reference)

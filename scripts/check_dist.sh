@@ -16,7 +16,8 @@ done
 diff --recursive "$work/unpacked/sdist" "$work/unpacked/checkout"
 
 "$PYTHON" -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install "$work/sdist"/*.whl
+wheel=$(echo "$work/sdist"/*.whl)
+"$work/venv/bin/python" -m pip install "$wheel[register]"
 cd "$work"
 venv/bin/itk-nephi demo -o demo
 test -s demo/report.html

@@ -15,7 +15,7 @@ if "$work/venv/bin/python" -m pip show --quiet torch matplotlib; then
   echo "expected an install without torch and matplotlib, got one with them" >&2
   exit 1
 fi
-echo "the base install: $(du --summarize --human-readable "$work/venv" | cut --fields 1)"
+echo "the base install: $(du --summarize --block-size MB "$work/venv" | cut --fields 1)"
 
 PYTHONPATH=. .venv/bin/python -m itk_nephi demo -o "$work/demo" --steps 2 --size 32 28 24
 cd "$work/demo"

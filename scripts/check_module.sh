@@ -28,6 +28,7 @@ for tool in mmdebstrap chroot; do
 done
 root=build/debian
 if [ ! -e "$root/usr/bin/clang++" ]; then
+  mkdir -p build
   # libfftw3-dev: Debian's ITK links it without depending on it
   mmdebstrap --variant=apt \
     --include=clang,cmake,g++,libfftw3-dev,libgtest-dev,libinsighttoolkit5-dev,ninja-build trixie "$root"
