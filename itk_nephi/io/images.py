@@ -235,9 +235,14 @@ def _read(
             return _apart(partial(_read_all, read=read), name)
         header = _read_header(str(name)) if suffix in IN_PROCESS else _apart(_read_header, name)
         values = math.prod(header.size) * header.components
-        check_voxel_bytes(name, values * header.component_bytes, values)
+        lost = check_voxel_bytes(name, values * header.component_bytes, values)
         with _same_locale():
-            return header, None if read is None else read(str(name), header)
+            image = None if read is None else read(str(name), header)
+        if image is not None and lost is not None and len(lost):
+            # of vectors the components come one after the other in NIfTI, and side by side in ITK
+            found = itk.array_view_from_image(image).reshape(-1, header.components)
+            found.T[np.unravel_index(lost, found.T.shape)] = np.nan
+        return header, image
 
 
 @contextmanager
@@ -312,11 +317,16 @@ def _read_header(name: str | Path) -> ImageHeader:
     size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
     if not size or min(size) < 1:
         raise ValueError(f"damaged: its header has a size of {size}")
+    spacing = tuple(float(reader.GetSpacing(axis)) for axis in axes)
+    origin = tuple(float(reader.GetOrigin(axis)) for axis in axes)
+    direction = tuple(tuple(reader.GetDirection(axis)) for axis in axes)
+    if not (np.isfinite([*spacing, *origin]).all() and np.isfinite(direction).all()):
+        raise ValueError("damaged: its header has a spacing, origin or axes that are not finite")
     return ImageHeader(
         size=size,
-        spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
-        origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
-        direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
+        spacing=spacing,
+        origin=origin,
+        direction=direction,
         pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
         component=reader.GetComponentTypeAsString(reader.GetComponentType()),
         components=int(reader.GetNumberOfComponents()),
