@@ -47,7 +47,9 @@ def spelling_hint(name: str, known: Collection[str]) -> str:
 def require_file(path: Path, argument: str) -> None:
     """Raise a ValueError unless there is such a file; ``argument`` is what the message calls it."""
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "which does not exist"
+        found = "which does not exist"
+        if path.exists():
+            found = "a folder" if path.is_dir() else "a pipe or a device"
         raise ValueError(f"expected {argument} to be a file, got {path}, {found}")
 
 
