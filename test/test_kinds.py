@@ -145,6 +145,8 @@ KINDS = {
     ],
     "DICOM folders": [
         "io/test_images.py::test_a_folder_is_its_one_series_or_the_one_that_is_chosen",
+        "io/test_dicom.py::test_tags_that_do_not_fit_the_pixels_are_refused",
+        "io/test_dicom.py::test_missing_and_doubled_slices_are_refused_in_plain_words",
     ],
     "suffixes in upper case": [
         "io/test_images.py::test_suffixes_in_upper_case_are_written_and_read",

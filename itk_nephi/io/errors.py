@@ -28,6 +28,7 @@ _HELP = {
 def plain_words(error: BaseException) -> str:
     """Return an exception's message as one line, without what ITK's C++ adds to it."""
     message = re.sub(r"^\S+:\d+:\s*", "", str(error).strip())
+    message = re.sub(r"WARNING: In \S+, line \d+\s+\w+ \(0x[0-9a-f]+\): ", "", message)
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
     message = re.sub(r"\s*To limit the size of the package,.*", "", message, flags=re.DOTALL)

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from hostile_dicom import dicom
 from hostile_files import meshes, settings, tables, transforms
 from hostile_images import contents, headers
 from hostile_words import Input, options, places
@@ -59,7 +60,7 @@ def write_inputs(folder: Path) -> list[Input]:
     write_image(itk.image_from_array(values[0]), folder / "flat.png")
     for name in ("affine.tfm", "affine.h5"):
         write_transform(itk.AffineTransform[itk.D, 3].New(), folder / name)
-    makers = (headers, contents, transforms, meshes, tables, settings, places, options)
+    makers = (headers, dicom, contents, transforms, meshes, tables, settings, places, options)
     return [each for make in makers for each in make(folder)]
 
 

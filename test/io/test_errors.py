@@ -20,6 +20,8 @@ def test_words_of_itk_lose_where_in_its_source_and_memory_they_come_from() -> No
         "File cannot be read: a.mha."
     )
     assert plain_words(RuntimeError(said)) == "File cannot be read: a.mha"
+    said = "WARNING: In /work/ITK/a.hxx, line 478\nImageSeriesReader (0x55b2e976c240): A gap"
+    assert plain_words(RuntimeError(said)) == "A gap"
 
 
 def test_words_of_itk_itself_become_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
+from support.dicom_series import write_series
 
 from itk_nephi.io.images import (
     read_grid,
@@ -299,34 +300,6 @@ def test_a_grid_needs_no_voxels(image: Any, tmp_path: Path) -> None:
 
 
 # DICOM
-
-
-def write_series(folder: Path, values: Any, number: int) -> str:
-    """Write slices as a DICOM series, and return its UID."""
-    folder.mkdir(exist_ok=True)
-    uid = f"1.2.826.0.1.3680043.2.1125.{number}"
-    for index, plane in enumerate(values):
-        image = itk.image_from_array(plane[None])
-        image.SetOrigin([3.0, 4.0, 2.5 * index])
-        image.SetSpacing([0.5, 0.75, 2.5])
-        dictionary = image.GetMetaDataDictionary()
-        for tag, value in {
-            "0020|000d": f"{uid}.1",
-            "0020|000e": uid,
-            "0008|0060": "CT",
-            "0020|0013": str(index),
-            "0020|0032": f"3\\4\\{2.5 * index}",
-            "0018|0050": "2.5",
-        }.items():
-            dictionary[tag] = value
-        writer = itk.ImageFileWriter[type(image)].New(
-            image, file_name=str(folder / f"{number}-{index}.dcm")
-        )
-        io = itk.GDCMImageIO.New()
-        io.KeepOriginalUIDOn()
-        writer.SetImageIO(io)
-        writer.Update()
-    return uid
 
 
 def test_a_folder_is_its_one_series_or_the_one_that_is_chosen(tmp_path: Path) -> None:
