@@ -52,7 +52,7 @@ class Case:
 
 def refused(status: int, printed: str, _written: str) -> bool:
     """Return whether a command ended with one sentence."""
-    return status == 2 and printed.count("error: expected") == 1
+    return status == 2 and printed.count("error: ") == 1 and "expected" in printed
 
 
 def done(status: int, _printed: str, _written: str) -> bool:
@@ -104,13 +104,18 @@ CASES = (
         done,
         "w.nrrd",
     ),
-    Case("suffixes in upper case", "info IMAGE.NII.GZ", done),
+    Case(
+        "suffixes in upper case",
+        "transform-image image.nrrd shift.tfm --reference image.nrrd",
+        done,
+        "W.NII.GZ",
+    ),
     Case("elastix files", "register flat.nrrd flat.nrrd --elastix-parameters digits.txt", refused),
     Case("elastix files", "register flat.nrrd flat.nrrd --elastix-parameters levels.txt", refused),
     Case(
         "messages without the difference",
-        "register flat.nrrd flat.nrrd --fixed-mask off.nrrd",
-        names("0.004"),
+        "register flat.nrrd flat.nrrd --fixed-mask turned.nrrd",
+        names("direction"),
     ),
     Case("names of pairs", "batch names.csv", refused),
     Case("the first contact", "--version", done),
@@ -182,14 +187,16 @@ def text_of(path: Path) -> str:
 
 
 def in_words(status: int, errors: str) -> str:
-    """Return how a process ended: its last line, or what ended it."""
+    """Return how a process ended: its last line with words, or what ended it."""
     if status < 0:
         return f"a crash, {signal.Signals(-status).name}"
-    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "")
+    last = next((line for line in reversed(errors.splitlines()) if any(map(str.isalnum, line))), "")
     if "Traceback" in errors:
         return f"a traceback, {last[:60]}"
     words = f"status {status}"
-    return f"{words}: {last.removeprefix('itk-nephi: error: ')[:110]}" if status else words
+    return (
+        f"{words}: {last.removeprefix('itk-nephi: error: ').strip('│ ')[:110]}" if status else words
+    )
 
 
 def table(figures: Figures) -> str:
@@ -222,7 +229,7 @@ def write_inputs(folder: Path) -> None:
     """Write what the commands of the cases take."""
     values = np.random.default_rng(0).integers(0, 250, (9, 11, 12)).astype(np.uint8)
     image = itk.image_from_array(values)
-    for name in ("image.nrrd", "flat.nrrd", "whole.nii", "whole.mha", "whole.vtk", "whole.nii.gz"):
+    for name in ("image.nrrd", "flat.nrrd", "whole.nii", "whole.mha", "whole.vtk"):
         write_image(image, folder / name)
     for name, end in (("nii", 77), ("vtk", 300)):
         content = (folder / f"whole.{name}").read_bytes()
@@ -230,14 +237,15 @@ def write_inputs(folder: Path) -> None:
     flipped = bytearray((folder / "whole.mha").read_bytes())
     flipped[len(flipped) - 200] ^= 4
     (folder / "flipped.mha").write_bytes(flipped)
-    (folder / "whole.nii.gz").rename(folder / "IMAGE.NII.GZ")
     header = "ObjectType = Image\nNDims = 2\nDimSize = 4 4\nElementType = MET_UCHAR\n"
     (folder / "crafted.mha").write_text(f"{header}ElementDataFile = %s%s%s%n%d 1 9 1\n")
     _write_transforms(folder)
     _write_meshes_and_points(folder)
     mask = itk.image_from_array(np.ones_like(values))
-    mask.SetOrigin([0.004, 0.0, 0.0])
-    write_image(mask, folder / "off.nrrd")
+    angle = np.radians(1)
+    turn = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    mask.SetDirection(itk.matrix_from_array(np.array(turn)))
+    write_image(mask, folder / "turned.nrrd")
     colors = np.random.default_rng(1).integers(0, 250, (8, 9, 3)).astype(np.uint8)
     itk.imwrite(itk.image_from_array(colors, is_vector=True), str(folder / "color.png"))
     (folder / "digits.txt").write_text(f"(MaximumNumberOfIterations {'7' * 500})\n")

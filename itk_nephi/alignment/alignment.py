@@ -7,6 +7,7 @@ images or of a voxel, so units do not matter. Mirror images are never produced.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ import numpy as np
 from itk_nephi.alignment.explained_variance import similarity
 from itk_nephi.alignment.problem import AlignmentProblem, Candidate
 from itk_nephi.alignment.pyramid import Pyramid
+from itk_nephi.alignment.slabs import FEW
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.initialization import ALIGNMENTS
+
+logger = logging.getLogger(__name__)
 
 NOTICEABLE = 1e-3
 """A difference of similarities that is more than rounding and interpolation."""
@@ -26,6 +30,8 @@ AMBIGUOUS = 0.05
 """Similarity, as a share of the best, by which another alignment should be behind."""
 MIRRORED = 0.002
 """By how much more similar a mirror image is one: heads are nearly their own."""
+UNRELATED = 0.02
+"""The similarity below which images have nothing in common but noise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,6 +143,12 @@ def find_alignment(
     pyramids = _pyramids(fixed, moving, fixed_mask, moving_mask)
     problem = AlignmentProblem(pyramids, _number_of(degrees_of_freedom))
     starts = problem.starts(initial_transform)
+    if problem.slab:
+        logger.warning(
+            "images of at most %d slices are aligned within their planes: through them they stay "
+            "where they lie, or where their centers meet",
+            FEW,
+        )
     candidates = problem.refined(problem.searched(starts), starts)
     final, margin = problem.decided(candidates)
     mirror_margin = problem.mirror_margin(candidates[0], final)
@@ -156,6 +168,11 @@ def find_alignment(
     if first.similarity > final.similarity + NOTICEABLE:
         finding = (
             f"no alignment was found that is better than a start ({first.start}), returned as is"
+        )
+    elif final.similarity < UNRELATED:
+        finding = (
+            f"the images explain {max(final.similarity, 0):.1%} of each other's variance: there "
+            "is nothing to align them by"
         )
     elif mirror_margin < -MIRRORED:
         finding = "the alignment is ambiguous: a mirror image fits better"

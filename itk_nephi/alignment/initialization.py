@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from itk_nephi.alignment.alignment import MIRRORED, Alignment, find_alignment
+from itk_nephi.alignment.alignment import MIRRORED, UNRELATED, Alignment, find_alignment
 from itk_nephi.spatial.initialization import (
     ALIGNMENTS,
     KINDS,
@@ -83,4 +83,9 @@ def find_initial_transform(
 
 def _is_decided_by_position(found: Alignment) -> bool:
     """Return whether an ambiguous alignment is the one next to where the images lie in space."""
-    return found.ambiguous and found.reached_from == "stored" and found.mirror_margin >= -MIRRORED
+    return (
+        found.ambiguous
+        and found.similarity >= UNRELATED
+        and found.reached_from == "stored"
+        and found.mirror_margin >= -MIRRORED
+    )

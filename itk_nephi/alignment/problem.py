@@ -12,6 +12,7 @@ from itk_nephi.alignment.level import Level
 from itk_nephi.alignment.pyramid import Pyramid
 from itk_nephi.alignment.rotation_search import search
 from itk_nephi.alignment.rotations import nearest_rotation, small_rotations
+from itk_nephi.alignment.slabs import Slab
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import matrix_and_offset
@@ -72,6 +73,9 @@ class AlignmentProblem:
         self.exchanged = _order(moving[0]) < _order(fixed[0])
         one, other = (moving, fixed) if self.exchanged else (fixed, moving)
         self.levels = list(zip(one, other, strict=True))
+        stored = self._normalized(np.eye(self.dimension), pyramids[0].domain.center)
+        sizes = (pyramids[0].size, pyramids[1].size)
+        self.slab = Slab.of(sizes[::-1] if self.exchanged else sizes, stored)
         self.corners = np.vstack([one[0].corners, np.ones(2**self.dimension)])
 
     def starts(self, initial_transform: Any) -> dict[str, Array]:
@@ -123,7 +127,11 @@ class AlignmentProblem:
             matrices, _ = search(*self.levels[0], turns, masked=masked, peaks=KEPT[1])
         else:
             turns = small_rotations(self.dimension)
-            matrices, _ = search(*self.levels[0], turns, masked=masked)
+            if self.slab:
+                turns = self.slab.turns(starts[self.home])
+            peaks = KEPT[1] if len(turns) == 1 else 1
+            matrices, _ = search(*self.levels[0], turns, masked=masked, peaks=peaks)
+        matrices = self.slab.within_planes(matrices, starts.values())
         chosen = [
             Candidate(project(matrix, min(self.asked, 1)), 0.0, name, name == self.home)
             for name, matrix in starts.items()
@@ -181,7 +189,7 @@ class AlignmentProblem:
             return 1.0
         center = self.levels[1][0].center
         tried = []
-        for axis in range(self.dimension):
+        for axis in np.flatnonzero(~self.slab.fixed):
             mirror = np.eye(self.dimension + 1)
             mirror[axis, axis], mirror[axis, -1] = -1, 2 * center[axis]
             candidate = replace(best, matrix=best.matrix @ mirror)
@@ -207,7 +215,7 @@ class AlignmentProblem:
             fixed,
             moving,
             candidate.matrix,
-            generators(self.dimension, degrees),
+            self.slab.held(generators(self.dimension, degrees)),
             iterations=iterations,
             tolerance=precision * float(min(fixed.spacing.min(), moving.spacing.min())),
         )

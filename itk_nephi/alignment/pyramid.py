@@ -11,6 +11,7 @@ import numpy.typing as npt
 from itk_nephi.alignment.level import Level
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, difference
+from itk_nephi.spatial.intensities import IntensityRange
 
 TAIL = 0.001
 """Share of the voxels at either end of the intensities that may be outliers."""
@@ -64,10 +65,14 @@ class Pyramid:
         self._bounds = [self._range(values, name) for values in self._values]
 
     @property
+    def size(self) -> Array:
+        """The size of the box around the mask, voxels."""
+        return np.array([part.stop - part.start for part in self._box[::-1]])
+
+    @property
     def edges(self) -> Array:
         """The edges of the box around the mask, of whole voxels, physical units."""
-        size = np.array([part.stop - part.start for part in self._box[::-1]])
-        edges: Array = size * np.array(self.domain.spacing)
+        edges: Array = self.size * np.array(self.domain.spacing)
         return edges
 
     def level(self, length: float, unit: float, points: int, *, smooth: bool) -> Level:
@@ -85,9 +90,8 @@ class Pyramid:
             Average each block with its neighbors, so that texture does not slow the search.
         """
         spacing = np.array(self.domain.spacing)
-        size = np.array([part.stop - part.start for part in self._box[::-1]])
         block = np.clip(
-            np.round(np.round(length / spacing, 6)), 1, np.maximum(size // 2, 1)
+            np.round(np.round(length / spacing, 6)), 1, np.maximum(self.size // 2, 1)
         ).astype(int)
         first = np.array([part.start for part in self._box[::-1]]) + (block - 1) / 2
         weights, values = self._averaged(tuple(block[::-1].tolist()), smooth)
@@ -147,14 +151,15 @@ class Pyramid:
                 )
         found = values.ravel() if inside is None else values[inside]
         some = found[:: max(1, len(found) // SOME)].astype(np.float64)
-        low, high = np.quantile(some, (TAIL, 1 - TAIL))
+        usual = IntensityRange.of(values, inside)  # hot voxels may be more than a tail
+        low, high = np.clip(np.quantile(some, (TAIL, 1 - TAIL)), usual.low, usual.high)
         low, high = 2 * low - high, 2 * high - low
         if not high > low:
             low, high = float(found.min()), float(found.max())
-        if not high > low:
+        if IntensityRange(low, high).is_rounding(values.dtype):
             raise ValueError(
                 f"expected the {name} image to have contrast{' in its mask' * self.masked}, got "
-                f"{low:g} in every voxel"
+                f"{low:g} in every voxel" + " but for rounding" * (low < high)
             )
         return float(low), float(high)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -30,6 +29,7 @@ from itk_nephi.cli import (
     train,
     transform,
 )
+from itk_nephi.cli.interrupts import heed_interrupts
 from itk_nephi.cli.messages import libraries_apart, open_standard_streams, shown_messages
 from itk_nephi.extras import named_extras
 from itk_nephi.io.errors import plain_words
@@ -136,15 +136,6 @@ for command in (
     app.command()(command)
 
 
-def _as_interrupt(*_: object) -> None:
-    """Treat the signal of schedulers and service managers as Ctrl-C."""
-    handler = signal.getsignal(signal.SIGINT)
-    if callable(handler):
-        handler(signal.SIGINT, None)
-    else:
-        raise KeyboardInterrupt
-
-
 def _in_a_thread(ended: threading.ExceptHookArgs) -> None:
     """Keep a thread's traceback for --debug: the command reports what it means."""
     logger.debug("a thread ended with an error", exc_info=ended.exc_value)
@@ -156,7 +147,11 @@ def main() -> None:
     # nothing and a busy one, where a thread waits for its turn, most of the time
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     open_standard_streams()
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    heed_interrupts()
     threading.excepthook = _in_a_thread
     with nullcontext() if "--debug" in sys.argv else libraries_apart():
-        app(prog_name="itk-nephi")
+        try:
+            app(prog_name="itk-nephi")
+        except KeyboardInterrupt:  # before a command or after it
+            typer.echo("itk-nephi: interrupted", err=True)
+            sys.exit(130)

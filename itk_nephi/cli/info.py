@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from itk_nephi.io.errors import plain_errors
-from itk_nephi.io.images import read_image_header
+from itk_nephi.io.images import read_voxels
 from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform
-from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import flatten, is_neural
 
@@ -73,7 +71,7 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def _image_facts(path: Path) -> dict[str, Any]:
-    header = read_image_header(path, "FILE")
+    header, values = read_voxels(path, "FILE", any_size=True)
     found = {
         "kind": "image",
         "file": str(path),
@@ -87,9 +85,11 @@ def _image_facts(path: Path) -> dict[str, Any]:
         "components": int(header.components),
     }
     if header.components == 1:
-        with plain_errors(f"expected FILE to be an image that ITK can read, got {path}"):
-            values = itk.asarray(itk.imread(str(path)))
-        found["range"] = [values.min().item(), values.max().item()]
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            found["range"] = [finite.min().item(), finite.max().item()]
+        if finite.size < values.size:
+            found["not_finite"] = values.size - finite.size
     return found
 
 
@@ -135,6 +135,8 @@ def _describe_image(found: dict[str, Any]) -> str:
     if "range" in found:
         low, high = found["range"]
         lines.append(f"range            {low:g} to {high:g}")
+    if "not_finite" in found:
+        lines.append(f"not finite       {found['not_finite']:,} voxels")
     return "\n".join(lines)
 
 

@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
+LARGEST = 2**31 - 1
+"""The largest whole number of a setting that names no other."""
+
 _KEY = "itk_nephi"
 
 
@@ -137,6 +140,8 @@ class Setting:
         if not isinstance(number, kind):
             wanted = "a whole number" if self.kind is int else "a number"
             raise TypeError(f"expected {self.name} to be {wanted}, got {value!r}")
+        if self.kind is int and abs(number) > LARGEST:
+            raise ValueError(f"expected {self.name} of at most {LARGEST}, got {value!r}")
         if not math.isfinite(number):
             raise ValueError(f"expected {self.name} to be finite, got {value!r}")
         if (

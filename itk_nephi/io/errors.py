@@ -28,6 +28,7 @@ _HELP = {
 def plain_words(error: BaseException) -> str:
     """Return an exception's message as one line, without what ITK's C++ adds to it."""
     message = re.sub(r"^\S+:\d+:\s*", "", str(error).strip())
+    message = re.sub(r"WARNING: In \S+, line \d+\s+\w+ \(0x[0-9a-f]+\): ", "", message)
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
     message = re.sub(r"\s*To limit the size of the package,.*", "", message, flags=re.DOTALL)
@@ -47,7 +48,9 @@ def spelling_hint(name: str, known: Collection[str]) -> str:
 def require_file(path: Path, argument: str) -> None:
     """Raise a ValueError unless there is such a file; ``argument`` is what the message calls it."""
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "which does not exist"
+        found = "which does not exist"
+        if path.exists():
+            found = "a folder" if path.is_dir() else "a pipe or a device"
         raise ValueError(f"expected {argument} to be a file, got {path}, {found}")
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.compression import compress
+from itk_nephi.io.dicom import check_dicom
 from itk_nephi.io.errors import plain_errors, plain_words, require_file
 from itk_nephi.io.image_header import ImageHeader
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes, image_suffix
@@ -101,11 +102,16 @@ def read_image(path: Path, argument: str, series: Sequence[str] = ()) -> Any:
 
 
 def read_voxels(
-    path: Path, argument: str, series: Sequence[str] = ()
+    path: Path, argument: str, series: Sequence[str] = (), *, any_size: bool = False
 ) -> tuple[ImageHeader, npt.NDArray[Any]]:
     """Read the voxels of any image in 2 or 3 dimensions, or of each frame of a series in 4.
 
-    Arguments and errors as for :func:`read_image`.
+    Other arguments and errors as for :func:`read_image`.
+
+    Parameters
+    ----------
+    any_size : bool
+        Take single slices and other dimensions, too.
 
     Returns
     -------
@@ -115,9 +121,10 @@ def read_voxels(
         Of T frames and C components, one each in most images, of the file's own type.
     """
     header, image = _read(path, argument, series, _read_components)
-    _check_size(header, path, argument, (2, 3, 4))
+    if not any_size:
+        _check_size(header, path, argument, (2, 3, 4))
     values = image if isinstance(image, np.ndarray) else itk.array_from_image(image)
-    values = values.reshape(-1, *header.domain.size[::-1], header.components)
+    values = values.reshape(-1, *header.size[2::-1], header.components)
     kind = KINDS.get(header.component, (None, np.float64))[1]
     return header, values.view(kind) if values.itemsize == 8 else values.astype(kind, copy=False)
 
@@ -235,9 +242,14 @@ def _read(
             return _apart(partial(_read_all, read=read), name)
         header = _read_header(str(name)) if suffix in IN_PROCESS else _apart(_read_header, name)
         values = math.prod(header.size) * header.components
-        check_voxel_bytes(name, values * header.component_bytes, values)
+        lost = check_voxel_bytes(name, values * header.component_bytes, values)
         with _same_locale():
-            return header, None if read is None else read(str(name), header)
+            image = None if read is None else read(str(name), header)
+        if image is not None and lost is not None and len(lost):
+            # of vectors the components come one after the other in NIfTI, and side by side in ITK
+            found = itk.array_view_from_image(image).reshape(-1, header.components)
+            found.T[np.unravel_index(lost, found.T.shape)] = np.nan
+        return header, image
 
 
 @contextmanager
@@ -254,10 +266,12 @@ def _same_locale() -> Iterator[None]:
 def _apart(read: Callable[[Path], T], path: Path) -> T:
     """Read in a child process; what libraries print meanwhile is a warning, or a refusal."""
     # loads what the child would have to load anew each time
-    itk.ImageIOFactory.CreateImageIO(path.suffix, itk.CommonEnums.IOFileMode_ReadMode)
+    suffix = ".dcm" if path.is_dir() else path.suffix or ".dcm"
+    itk.ImageIOFactory.CreateImageIO(suffix, itk.CommonEnums.IOFileMode_ReadMode)
     found, printed = read_apart(read, path)
-    words = plain_words(ValueError(" ".join(printed)))
-    if printed and ("warning" not in words.lower() or "missing slices" in words):
+    text = " ".join(printed)
+    words = plain_words(ValueError(text))
+    if printed and ("warning" not in text.lower() or "missing slices" in words):
         raise ValueError(f"damaged: {words}")
     if printed:
         logger.warning("%s: %s", path, words)
@@ -286,7 +300,7 @@ def _read_series(
             f"a folder with {len(chosen)} DICOM series, {', '.join(chosen)}: choose with --series"
         )
     files = list(names.GetFileNames(chosen[0]))
-    header = _read_header(files[0])
+    header, *_ = map(_read_header, files)
     if len(files) == 1:
         image = (read or _read_components)(files[0], header)
         return header, None if read is None else itk.array_from_image(image)
@@ -312,11 +326,18 @@ def _read_header(name: str | Path) -> ImageHeader:
     size = tuple(int(reader.GetDimensions(axis)) for axis in axes)
     if not size or min(size) < 1:
         raise ValueError(f"damaged: its header has a size of {size}")
+    if reader.GetNameOfClass() == "GDCMImageIO":
+        check_dicom(Path(name), reader)
+    spacing = tuple(float(reader.GetSpacing(axis)) for axis in axes)
+    origin = tuple(float(reader.GetOrigin(axis)) for axis in axes)
+    direction = tuple(tuple(reader.GetDirection(axis)) for axis in axes)
+    if not (np.isfinite([*spacing, *origin]).all() and np.isfinite(direction).all()):
+        raise ValueError("damaged: its header has a spacing, origin or axes that are not finite")
     return ImageHeader(
         size=size,
-        spacing=tuple(float(reader.GetSpacing(axis)) for axis in axes),
-        origin=tuple(float(reader.GetOrigin(axis)) for axis in axes),
-        direction=tuple(tuple(reader.GetDirection(axis)) for axis in axes),
+        spacing=spacing,
+        origin=origin,
+        direction=direction,
         pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
         component=reader.GetComponentTypeAsString(reader.GetComponentType()),
         components=int(reader.GetNumberOfComponents()),

@@ -46,12 +46,10 @@ class Markups:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             points = [
-                np.array(point["position"], float) * _signs(markup)
+                _numbers(point["position"]) * _signs(markup)
                 for markup in content["markups"]
                 for point in _placed(markup)
             ]
-            if any(point.shape != (3,) or not np.isfinite(point).all() for point in points):
-                raise ValueError("a position is not three finite numbers")
             if not points:
                 raise ValueError("no points")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -70,6 +68,13 @@ class Markups:
 
 def _placed(markup: dict[str, Any]) -> list[dict[str, Any]]:
     return [point for point in markup["controlPoints"] if point.get("position")]
+
+
+def _numbers(position: Any) -> Array:
+    is_sound = isinstance(position, list) and len(position) == 3
+    if not is_sound or not all(type(n) in (int, float) and abs(n) < 1e300 for n in position):
+        raise ValueError("a position is not three finite numbers")
+    return np.array(position, float)
 
 
 def _signs(markup: dict[str, Any]) -> Array:

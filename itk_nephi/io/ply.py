@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ PLY_TYPES = {
     **{"float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2"},
     **{"int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8"},
 }
+
+CORNERS = ("vertex_indices", "vertex_index")
+"""The properties that name vertices, by their numbers."""
 
 
 def read_ply(content: bytes) -> MeshContent:
@@ -44,6 +47,9 @@ def read_ply(content: bytes) -> MeshContent:
     if not {"x", "y", "z"} <= set(names):
         raise ValueError("expected vertices with x, y and z")
     check_count(int(vertex.items), len(content))
+    kinds = {kind for element in elements for entry in element.properties for kind in entry[:-1]}
+    if unknown := kinds - PLY_TYPES.keys() - {"list"}:
+        raise ValueError(f"expected known types, got {', '.join(sorted(unknown))}")
     kept = [name for name in names if name not in ("nx", "ny", "nz")]
     lines = [line for line in header if line.split()[-1:] not in (["nx"], ["ny"], ["nz"])]
     head, body = "\n".join([*lines, ""]).encode("latin-1"), content[found.end() :]
@@ -70,6 +76,7 @@ def _ply_text(
         raise ValueError(f"truncated: got {len(lines)} lines")
     if any(len(line) < len(names) for line in lines[:count]):
         raise ValueError("truncated or damaged: a vertex lacks numbers")
+    _check_ply_lines(lines[count:], elements[1:], count)
     columns = [names.index(name) for name in "xyz"]
 
     def rebuild(moved: Array) -> bytes:
@@ -94,7 +101,7 @@ def _ply_binary(
     kind = np.dtype([(name, sign + PLY_TYPES[form]) for form, name in elements[0].properties])
     check_count(count * kind.itemsize, len(body))
     vertices, rest = np.frombuffer(body, kind, count), body[count * kind.itemsize :]
-    _check_ply_rest(rest, elements[1:], sign)
+    _check_ply_rest(rest, elements[1:], sign, count)
 
     def rebuild(moved: Array) -> bytes:
         made = np.empty(count, [(name, kind[name]) for name in kept])
@@ -121,11 +128,56 @@ def _ply_properties(lines: list[str]) -> list[list[str]]:
     return [line.split()[1:] for line in lines if line.startswith("property")]
 
 
-def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str) -> None:
-    """Check that what follows the vertices is all there."""
+def _check_ply_lines(lines: list[list[str]], elements: list[PlyElement], points: int) -> None:
+    """Check that each line after the vertices has all of its numbers, and corners are vertices."""
+    rows = iter(lines)
+    for element in elements:
+        for _ in range(int(element.items)):
+            words = next(rows)
+            at = 0
+            for entry in element.properties:
+                length = 1
+                if entry[0] == "list":
+                    length, at = int(float(words[at])), at + 1
+                    _check_corners(entry, np.array(words[at : at + length], float), points)
+                at += length
+                if length < 0 or at > len(words):
+                    raise ValueError(f"truncated or damaged: a {element.name} lacks numbers")
+
+
+def _equal_lists(rest: bytes, at: int, element: PlyElement, sign: str) -> Any:
+    """Return the lists of an element that has nothing else, if all are as long as the first one."""
+    (entry, *others), items = element.properties or [[]], int(element.items)
+    if others or entry[:1] != ["list"] or not items:
+        return None
+    length, number = (np.dtype(sign + PLY_TYPES[name]) for name in entry[1:-1])
+    if len(rest) < at + length.itemsize:
+        return None
+    many = int(np.frombuffer(rest, length, 1, at)[0])
+    if not 0 < many <= len(rest):
+        return None
+    kind = np.dtype([("length", length), ("numbers", number, (many,))])
+    if len(rest) - at < items * kind.itemsize:
+        return None
+    lists = np.frombuffer(rest, kind, items, at)
+    return lists if (lists["length"] == many).all() else None
+
+
+def _check_corners(entry: list[str], corners: Array, points: int) -> None:
+    if entry[-1] in CORNERS and not ((corners >= 0) & (corners < points)).all():
+        raise ValueError(f"damaged: a corner is none of its {points} points")
+
+
+def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str, points: int) -> None:
+    """Check that what follows the vertices is all there, and corners are vertices."""
     at = 0
     for element in elements:
         check_count(int(element.items), len(rest))
+        lists = _equal_lists(rest, at, element, sign)
+        if lists is not None:
+            _check_corners(element.properties[0], lists["numbers"], points)
+            at += lists.nbytes
+            continue
         for _ in range(int(element.items)):
             for entry in element.properties:
                 kinds = [np.dtype(sign + PLY_TYPES[name]) for name in entry[:-1] if name != "list"]
@@ -133,7 +185,12 @@ def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str) -> None:
                     raise ValueError(f"truncated: got {len(rest)} bytes after the vertices")
                 length = 0
                 if entry[0] == "list":
-                    length = int(np.frombuffer(rest, kinds[0], 1, at)[0]) * kinds[1].itemsize
+                    many = int(np.frombuffer(rest, kinds[0], 1, at)[0])
+                    length = many * kinds[1].itemsize
+                    start = at + kinds[0].itemsize
+                    if not 0 <= length <= len(rest) - start:
+                        raise ValueError(f"truncated or damaged: a list of {many} numbers")
+                    _check_corners(entry, np.frombuffer(rest, kinds[1], many, start), points)
                 at += kinds[0].itemsize + length
     if at != len(rest.rstrip(b"\n")) and at != len(rest):
         raise ValueError(f"truncated or damaged: {len(rest)} bytes after the vertices, not {at}")

@@ -52,7 +52,7 @@ def _read(path: Path, argument: str) -> tuple[list[str], list[str], list[list[st
         body = [*names[:1], *body]
         separator = max(",;\t", key=body[0].count) if body else ","
         content = "".join(line if line.endswith("\n") else f"{line}\n" for line in body)
-        reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
+        reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
         lines = [line for line in reader if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"expected {argument} to be a CSV file, got {path}: {error}") from error
@@ -161,6 +161,6 @@ class Table:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan

@@ -115,7 +115,18 @@ def _read_and_drop(path: Path) -> None:
     if path.suffix.lower() in (".tfm", ".txt"):
         _check_text(path, [part for transform in transforms for part in flatten(transform)])
     for transform in transforms:
-        for part in flatten(transform):
+        parts = flatten(transform)
+        if not parts:
+            raise ValueError("truncated: a composite of no transforms")
+        for part in parts:
+            # ITK leaves out those that are too many
+            numbers = part.GetParameters().Size()
+            expected = type(part).New().GetParameters().Size() if part.IsLinear() else numbers
+            if numbers != expected:
+                raise ValueError(
+                    f"damaged: expected {expected} parameters of its {part.GetNameOfClass()}, got "
+                    f"{numbers}"
+                )
             if not (part.GetParameters().is_finite() and part.GetFixedParameters().is_finite()):
                 raise ValueError(f"numbers of its {part.GetNameOfClass()} are not finite")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import math
 import os
 import re
 import struct
@@ -12,6 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
+
+from itk_nephi.io.nifti_header import NotFinite, checked_voxels
+
 BLOCK = 2**16
 
 HEADER_BYTES = 2**16
@@ -20,11 +26,17 @@ HEADER_BYTES = 2**16
 TIFF_TYPES = {3: "H", 4: "I", 5: "Q", 8: "h", 9: "i", 10: "q", 11: "f", 12: "d", 16: "Q"}
 """The codes of :mod:`struct` for types of TIFF's values; all others are bytes."""
 
+META_NUMBERS = {
+    *("dimsize", "elementspacing", "elementsize", "elementnumberofchannels", "headersize"),
+    *("offset", "position", "origin", "transformmatrix", "rotation", "orientation"),
+}
+"""The fields of a MetaImage, in lower case, of which ITK takes a default where they are damaged."""
+
 STRIPS = (273, 279, 324, 325)
 """The tags of a TIFF file that name offsets and lengths of its strips and of its tiles."""
 
 
-def check_voxel_bytes(path: Path, size: int, values: int) -> None:
+def check_voxel_bytes(path: Path, size: int, values: int) -> npt.NDArray[np.intp] | None:
     """Check that a file holds all of its voxels, and no more, undamaged as far as its format shows.
 
     Parameters
@@ -36,12 +48,17 @@ def check_voxel_bytes(path: Path, size: int, values: int) -> None:
     values : int
         Numbers of the voxels, for files of text.
 
+    Returns
+    -------
+    array of int or None
+        The numbers of the voxels that are not finite, where ITK would read 0.
+
     Raises
     ------
     ValueError
         If it is truncated or damaged.
     """
-    FORMATS[image_suffix(path)](path, size, values)
+    return FORMATS[image_suffix(path)](path, size, values)
 
 
 def image_suffix(path: Path) -> str:
@@ -49,23 +66,18 @@ def image_suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _check_nifti(path: Path, size: int, _values: int) -> None:
+def _check_nifti(path: Path, size: int, _values: int) -> npt.NDArray[np.intp] | None:
     voxels = path
     if image_suffix(path) in (".hdr", ".img"):
         found = [path.with_name(_stem(path) + end) for end in (".img", ".img.gz")]
         voxels = next((each for each in found if each.is_file()), found[0])
     with path.open("rb") as file:
         start = next(_inflated(file)) if _is_gzip(path) else file.read(544)
-    offset = 0.0
-    for order in "<>":
-        if struct.unpack_from(order + "i", start.ljust(4))[0] == 348 and len(start) >= 348:
-            offset = struct.unpack_from(order + "f", start, 108)[0]
-        if struct.unpack_from(order + "i", start.ljust(4))[0] == 540 and len(start) >= 540:
-            offset = struct.unpack_from(order + "q", start, 168)[0]
-    if not 0 <= offset < 2**31:
-        raise ValueError(f"damaged: its voxels begin at byte {offset:g}")
+    offset, kind = checked_voxels(start, is_single=voxels == path)
+    seen = NotFinite(kind, offset, size) if kind else None
     with voxels.open("rb") as file:
-        _check_end(_check_binary(file, int(offset), size))
+        _check_end(_check_binary(file, offset, size, seen))
+    return None if seen is None else seen.indices
 
 
 def _check_gipl(path: Path, size: int, _values: int) -> None:
@@ -92,6 +104,11 @@ def _check_vtk(path: Path, size: int, values: int) -> None:
 
 def _check_meta(path: Path, size: int, values: int) -> None:
     fields, start = _fields(path, rb"^\s*(\w+)\s*=\s*(.*?)\s*$", rb"^\s*ElementDataFile\s*=")
+    for key in META_NUMBERS & fields.keys():
+        words = fields[key].encode("latin-1").split()
+        _check_numbers(words)
+        if not all(math.isfinite(float(word)) for word in words):
+            raise ValueError(f"damaged: its header has {fields[key][:60]} for {key}")
     voxels = fields.get("elementdatafile", "")
     if voxels.upper() == "LOCAL":
         target = path
@@ -136,6 +153,8 @@ def _check_nrrd(path: Path, size: int, values: int) -> None:
             _check_stream(_inflated(file, bz2.BZ2Decompressor), skip, size)
         elif skip >= 0:
             _check_end(_check_binary(file, file.tell() + skip, size))
+        elif skip < -1:
+            raise ValueError(f"damaged: its header skips {skip} bytes")
         else:  # the voxels are the last bytes of the file
             _check_count(target.stat().st_size - start, size)
 
@@ -202,7 +221,7 @@ def _check_tiff(path: Path, _size: int, _values: int) -> None:
             (offset,) = read(start + entries * step, next_one)
 
 
-FORMATS: dict[str, Callable[[Path, int, int], None]] = {
+FORMATS: dict[str, Callable[[Path, int, int], npt.NDArray[np.intp] | None]] = {
     ".nii": _check_nifti,
     ".hdr": _check_nifti,
     ".img": _check_nifti,
@@ -258,20 +277,31 @@ def _is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def _check_binary(file: BinaryIO, start: int, size: int) -> bytes:
+def _check_binary(file: BinaryIO, start: int, size: int, seen: NotFinite | None = None) -> bytes:
     """Check that there are ``size`` bytes of voxels, in a gzip stream or not, from a byte on.
 
-    Returns the first bytes of what follows them, without zeros, which are padding.
+    Returns the first bytes of what follows them, without zeros, which are padding. All bytes are
+    shown to ``seen``.
     """
     file.seek(0)
     if file.read(2) == b"\x1f\x8b":
         file.seek(0)
-        _check_stream(_inflated(file), start, size)
+        _check_stream(_shown(_inflated(file), seen), start, size)
         return b""
+    file.seek(0)
+    for _ in [] if seen is None else _shown(iter(partial(file.read, 64 * BLOCK), b""), seen):
+        pass
     found = file.seek(0, os.SEEK_END) - start
     _check_count(found, size)
     file.seek(start + size)
     return file.read(HEADER_BYTES).lstrip(b"\0")
+
+
+def _shown(blocks: Iterator[bytes], seen: NotFinite | None) -> Iterator[bytes]:
+    for block in blocks:
+        if seen is not None:
+            seen.look_at(block)
+        yield block
 
 
 def _check_stream(blocks: Iterator[bytes], start: int, size: int) -> None:
@@ -314,6 +344,15 @@ def _inflated(file: BinaryIO, decompressor: Any = None) -> Iterator[bytes]:
 
 
 def _check_text(text: bytes, values: int) -> None:
-    found = len(text.replace(b",", b" ").split())
-    if found < values:
-        raise ValueError(f"truncated: expected {values} numbers, got {found}")
+    found = text.replace(b",", b" ").split()
+    if len(found) < values:
+        raise ValueError(f"truncated: expected {values} numbers, got {len(found)}")
+    _check_numbers(found[:values])
+
+
+def _check_numbers(words: list[bytes]) -> None:
+    for word in words:
+        try:
+            float(word)
+        except ValueError:
+            raise ValueError(f"damaged: expected numbers, got {word[:20]!r}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,11 +40,12 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If there is no folder for the file.
+        If there is no folder for the file, or something else of its name.
     """
 
     def __init__(self, path: Path, interval: float, run: dict[str, str]) -> None:
-        if not path.parent.is_dir() or path.is_dir():
+        is_other = os.path.lexists(path) and not path.is_file()  # such as a folder or a pipe
+        if not path.parent.is_dir() or is_other:
             raise ValueError(f"expected checkpoint to be a file in an existing folder, got {path}")
         if not interval >= 0:
             raise ValueError(f"expected checkpoint_interval of 0 or more, got {interval}")

@@ -29,6 +29,9 @@ MARGIN = 6
 THIN = 3
 """How many points along an axis, at most, show nothing of motion along it."""
 
+SOME = 20_000
+"""Of how many voxels at first it is looked for contrast."""
+
 LEAST_OVERLAP = 1e-3
 """The share of the fixed image, or of its mask, that has to lie in the moving image."""
 
@@ -64,7 +67,8 @@ class PairSampler:
     Raises
     ------
     ValueError
-        If the images or the masks do not overlap after the initial transform.
+        If the images or the masks do not overlap after the initial transform, or an image has no
+        contrast where they do.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class PairSampler:
                 f"expected fixed and moving {what} that overlap after the initial transform, got "
                 f"{overlap:.2%} of the fixed one in the moving one; give another initial transform"
             )
+        self._require_contrast((seen & in_fixed).nonzero().flip(1))
         self._soft_masks = (
             _if_soft(self._fixed_mask, self._in_fixed),
             _if_soft(self._moving_mask, self._in_moving),
@@ -298,6 +303,26 @@ class PairSampler:
 
     def _in_moving(self, values: Tensor) -> SampledImage:
         return SampledImage(values, self._moving_domain, self.domain, self._initial_transform)
+
+    def _require_contrast(self, compared: Tensor) -> None:
+        """Raise if all channels of an image are constant at the voxels where both are known."""
+        if self.guide_landmarks is not None:
+            return
+        for name, images, view in (
+            ("fixed", self._fixed, self._in_fixed),
+            ("moving", self._moving, self._in_moving),
+        ):
+            # a part shows it of nearly all images
+            for step in (max(1, len(compared) // SOME), 1):
+                coords = self._coords(compared[::step])
+                values = torch.cat([view(image)(coords)[0] for image in images], dim=1)
+                if (values.amax(dim=0) > values.amin(dim=0)).any():
+                    break
+            else:
+                raise ValueError(
+                    f"expected {name} to have contrast where the images or masks overlap after the "
+                    f"initial transform, got {float(values[0, 0]):g} everywhere"
+                )
 
     def _moving_seen_from_fixed(self) -> Tensor:
         """Return for each fixed voxel whether it lies in the moving image and its mask."""

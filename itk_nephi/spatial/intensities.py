@@ -12,16 +12,23 @@ import numpy.typing as npt
 SAMPLED_VOXELS = 2**20
 """How many voxels the quantiles of an image are computed from, at most."""
 
-QUANTILES = (0.005, 0.995)
+TAIL, OUTLYING = 0.005, 10.0
+"""How many times the range without both tails, shares of the voxels, an intensity is beyond it that
+is an outlier."""
 
-OUTLYING = 10.0
-"""How many times the range of the quantiles beyond them an intensity is an outlier."""
+OUTLIERS, FEW = 1e-3, 4
+"""Which share of the voxels may be outliers, and how many in any image: more are part of what the
+image shows."""
 
-OUTLIERS = 1e-3
-"""Which share of the voxels may be outliers: more are part of what the image shows."""
+ISOLATED_TAIL, ISOLATED_OUTLYING = 0.03, 2.0
+"""The same of outliers most of which have none beside them, as hot voxels, of which the share of a
+tail may be."""
 
-FEW = 4
-"""How many may be outliers in any image."""
+PAIRED = 0.25
+"""How many pairs of neighbors there may be among those, share of their number."""
+
+ROUNDING = 16
+"""Units of precision by which intensities differ where there is nothing but rounding."""
 
 OFFSET = 2.0**10
 """How many times its range an image's intensities may be from 0."""
@@ -59,14 +66,25 @@ class IntensityRange:
         chosen = values.reshape(-1) if inside is None else values[inside]
         low, high = float(chosen.min()), float(chosen.max())
         some = chosen[:: -(-len(chosen) // SAMPLED_VOXELS)].astype(np.float64)
-        bounds = np.quantile(some / 2, QUANTILES) * 2
-        reach = OUTLYING * (bounds[1] / 2 - bounds[0] / 2) * 2
-        least, most = bounds[0] - reach, bounds[1] + reach
-        if reach > 0 and (low < least or high > most):
+        least, most = _bounds(some, TAIL, OUTLYING)
+        if low < least or high > most:
             outlying = np.count_nonzero(chosen < least) + np.count_nonzero(chosen > most)
             if outlying <= max(OUTLIERS * len(chosen), FEW):
-                return cls(max(low, float(least)), min(high, float(most)))
+                return cls(max(low, least), min(high, most))
+        least, most = _bounds(some, ISOLATED_TAIL, ISOLATED_OUTLYING)
+        if low < least or high > most:
+            outliers = (values < least) | (values > most)
+            if inside is not None:
+                outliers &= inside
+            if _are_isolated(outliers, len(chosen)):
+                usual = chosen[(chosen >= least) & (chosen <= most)]
+                return cls(float(usual.min()), float(usual.max()))
         return cls(low, high)
+
+    def is_rounding(self, kind: np.dtype[Any]) -> bool:
+        """Whether intensities of a type differ by no more than that type rounds them."""
+        precision = np.finfo(kind).eps if kind.kind == "f" else 0.0
+        return self.high - self.low <= ROUNDING * precision * max(abs(self.low), abs(self.high))
 
     def joined(self, other: IntensityRange) -> IntensityRange:
         """Return the range of both."""
@@ -88,6 +106,25 @@ class IntensityRange:
         scale = math.ldexp(1.0, max(-math.frexp(half)[1], -1073))
         clipped = np.clip(values.astype(np.float64), self.low, self.high)
         return ((clipped - middle) * min(scale, 2.0**1000)).astype(np.float32)
+
+
+def _bounds(values: npt.NDArray[np.float64], tail: float, outlying: float) -> tuple[float, float]:
+    """Return beyond which intensities there are outliers; infinite without any range."""
+    low, high = np.quantile(values / 2, (tail, 1 - tail)) * 2
+    reach = outlying * (high / 2 - low / 2) * 2
+    return (float(low - reach), float(high + reach)) if reach > 0 else (-math.inf, math.inf)
+
+
+def _are_isolated(outliers: npt.NDArray[np.bool_], voxels: int) -> bool:
+    """Return whether few of the voxels are outliers, and few of those neighbors."""
+    count = int(np.count_nonzero(outliers))
+    if count > ISOLATED_TAIL * voxels:
+        return False
+    pairs = 0
+    for axis in range(outliers.ndim):
+        along = np.moveaxis(outliers, axis, 0)
+        pairs += int(np.count_nonzero(along[1:] & along[:-1]))
+    return pairs <= PAIRED * count
 
 
 def fill_outside(

@@ -377,6 +377,23 @@ def test_a_translation_keeps_the_linear_part_of_the_start(dimension: int) -> Non
     assert voxels_off(found, fixed, matrix, offset) < 0.1
 
 
+@pytest.mark.parametrize(("share", "limit"), [(0.0035, 0.5), (0.02, 2.0)])
+def test_hot_voxels_do_not_hide_the_image(share: float, limit: float) -> None:
+    matrix = rotation(2, 30)
+    images = pair(matrix, OFFSET[:2])
+    for seed, image in enumerate(images):
+        values = itk.array_view_from_image(image)
+        values[np.random.default_rng(seed).random(values.shape) < share] = 500
+    found = align(*images, degrees_of_freedom="rigid")
+    assert voxels_off(found, images[0], matrix, OFFSET[:2]) < limit
+
+
+def test_images_with_nothing_in_common_are_doubted() -> None:
+    images = [itk.image_from_array(np.random.default_rng(seed).random((70, 80))) for seed in (0, 1)]
+    with pytest.warns(UserWarning, match="there is nothing to align them by"):
+        align(*images)
+
+
 def test_a_ball_is_ambiguous(dimension: int) -> None:
     domain = grid(dimension)
     squares = (domain.grid_points() ** 2).sum(axis=-1)

@@ -68,6 +68,7 @@ def outer(**values: Any) -> Outer:
         ({"limit": 11}, ValueError, "expected limit of more than 0 and at most 10, got 11"),
         ({"axes": (0, -1)}, ValueError, r"expected axes of 0 or more, got \(0, -1\)"),
         ({"axes": (0.5,)}, TypeError, r"expected axes to be a whole number, got \(0.5,\)"),
+        ({"axes": (10**400,)}, ValueError, "expected axes of at most 2147483647, got"),
         ({"sigmas": ()}, ValueError, r"expected sigmas of one or more numbers, got \(\)"),
         ({"kind": "none"}, ValueError, "expected kind to be one of one, other, got 'none'"),
     ],

@@ -4,12 +4,13 @@ A damaged input is to be refused in one sentence that names it (or, where a form
 give finite numbers of the right shape), a full disk to leave the old file, and a killed command to
 leave nothing, or all, and what it takes to go on::
 
-    python test/fuzz/attack.py                   # all, in about an hour
+    python test/fuzz/attack.py                   # all, in two hours
     python test/fuzz/attack.py images --cases 500 --seed 1
     python test/fuzz/attack.py kills --cases 60
+    python test/fuzz/attack.py --page docs/benchmarks/attacks.md
 
-The table that it prints has a row per kind: cases tried and failed. A failure prints how to see it
-again; exit status 1 says that there was one.
+The table that it prints, or puts into a page, has a row per kind: cases tried and failed. A failure
+prints how to see it again; exit status 1 means that there was one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from attack_inputs import attack_inputs, count_inputs
 from attack_lives import attack_disks, attack_lives
 
 from itk_nephi.io.child_process import read_apart
@@ -236,10 +238,27 @@ KINDS: dict[str, tuple[int, Callable[[int, random.Random, Path], Iterator[str]]]
         kind: (250, lambda *given, kind=kind: attack_archives(kind, *given))  # type: ignore[misc]
         for kind in ("models", "checkpoints")
     },
+    "inputs": (1000, attack_inputs),
     "disks": (80, attack_disks),
     "kills": (80, attack_lives),
 }
 """By name: how many cases, and what tries them."""
+
+
+BEGIN, END = "<!-- attacks -->", "<!-- end of attacks -->"
+"""What a page has the table between."""
+
+HEADER = "| kind | cases | failed | seed |\n| --- | --- | --- | --- |\n"
+
+
+def put_into(page: Path, row: str) -> None:
+    """Put a row into the table of a page, in place of that of the same kind."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    table, _, after = rest.partition(END)
+    rows = {line.split("|")[1].strip(): line for line in table.strip().splitlines()[2:]}
+    rows[row.split("|")[1].strip()] = row
+    text = "\n".join(rows[kind] for kind in KINDS if kind in rows)
+    page.write_text(f"{before}{BEGIN}\n{HEADER}{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -248,19 +267,25 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=list(KINDS))
     parser.add_argument("--cases", type=int, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--page", type=Path, help="whose table is to hold the counts")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     failed = {}
     for kind in given.kinds:
         usual, attack = KINDS[kind]
         cases = usual if given.cases is None else given.cases
+        if kind == "inputs":  # each once
+            cases = min(cases, count_inputs())
         with tempfile.TemporaryDirectory() as folder:
             found = list(attack(cases, random.Random(f"{kind} {given.seed}"), Path(folder)))
         for line in found:
             sys.stderr.write(f"{kind}: {line[:LONGEST]}\n")
         failed[kind] = len(found)
-        sys.stdout.write(f"| {kind} | {cases} | {len(found)} |\n")
+        row = f"| {kind} | {cases} | {len(found)} | {given.seed} |"
+        sys.stdout.write(f"{row}\n")
         sys.stdout.flush()
+        if given.page is not None:
+            put_into(given.page, row)
     sys.exit(any(failed.values()))
 
 

@@ -20,6 +20,8 @@ def test_words_of_itk_lose_where_in_its_source_and_memory_they_come_from() -> No
         "File cannot be read: a.mha."
     )
     assert plain_words(RuntimeError(said)) == "File cannot be read: a.mha"
+    said = "WARNING: In /work/ITK/a.hxx, line 478\nImageSeriesReader (0x55b2e976c240): A gap"
+    assert plain_words(RuntimeError(said)) == "A gap"
 
 
 def test_words_of_itk_itself_become_one_line(tmp_path: Path) -> None:
@@ -44,7 +46,12 @@ def test_a_hint_is_what_the_name_is_a_part_of_else_what_it_is_spelled_like() -> 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     require_file(tmp_path / "file", "TABLE")
-    for path, found in ((tmp_path, "a folder"), (tmp_path / "none", "which does not exist")):
+    os.mkfifo(tmp_path / "pipe")
+    for path, found in (
+        (tmp_path, "a folder"),
+        (tmp_path / "none", "which does not exist"),
+        (tmp_path / "pipe", "a pipe or a device"),
+    ):
         with pytest.raises(ValueError, match=f"expected TABLE to be a file, got {path}, {found}"):
             require_file(path, "TABLE")
 

@@ -10,6 +10,7 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
+from support.dicom_series import write_series
 
 from itk_nephi.io.images import (
     read_grid,
@@ -222,6 +223,39 @@ def test_crafted_headers_neither_crash_nor_mislead(
         read_image(path, "FIXED")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.mha", "Offset = inf 0", "has inf 0 for offset"),
+        ("a.mha", "ElementSpacing = 1 nan", "has 1 nan for elementspacing"),
+        ("a.mha", "TransformMatrix = 1 0 x 1", "expected numbers, got"),
+        ("a.nrrd", "byte skip: -5", "skips -5 bytes"),
+        ("a.vtk", "SPACING nan 1 1", "a spacing, origin or axes that are not finite"),
+        ("a.vtk", "ORIGIN 0 inf 0", "a spacing, origin or axes that are not finite"),
+        ("b.vtk", "one two three four", "expected numbers, got"),
+    ],
+)
+def test_numbers_of_a_header_that_itk_would_replace_are_refused(
+    tmp_path: Path, name: str, content: str, words: str
+) -> None:
+    text = {
+        "a.mha": f"ObjectType = Image\nNDims = 2\nDimSize = 2 2\n{content}\n"
+        "ElementType = MET_UCHAR\nElementDataFile = LOCAL\nabcd",
+        "a.nrrd": "NRRD0004\ntype: uchar\ndimension: 2\nsizes: 2 2\nencoding: raw\n"
+        f"endian: little\n{content}\n\nabcd",
+    }
+    head = "# vtk DataFile Version 3.0\na\nASCII\nDATASET STRUCTURED_POINTS\nDIMENSIONS 2 2 1\n"
+    data = "POINT_DATA 4\nSCALARS s float 1\nLOOKUP_TABLE default\n"
+    frame = "SPACING 1 1 1\nORIGIN 0 0 0\n"
+    named = content.split()[0]
+    lines = [content if line.startswith(named) else line for line in frame.splitlines()]
+    text["a.vtk"] = "\n".join([*head.splitlines(), *lines, *data.splitlines(), "1 2 3 4", ""])
+    text["b.vtk"] = f"{head}{frame}{data}{content}\n"
+    (tmp_path / name).write_text(text[name])
+    with pytest.raises(ValueError, match=f"got {tmp_path / name}: .*{words}"):
+        read_image(tmp_path / name, "FIXED")
+
+
 def test_padding_is_no_damage_and_other_bytes_are(tmp_path: Path) -> None:
     path = written(itk.image_from_array(np.ones((4, 5), np.uint8)), tmp_path / "a.nii")
     content = path.read_bytes()
@@ -266,34 +300,6 @@ def test_a_grid_needs_no_voxels(image: Any, tmp_path: Path) -> None:
 
 
 # DICOM
-
-
-def write_series(folder: Path, values: Any, number: int) -> str:
-    """Write slices as a DICOM series, and return its UID."""
-    folder.mkdir(exist_ok=True)
-    uid = f"1.2.826.0.1.3680043.2.1125.{number}"
-    for index, plane in enumerate(values):
-        image = itk.image_from_array(plane[None])
-        image.SetOrigin([3.0, 4.0, 2.5 * index])
-        image.SetSpacing([0.5, 0.75, 2.5])
-        dictionary = image.GetMetaDataDictionary()
-        for tag, value in {
-            "0020|000d": f"{uid}.1",
-            "0020|000e": uid,
-            "0008|0060": "CT",
-            "0020|0013": str(index),
-            "0020|0032": f"3\\4\\{2.5 * index}",
-            "0018|0050": "2.5",
-        }.items():
-            dictionary[tag] = value
-        writer = itk.ImageFileWriter[type(image)].New(
-            image, file_name=str(folder / f"{number}-{index}.dcm")
-        )
-        io = itk.GDCMImageIO.New()
-        io.KeepOriginalUIDOn()
-        writer.SetImageIO(io)
-        writer.Update()
-    return uid
 
 
 def test_a_folder_is_its_one_series_or_the_one_that_is_chosen(tmp_path: Path) -> None:

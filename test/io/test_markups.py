@@ -47,6 +47,9 @@ def test_positions_move_in_the_space_of_the_file_and_all_else_stays(
         (content(coordinateUnits="um"), "its points are in um, not in mm"),
         (content(controlPoints=[{"position": [1, 2]}]), ""),
         (content(controlPoints=[{"position": [1, 2, float("inf")]}]), "three finite numbers"),
+        (content(controlPoints=[{"position": [1, "2", 3]}]), "three finite numbers"),
+        (content(controlPoints=[{"position": [1, True, 3]}]), "three finite numbers"),
+        (content(controlPoints=[{"position": [1, 2, 10**400]}]), "three finite numbers"),
         (content(controlPoints=[]), "no points"),
     ],
 )

@@ -49,6 +49,8 @@ def test_numbers_come_back_to_the_last_bit_and_other_columns_as_they_were(tmp_pa
         ("x,y\n1,2\n3,four\n", "finite numbers in CSV, got 'four' in row 2, column y"),
         ("x,y\ninf,2\n", "got 'inf' in row 1, column x"),
         ("x,y\n,2\n", "got '' in row 1, column x"),
+        ("x,y\n1_0,2\n", "got '1_0' in row 1, column x"),
+        ('x,y,z\n1,2,"3\n4,5,6\n', "expected CSV to be a CSV file, got .* end of data"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_row_and_column(

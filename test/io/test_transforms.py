@@ -57,6 +57,25 @@ def test_what_is_no_transform_is_named(tmp_path: Path, suffix: str) -> None:
         read_transform(path, "TRANSFORM")
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["AffineTransform_double_2_2", "1 0 0 1 5 6 7", "0 0"], "expected 6 parameters of .* 7"),
+        (["AffineTransform_double_2_2", "1 0 0 1 5", "0 0"], ""),
+        (["AffineTransform_double_2_2", "1 0 0 1 1e999 6", "0 0"], ""),
+        (["CompositeTransform_double_2_2"], "a composite of no transforms"),
+    ],
+)
+def test_numbers_that_itk_would_leave_out_are_refused(
+    tmp_path: Path, lines: list[str], words: str
+) -> None:
+    path, names = tmp_path / "a.tfm", ("Transform", "Parameters", "FixedParameters")
+    text = [f"{name}: {line}" for name, line in zip(names, lines, strict=False)]
+    path.write_text("\n".join(["#Insight Transform File V1.0", "#Transform 0", *text, ""]))
+    with pytest.raises(ValueError, match=f"expected --start to be a transform .*{words}"):
+        read_transform(path, "--start")
+
+
 def test_large_transforms_are_compressed(tmp_path: Path) -> None:
     spline = itk.BSplineTransform[itk.D, 2, 3].New()
     spline.SetTransformDomainMeshSize([60, 60])

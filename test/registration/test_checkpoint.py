@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -175,7 +176,10 @@ def test_a_truncated_checkpoint_is_refused(shape: ImagePair, checkpoint: Path) -
 
 
 def test_a_place_where_nothing_can_be_kept_is_refused(shape: ImagePair, tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none" / "state.checkpoint"):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("", "none/state.checkpoint", "pipe", "loop"):
+        path = tmp_path / name
         with pytest.raises(ValueError, match="checkpoint to be a file in an existing folder"):
             registered(shape, path)
     with pytest.raises(ValueError, match="checkpoint_interval of 0 or more, got -1"):

@@ -124,6 +124,31 @@ def test_images_and_masks_that_have_nothing_in_common_are_refused(domain: ImageD
         shifted_pair(domain, fixed_mask=masks[0], moving_mask=masks[1])
 
 
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_images_without_contrast_where_they_are_compared_are_refused(
+    domain: ImageDomain, name: str
+) -> None:
+    values = np.random.default_rng(1).normal(size=domain.size[::-1]).astype(np.float32)
+    inner = mask_of(domain, *[(1, n - 1) for n in domain.size]) > 0
+    flat = image_from_array(np.where(inner, np.float32(7), values), domain)
+    pair = {"fixed": image_from_array(values, domain)} | {"moving": flat}
+    if name == "fixed":
+        pair = {"fixed": pair["moving"], "moving": pair["fixed"]}
+    mask = mask_of(domain, *[(2, n - 2) for n in domain.size])
+    with pytest.raises(ValueError, match=f"expected {name} to have contrast where .* got 7 every"):
+        PairSampler(
+            ImagePair(
+                fixed=(pair["fixed"],),
+                moving=(pair["moving"],),
+                fixed_mask=image_from_array(mask, domain),
+            ),
+            initial_transform=SampledTransform(
+                np.eye(domain.dimension), np.zeros(domain.dimension)
+            ),
+            device=CPU,
+        )
+
+
 def soft_mask_of(domain: ImageDomain) -> Any:
     """A box of voxels whose weight rises along i from a fifth to 1."""
     box = mask_of(domain, *[(0, n - 1) for n in domain.size])

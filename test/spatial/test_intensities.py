@@ -47,6 +47,30 @@ def test_a_few_hot_voxels_are_brought_to_the_end_of_the_range_and_many_are_not()
     assert IntensityRange.of(values).scaled(values).max() == np.float32(1e7)
 
 
+@pytest.mark.parametrize("share", [0.002, 0.0035, 0.01, 0.02])
+@pytest.mark.parametrize("hot", [-900.0, 700.0, 4000.0, 1e7])
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_isolated_hot_voxels_are_brought_to_the_end_of_the_range(
+    share: float, hot: float, dimension: int
+) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(100, 20, (200, 180) if dimension == 2 else (40, 32, 28))
+    is_hot = rng.random(values.shape) < share
+    found = IntensityRange.of(np.where(is_hot, hot, values))
+    assert found == IntensityRange(float(values[~is_hot].min()), float(values[~is_hot].max()))
+    inside = rng.random(values.shape) < 0.7
+    masked = np.where(is_hot, hot, np.where(inside, values, np.nan))
+    found, usual = IntensityRange.of(masked, inside), values[~is_hot & inside]
+    assert found == IntensityRange(float(usual.min()), float(usual.max()))
+
+
+def test_small_bright_structures_keep_their_intensities() -> None:
+    values = np.random.default_rng(1).normal(0, 1, (40, 40, 40))
+    for structure in (np.s_[10:15, 10:15, 10:15], np.s_[:, 20, 20], np.s_[30, 4:9, 3:9]):
+        values[structure] += 500
+    assert IntensityRange.of(values).high == values.max()
+
+
 def test_images_with_a_common_range_keep_their_differences() -> None:
     one, other = 1e12 + noise(), 1e12 + 3 * noise()
     common = IntensityRange.of(one).joined(IntensityRange.of(other))

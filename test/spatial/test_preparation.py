@@ -133,6 +133,15 @@ def test_a_constant_image_is_refused(domain: ImageDomain) -> None:
         checked_image(image, "fixed")
 
 
+@pytest.mark.parametrize(("kind", "noise"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_rounding_is_no_contrast(domain: ImageDomain, kind: type, noise: float) -> None:
+    values = 5 + noise * np.random.default_rng(0).random(domain.size[::-1])
+    image = image_from_array(values.astype(kind), domain)
+    with pytest.raises(ValueError, match="contrast, got 5 in every voxel but for rounding"):
+        checked_image(image, "fixed")
+    checked_image(image_from_array((5 + 100 * (values - 5)).astype(kind), domain), "fixed")
+
+
 def test_an_empty_mask_is_refused(image: Any, domain: ImageDomain) -> None:
     mask = image_from_array(np.zeros(domain.size[::-1], np.uint8), domain)
     with pytest.raises(ValueError, match=r"expected fixed_mask to have .* got an empty mask"):
