@@ -10,26 +10,27 @@ import torch
 from torch import Tensor
 
 from itk_nephi.alignment.problem import generators
+from itk_nephi.fields.lattice import Lattice
 from itk_nephi.fields.threads import torch_threads
 from itk_nephi.registration.lattice_objective import LatticeObjective
 from itk_nephi.registration.sampler import PairSampler
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import RegistrationSettings, lattice_spacing
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Transform
 from itk_nephi.spatial.initialization import ALIGNMENTS
 from itk_nephi.spatial.transforms import transform_points
 
 SIGMAS = (2.0, 1.0)
-"""Standard deviations of the Gaussian, voxels, one level after the other."""
+"""Standard deviations of the Gaussian, voxels; the first is taken that leaves enough windows."""
 
 ITERATIONS = 30
-"""Of L-BFGS on each level, at most."""
+"""Of L-BFGS, at most."""
 
 FLOOR = 0.005
 """Added to variances in windows: over whole images noise averages out, so that little is enough."""
 
 LEAST_WINDOWS = 3
-"""How many windows beside each other a level needs along each axis."""
+"""How many windows beside each other are needed along each axis."""
 
 FARTHEST = 0.1
 """How far a corner may move, share of the longest edge: whatever goes farther is no refinement."""
@@ -62,22 +63,19 @@ def refine_alignment(
     itk.Transform
         The alignment itself where images are too small, or where no map nearby is better.
     """
-    domain = samplers[0].domain
-    basis = torch.from_numpy(generators(domain.dimension, ALIGNMENTS.index(kind)))
-    amounts = torch.zeros(len(basis), dtype=torch.float64)
-    with torch_threads(1):  # sums depend on their number
-        for sigma in SIGMAS:
-            objectives = [
-                replace(
-                    LatticeObjective.prepare(sampler, sigma, settings, trains_network=False),
-                    floor=FLOOR,
-                )
-                for sampler in samplers
-            ]
-            edge = LEAST_WINDOWS * (2 * settings.window_radius + 1)
-            if min(objectives[0].lattice.size) >= edge and not any(objectives[0].thin_axes):
-                amounts = _climbed(objectives, basis, amounts)
-        matrix = torch.matrix_exp(torch.tensordot(amounts, basis, dims=1)).numpy()
+    sampler, edge = samplers[0], LEAST_WINDOWS * (2 * settings.window_radius + 1)
+    domain = sampler.domain
+    for sigma in SIGMAS:
+        spacing = lattice_spacing(sigma) * sampler.voxel_size
+        if min(Lattice.spaced(domain, spacing).size) >= edge:
+            break
+    else:
+        return alignment
+    objectives = [
+        replace(LatticeObjective.prepare(each, sigma, settings, trains_network=False), floor=FLOOR)
+        for each in samplers
+    ]
+    matrix = _matrix_at_minimum(objectives, generators(domain.dimension, ALIGNMENTS.index(kind)))
     corners = np.stack(np.meshgrid(*[(-b, b) for b in domain.bounds]), axis=-1)
     farthest = np.linalg.norm(_mapped(matrix, corners) - corners, axis=-1).max()
     if not 0 < farthest <= 2 * FARTHEST:
@@ -87,17 +85,21 @@ def refine_alignment(
     return _linear(domain.points_from_coords(simplex), transform_points(alignment, moved))
 
 
-def _climbed(objectives: Sequence[LatticeObjective], basis: Tensor, amounts: Tensor) -> Tensor:
-    """Return the amounts of the basis' motions, shape (K,), at the next minimum."""
+def _matrix_at_minimum(objectives: Sequence[LatticeObjective], motions: Array) -> Array:
+    """Return the homogeneous matrix, in coords, at the minimum next to the identity.
+
+    It is the exponential of a sum of infinitesimal motions, shape (K, D + 1, D + 1).
+    """
     coords = [objective.lattice.coords(objective.sampler.device) for objective in objectives]
-    found = amounts.clone().requires_grad_()
+    basis = torch.from_numpy(motions)
+    amounts = torch.zeros(len(basis), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [found], max_iter=ITERATIONS, history_size=len(found), line_search_fn="strong_wolfe"
+        [amounts], max_iter=ITERATIONS, history_size=len(basis), line_search_fn="strong_wolfe"
     )
 
     def compare() -> Tensor:
         optimizer.zero_grad()
-        motion = torch.tensordot(found, basis, dims=1)
+        motion = torch.tensordot(amounts, basis, dims=1)
         steps = [torch.matrix_exp(way) - torch.eye(len(way)) for way in (motion, -motion)]
         total = torch.zeros((), dtype=torch.float64)
         for objective, where in zip(objectives, coords, strict=True):
@@ -109,9 +111,12 @@ def _climbed(objectives: Sequence[LatticeObjective], basis: Tensor, amounts: Ten
         torch.autograd.backward(total)
         return total.detach()
 
-    before = compare()
-    optimizer.step(compare)  # type: ignore[no-untyped-call]
-    return found.detach() if compare() < before else amounts
+    with torch_threads(1):  # rounding errors of sums depend on their number
+        before = compare()
+        optimizer.step(compare)  # type: ignore[no-untyped-call]
+        motion = torch.tensordot(amounts.detach(), basis, dims=1)
+        matrix: Array = torch.matrix_exp(motion if compare() < before else 0 * motion).numpy()
+    return matrix
 
 
 def _mapped(matrix: Array, coords: Array) -> Array:

@@ -29,7 +29,7 @@ MARGIN = 6
 THIN = 3
 """How many points along an axis, at most, show nothing of motion along it."""
 
-SOME = 20_000
+SOME = 1000
 """Of how many voxels at first it is looked for contrast."""
 
 LEAST_OVERLAP = 1e-3
@@ -105,7 +105,7 @@ class PairSampler:
                 f"expected fixed and moving {what} that overlap after the initial transform, got "
                 f"{overlap:.2%} of the fixed one in the moving one; give another initial transform"
             )
-        self._require_contrast((seen & in_fixed).nonzero().flip(1))
+        self._require_contrast(seen & in_fixed)
         self._soft_masks = (
             _if_soft(self._fixed_mask, self._in_fixed),
             _if_soft(self._moving_mask, self._in_moving),
@@ -305,7 +305,7 @@ class PairSampler:
         return SampledImage(values, self._moving_domain, self.domain, self._initial_transform)
 
     def _require_contrast(self, compared: Tensor) -> None:
-        """Raise if all channels of an image are constant at the voxels where both are known."""
+        """Raise if all channels of an image are constant at the fixed voxels that are compared."""
         if self.guide_landmarks is not None:
             return
         for name, images, view in (
@@ -313,10 +313,12 @@ class PairSampler:
             ("moving", self._moving, self._in_moving),
         ):
             # a part shows it of nearly all images
-            for step in (max(1, len(compared) // SOME), 1):
-                coords = self._coords(compared[::step])
+            for step in (max(1, compared.numel() // SOME), 1):
+                numbers = compared.flatten()[::step].nonzero()[:, 0] * step
+                voxels = torch.stack(torch.unravel_index(numbers, compared.shape)[::-1], dim=1)
+                coords = self._coords(voxels)
                 values = torch.cat([view(image)(coords)[0] for image in images], dim=1)
-                if (values.amax(dim=0) > values.amin(dim=0)).any():
+                if len(values) and (values.amax(dim=0) > values.amin(dim=0)).any():
                     break
             else:
                 raise ValueError(
