@@ -14,12 +14,13 @@ import itk
 import numpy as np
 
 from benchmarks.cache import Figures
+from benchmarks.linear_methods import LINEAR_METHODS
 from benchmarks.pairs import OUTLIER, Pair, read_pair, without_masks
 from benchmarks.process import call_in_process
 from benchmarks.representations import represented_by
 from benchmarks.study import QUICK_STEPS, Run
 from itk_nephi.evaluation import evaluate
-from itk_nephi.io.transforms import read_transform
+from itk_nephi.io.transforms import read_transform, write_transform
 from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.workflows import method_process
 from itk_nephi.workflows.method_input import MethodInput
@@ -35,7 +36,8 @@ class Method:
     name : str
         One of :data:`itk_nephi.workflows.methods.METHODS`.
     initial_transform : str
-        A kind of initial transform.
+        A kind of initial transform, or one of :data:`benchmarks.linear_methods.LINEAR_METHODS`,
+        whose time is not counted.
     settings : RegistrationSettings, optional
         NePhi's, where they are not those of a preset.
     representation : str, optional
@@ -150,7 +152,13 @@ def register_and_judge(
     RuntimeError
         If the method fails.
     """
-    given = read_pair(pair if masks else without_masks(pair), method.initial_transform)
+    pair_given, initial_transform = pair if masks else without_masks(pair), method.initial_transform
+    if initial_transform in LINEAR_METHODS:
+        aligned = call_in_process(
+            _align, folder, threads=1, method=initial_transform, pair=pair_given
+        )
+        initial_transform = aligned["file"]
+    given = read_pair(pair_given, initial_transform)
     if method.settings is None:
         parameters: list[str] = []
         if method.elastix is not None:
@@ -192,6 +200,15 @@ def errors_mm(trial: Figures, *, outlier: bool = False) -> Any:
 def memory_beyond(trial: Figures) -> float:
     """Return the peak memory beyond that of images and libraries, MiB."""
     return float(trial["peak_memory_mib"] - trial["memory_before_mib"])
+
+
+def _align(folder: Path, *, method: str, pair: Pair) -> Figures:
+    """Align a pair by a linear method, and write the transform."""
+    images = read_pair(pair).images
+    given = (images.get(name) for name in ("fixed", "moving", "fixed_mask", "moving_mask"))
+    file = folder / "initial.h5"
+    write_transform(LINEAR_METHODS[method](*given, folder), file)
+    return {"file": str(file)}
 
 
 def _measure_changed(folder: Path, *, method: Method, task: dict[str, Any]) -> Figures:

@@ -16,6 +16,7 @@ PEER = "greedy"
 
 METHODS = {
     PEER: Method(name="greedy"),
+    "greedy, its own start": Method(name="greedy", initial_transform="greedy, centers"),
     "NePhi default": nephi(),
     "NePhi fast": nephi("fast"),
     "NePhi accurate": nephi("accurate"),
@@ -25,7 +26,7 @@ METHODS = {
 QUICK = {name: method for name, method in METHODS.items() if name != "elastix"}
 """Without the one that takes most of a minute for each pair: see ``hippocampus``."""
 
-STYLES = {PEER: "s", "elastix": "^"}
+STYLES = {PEER: "s", "greedy, its own start": "D", "elastix": "^"}
 
 OF_LANDMARKS = "landmark error"
 

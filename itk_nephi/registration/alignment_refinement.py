@@ -44,8 +44,8 @@ def refine_alignment(
 ) -> Transform:
     """Return the map near an alignment under which windows of the images are most alike.
 
-    An alignment finds the maximum of a measure of whole images, in which large contrasts, such as
-    that of a head with the air around it, count most. Windows of all contrasts count alike.
+    What an alignment maximizes is a measure of whole images, in which large contrasts, such as that
+    of a head with the air around it, count most. Windows of all contrasts count alike.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def refine_alignment(
     samplers : sequence of PairSampler
         The images, brought together by the alignment.
     settings : RegistrationSettings
-        How the images are compared.
+        Of the registration.
 
     Returns
     -------
