@@ -47,32 +47,32 @@ def staged(
     for name in names:
         _check_target(folder / name, argument, inputs)
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    begun = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for where in (folder, folder.parent):  # a folder may have been new when a run died
             clear_unfinished(where)
-        beside = temporary_folder(folder.parent if made else folder)
-        stage = beside.__enter__()
+        with temporary_folder(folder.parent if made else folder) as stage:
+            begun = True
+            with _final_names(stage, folder):
+                yield stage
+                files = sorted(stage.iterdir())
+                for file in files:
+                    _check_target(folder / file.name, argument, inputs)
+                    sync(file)
+                if made and not any(folder.iterdir()):
+                    stage.rename(folder)
+                else:
+                    for file in files:
+                        file.replace(folder / file.name)
+                sync(folder)
     except OSError as error:
-        _remove_empty(made)
+        if begun:
+            raise
         raise ValueError(
             f"expected {argument} to be where files can be written, got {folder}: {error.strerror}"
         ) from error
-    try:
-        with _final_names(stage, folder):
-            yield stage
-            files = sorted(stage.iterdir())
-            for file in files:
-                _check_target(folder / file.name, argument, inputs)
-                sync(file)
-            if made and not any(folder.iterdir()):
-                stage.rename(folder)
-            else:
-                for file in files:
-                    file.replace(folder / file.name)
-            sync(folder)
     finally:
-        beside.__exit__(None, None, None)
         _remove_empty(made)
 
 
@@ -89,12 +89,21 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
     It is locked while this process lives, so that others do not take it for left over.
     """
-    folder, lock = _locked_folder(parent)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+    is_ours = False
+    while not is_ours:
+        folder, lock = parent / f"{UNFINISHED}{uuid4().hex}", None
+        try:
+            folder.mkdir()
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # without locks nobody clears what he cannot lock
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            is_ours = folder.exists()  # else another process took it for left over
+            if is_ours:
+                yield folder
+        finally:  # an interrupt, too, leaves nothing
+            _remove(folder)
+            if lock is not None:
+                os.close(lock)
 
 
 def clear_unfinished(folder: Path) -> None:
@@ -136,20 +145,13 @@ def locked(folder: Path, writer: str) -> Iterator[None]:
         lock.release()
 
 
-def _locked_folder(parent: Path) -> tuple[Path, int]:
-    while True:
-        folder = parent / f"{UNFINISHED}{uuid4().hex}"
-        try:
-            folder.mkdir()
-            lock = os.open(folder, os.O_RDONLY)
-        except BaseException:  # an interrupt, too, leaves nothing
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        with suppress(OSError):  # a file system without locks: nobody clears what he cannot lock
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # else another process was quicker, and took it for left over
-            return folder, lock
-        os.close(lock)
+def _remove(folder: Path) -> None:
+    """Remove a folder, once more where an interrupt comes meanwhile."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _check_target(target: Path, argument: str, inputs: Collection[Path]) -> None:

@@ -285,7 +285,7 @@ def headers(folder: Path) -> Iterator[Input]:
         "folder": ("3", "2 2 2", "", "MET_UCHAR", ".", ""),
     }.items():
         (folder / f"m_{name}.mha").write_text(META.format(*given))
-        yield Input(f"info m_{name}.mha")
+        yield Input(f"info m_{name}.mha", EITHER if name == "string" else REFUSED)
     for name, given in {
         "minus": ("ASCII", "-2 2 2", "1 1 1", "0 0 0", "8", "float", "1 2 3 4 5 6 7 8"),
         "huge": ("ASCII", "99999 99999 99999", "1 1 1", "0 0 0", "8", "float", "1 2 3"),

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,3 +208,24 @@ def test_a_new_folder_appears_with_all_of_its_files(tmp_path: Path) -> None:
             assert list(output.iterdir()) == []
     assert contents(output) == {"a.txt": "a.txt", "b.txt": "b.txt"}
     assert [path.name for path in output.parent.iterdir()] == ["deep"]
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "flock", "exists", "rmtree"])
+def test_an_interrupt_at_any_moment_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    owner = {"mkdir": Path, "exists": Path, "flock": fcntl, "rmtree": shutil}[moment]
+    usual, calls = getattr(owner, moment), []
+
+    def interrupted(*given: Any, **named: Any) -> Any:
+        result = None if moment == "rmtree" and not calls else usual(*given, **named)
+        calls.append(moment)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path):
+        pass
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
