@@ -97,6 +97,8 @@ def _matrix_at_minimum(objectives: Sequence[LatticeObjective], motions: Array) -
         [amounts], max_iter=ITERATIONS, history_size=len(basis), line_search_fn="strong_wolfe"
     )
 
+    threads = torch.get_num_threads()
+
     def compare() -> Tensor:
         optimizer.zero_grad()
         motion = torch.tensordot(amounts, basis, dims=1)
@@ -107,7 +109,7 @@ def _matrix_at_minimum(objectives: Sequence[LatticeObjective], motions: Array) -
                 objective.lattice.image(where @ step[:-1, :-1].T + step[:-1, -1])
                 for step in (each.to(where) for each in steps)
             ]
-            total = total + objective.dissimilarity(displacements, 1).to(total)
+            total = total + objective.dissimilarity(displacements, threads).to(total)
         torch.autograd.backward(total)
         return total.detach()
 

@@ -69,10 +69,10 @@ def register(
         shape (N,).
     initial_transform : itk.Transform, Registration, None or a kind
         From fixed to moving space: where to start. Or how it is computed: ``"affine"``,
-        ``"similarity"``, ``"rigid"`` or ``"translation"``, an alignment from anywhere;
-        ``"moments"``, ``"geometry"`` or ``"identity"``; see
-        :func:`itk_nephi.alignment.compute_initial_transform`. An earlier result, perhaps of
-        coarser images, brings its own inverse. None is the identity.
+        ``"similarity"``, ``"rigid"`` or ``"translation"``, an alignment from anywhere, which the
+        presets refine by the windows in which they compare images; ``"moments"``, ``"geometry"`` or
+        ``"identity"``; see :func:`itk_nephi.alignment.compute_initial_transform`. An earlier
+        result, perhaps of coarser images, brings its own inverse. None is the identity.
     warm_start : Registration or itk.NePhiTransform, optional
         An earlier result on the grid of ``fixed``, from where the optimization starts; for instance
         that of the image before in a time series. Its initial transform is not taken over.
