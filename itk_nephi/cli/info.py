@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -136,7 +137,8 @@ def _describe_image(found: dict[str, Any]) -> str:
         low, high = found["range"]
         lines.append(f"range            {low:g} to {high:g}")
     if "not_finite" in found:
-        lines.append(f"not finite       {found['not_finite']:,} voxels")
+        voxels = math.prod(found["size"])
+        lines.append(f"not finite       {found['not_finite']:,} of {voxels:,} voxels")
     return "\n".join(lines)
 
 
