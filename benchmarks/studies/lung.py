@@ -49,13 +49,17 @@ def draw(figures: Figures) -> Figure:
     return draw_methods([{"name": trial["method"]} | trial for trial in figures["trials"]])
 
 
+def _rounded(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
 def _table(figures: Figures, names: list[str], methods: list[str]) -> str:
     rows = []
     for trial in figures["trials"]:
         if trial["method"] not in methods:
             continue
         values = [None if "error" in trial else metric(trial, name) for name in names]
-        cells = ["-" if value is None else f"{value:.3g}" for value in values]
+        cells = ["-" if value is None else _rounded(value) for value in values]
         rows.append([trial["method"], *cells])
         rows[-1][1] = trial.get("error", rows[-1][1])
     return tabulate(["method", *(COLUMNS[name] for name in names)], rows)
