@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from itk_nephi.alignment.problem import generators
 from itk_nephi.fields.lattice import Lattice
@@ -23,8 +22,11 @@ from itk_nephi.spatial.transforms import transform_points
 SIGMAS = (2.0, 1.0)
 """Standard deviations of the Gaussian, voxels; the first is taken that leaves enough windows."""
 
-ITERATIONS = 30
-"""Of L-BFGS, at most."""
+ITERATIONS, HALVINGS = 30, 6
+"""Steps of BFGS, and how often each is halved, at most."""
+
+ENOUGH, LEAST_GAIN = 1e-4, 1e-6
+"""Share of the expected gain that makes a step a good one, and the gain that is the last."""
 
 FLOOR = 0.005
 """Added to variances in windows: over whole images noise averages out, so that little is enough."""
@@ -92,16 +94,11 @@ def _matrix_at_minimum(objectives: Sequence[LatticeObjective], motions: Array) -
     """
     coords = [objective.lattice.coords(objective.sampler.device) for objective in objectives]
     basis = torch.from_numpy(motions)
-    amounts = torch.zeros(len(basis), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [amounts], max_iter=ITERATIONS, history_size=len(basis), line_search_fn="strong_wolfe"
-    )
-
     threads = torch.get_num_threads()
 
-    def compare() -> Tensor:
-        optimizer.zero_grad()
-        motion = torch.tensordot(amounts, basis, dims=1)
+    def compare(amounts: Array) -> tuple[float, Array]:
+        leaf = torch.from_numpy(amounts).requires_grad_()
+        motion = torch.tensordot(leaf, basis, dims=1)
         steps = [torch.matrix_exp(way) - torch.eye(len(way)) for way in (motion, -motion)]
         total = torch.zeros((), dtype=torch.float64)
         for objective, where in zip(objectives, coords, strict=True):
@@ -110,15 +107,46 @@ def _matrix_at_minimum(objectives: Sequence[LatticeObjective], motions: Array) -
                 for step in (each.to(where) for each in steps)
             ]
             total = total + objective.dissimilarity(displacements, threads).to(total)
-        torch.autograd.backward(total)
-        return total.detach()
+        (gradient,) = torch.autograd.grad(total, leaf)
+        return float(total.detach()), gradient.numpy()
 
     with torch_threads(1):  # rounding errors of sums depend on their number
-        before = compare()
-        optimizer.step(compare)  # type: ignore[no-untyped-call]
-        motion = torch.tensordot(amounts.detach(), basis, dims=1)
-        matrix: Array = torch.matrix_exp(motion if compare() < before else 0 * motion).numpy()
+        amounts = _minimized(compare, np.zeros(len(motions)), objectives[0].step_size / 2)
+        motion = torch.tensordot(torch.from_numpy(amounts), basis, dims=1)
+        matrix: Array = torch.matrix_exp(motion).numpy()
     return matrix
+
+
+def _minimized(
+    function: Callable[[Array], tuple[float, Array]], position: Array, length: float
+) -> Array:
+    """Return the next minimum of a few variables, by steps of BFGS; the first has a length.
+
+    torch's own optimizers load a compiler, which takes seconds and 70 MiB.
+    """
+    value, gradient = function(position)
+    inverse = np.eye(len(position)) * length / max(float(np.linalg.norm(gradient)), 1e-30)
+    for iteration in range(ITERATIONS):
+        step = -inverse @ gradient
+        expected = float(gradient @ step)
+        for _ in range(HALVINGS):
+            found, slope = function(position + step)
+            if found <= value + ENOUGH * expected:
+                break
+            step, expected = step / 2, expected / 2
+        else:
+            break
+        change, gain = slope - gradient, value - found
+        position, value, gradient = position + step, found, slope
+        if gain < LEAST_GAIN:
+            break
+        curvature = float(change @ step)
+        if curvature > 0:
+            if iteration == 0:
+                inverse = np.eye(len(position)) * curvature / float(change @ change)
+            along = np.eye(len(position)) - np.outer(step, change) / curvature
+            inverse = along @ inverse @ along.T + np.outer(step, step) / curvature
+    return position
 
 
 def _mapped(matrix: Array, coords: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -313,10 +314,9 @@ class PairSampler:
             ("moving", self._moving, self._in_moving),
         ):
             # a part shows it of nearly all images
-            for step in (max(1, compared.numel() // SOME), 1):
-                numbers = compared.flatten()[::step].nonzero()[:, 0] * step
-                voxels = torch.stack(torch.unravel_index(numbers, compared.shape)[::-1], dim=1)
-                coords = self._coords(voxels)
+            for step in (math.ceil((compared.numel() / SOME) ** (1 / compared.ndim)), 1):
+                some = compared[(slice(None, None, step),) * compared.ndim]
+                coords = self._coords(some.nonzero().flip(1) * step)
                 values = torch.cat([view(image)(coords)[0] for image in images], dim=1)
                 if len(values) and (values.amax(dim=0) > values.amin(dim=0)).any():
                     break
