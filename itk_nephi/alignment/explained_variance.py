@@ -57,7 +57,7 @@ class Fit:
 
 
 def explain(
-    level: Level, other: Level, matrix: Array, *, backwards: bool = False, curved: bool = True
+    level: Level, other: Level, matrix: Array, *, curved: bool, backwards: bool = False
 ) -> Fit:
     """Predict a level from another and differentiate by a motion of space.
 
@@ -67,11 +67,11 @@ def explain(
         What is predicted, and from what.
     matrix : array, shape (D + 1, D + 1)
         From points of the one to points of the other.
+    curved : bool
+        Compute the Hessian, too, which takes as long as the rest without the interpolation.
     backwards : bool
         The motion acts on the points that ``matrix`` maps to; or, backwards, its inverse on those
         that it maps from.
-    curved : bool
-        Compute the Hessian, too, which takes as long as the rest without the interpolation.
     """
     dimension = len(matrix) - 1
     weights = level.point_weights
