@@ -78,21 +78,21 @@ class Pulse:
                 self.show(f"{self._doing}, {now - self._begin:.0f} s")
 
 
-class _Steps:
-    """How long the steps that are left will take, from those seen so far."""
+class _Remaining:
+    """How long the rest will take, from the part seen so far."""
 
     def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
+        self._first: tuple[float, float] | None = None
 
-    def left(self, done: int, total: int) -> str:
-        """Return a phrase to append; nothing after the first step."""
+    def phrase(self, share: float) -> str:
+        """Return a phrase to append after a share of all is done; nothing after the first one."""
         now = time.perf_counter()
         if self._first is None:
-            self._first = done, now
+            self._first = share, now
         first, start = self._first
-        return (
-            "" if done == first else f", {_left((now - start) / (done - first) * (total - done))}"
-        )
+        if share <= first:
+            return ""
+        return f", {_left((now - start) / (share - first) * (1 - share))}"
 
 
 def _left(seconds: float) -> str:
@@ -102,7 +102,7 @@ def _left(seconds: float) -> str:
 @contextmanager
 def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], None]]:
     """Show a bar with the time left on a terminal, else one line a level and at each pulse."""
-    start, steps = time.perf_counter(), _Steps()
+    start, remaining = time.perf_counter(), _Remaining()
     pulse = pulse or Pulse()
     if is_quiet() or not sys.stderr.isatty():
 
@@ -111,7 +111,7 @@ def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], 
                 f"level {progress.level} of {progress.levels}: step {progress.done} of "
                 f"{progress.total}, dissimilarity {progress.losses['dissimilarity']:.3f}"
             )
-            pulse.change(f"{step}{steps.left(progress.done, progress.total)}")
+            pulse.change(f"{step}{remaining.phrase(progress.share)}")
             if progress.left == 0:
                 pulse.show(f"{step}, {time.perf_counter() - start:.0f} s")
 
@@ -131,8 +131,8 @@ def shown_progress(pulse: Pulse | None = None) -> Iterator[Callable[[Progress], 
         def show(progress: Progress) -> None:
             bar.update(
                 task,
-                total=progress.total,
-                completed=progress.done,
+                total=1.0,
+                completed=progress.share,
                 description=f"level {progress.level} of {progress.levels}, "
                 f"dissimilarity {progress.losses['dissimilarity']:.3f}",
             )
@@ -168,7 +168,7 @@ def pair_progress(total: int, pulse: Pulse | None = None) -> Callable[[PairOutco
 @contextmanager
 def shown_training(pulse: Pulse | None = None) -> Iterator[Callable[[TrainingProgress], None]]:
     """Report each validation; show a bar with the time left on a terminal, else each pulse."""
-    pulse, steps = pulse or Pulse(), _Steps()
+    pulse, remaining = pulse or Pulse(), _Remaining()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -185,7 +185,7 @@ def shown_training(pulse: Pulse | None = None) -> Iterator[Callable[[TrainingPro
                 task, total=progress.total, completed=progress.done, dissimilarity=dissimilarity
             )
             step = f"step {progress.done} of {progress.total}: dissimilarity {dissimilarity:.4f}"
-            left = steps.left(progress.done, progress.total)
+            left = remaining.phrase(progress.done / progress.total)
             pulse.change("" if console.is_terminal else f"{step}{left}")
             if progress.validation is not None:
                 scores = ", ".join(

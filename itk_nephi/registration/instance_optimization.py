@@ -133,6 +133,7 @@ class _Optimization:
         if checkpoint is not None and saved is not None:
             with checkpoint.checked():
                 self._load_state(saved)
+        self._costs = problem.settings.step_costs(problem.domain.dimension)
         self._limit = TimeLimit(self._started + (problem.settings.max_time or math.inf))
 
     def run(self) -> list[str]:
@@ -168,19 +169,10 @@ class _Optimization:
         self, level: _Level, objectives: Sequence[PairObjective | LatticeObjective]
     ) -> None:
         """Take a step, report and keep it; or go back, if it diverged, to the level's start."""
-        levels = len(self._problem.settings.smoothing_sigmas)
-        later = levels - level.number
+        later = len(self._costs) - level.number
         pace = self._limit.pace(level.schedule.phase, later)
         left = level.schedule.left(pace)
-        done = len(self.history) + len(self._underway)
-        progress = partial(
-            Progress,
-            level=level.number,
-            levels=levels,
-            done=done + 1,
-            total=done + left + later * level.schedule.length(pace),
-            left=left - 1,
-        )
+        progress = self._progress(level, left, level.schedule.length(pace))
         self._underway.append((progress, *self._differentiate(objectives)))
         dissimilarity = None
         if len(self._underway) > self._ahead:
@@ -193,6 +185,25 @@ class _Optimization:
             self._report(level)
         if self._checkpoint is not None and due:
             self._checkpoint.write(self._state(level))
+
+    def _progress(self, level: _Level, left: int, length: int) -> Callable[..., Progress]:
+        """Return what makes the progress after the next of ``left`` steps of its losses.
+
+        Later levels are foreseen to take ``length`` steps each.
+        """
+        number, done = level.number, len(self.history) + len(self._underway) + 1
+        cost, later = self._costs[number - 1], self._costs[number:]
+        spent = sum(self._costs[progress.level - 1] for progress in self.history[: level.done])
+        spent += (done - level.done) * cost
+        return partial(
+            Progress,
+            level=number,
+            levels=len(self._costs),
+            done=done,
+            total=done + left - 1 + length * len(later),
+            left=left - 1,
+            share=spent / (spent + (left - 1) * cost + length * sum(later)),
+        )
 
     def _report(self, level: _Level) -> bool:
         """Report and keep the first step underway; return whether it did not diverge."""

@@ -35,7 +35,7 @@ def generate(method: Any) -> None:
         state["progress"] = progress
         event = itk.MultiResolutionIterationEvent if new_level else itk.IterationEvent
         method.InvokeEvent(event())
-        method.UpdateProgress(progress.done / progress.total)
+        method.UpdateProgress(progress.share)
         if method.GetAbortGenerateData():
             raise StopIteration
 

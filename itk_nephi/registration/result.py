@@ -81,6 +81,8 @@ class Progress:
         The terms of the objective, unweighted, and their weighted sum ``total``; dimensionless.
     left : int
         Steps left to do in this level.
+    share : float
+        How much is done, from 0 to 1, where steps that compare more points count more.
     """
 
     level: int
@@ -89,6 +91,7 @@ class Progress:
     total: int
     losses: dict[str, float]
     left: int = 0
+    share: float = 0.0
 
 
 @dataclass(frozen=True, repr=False)

@@ -214,6 +214,13 @@ class RegistrationSettings(ObjectiveWeights):
         """Whether the intensities of both images are compared as they are, in one unit."""
         return self.dissimilarity is not None or self.similarity == "mean_squares"
 
+    def step_costs(self, dimension: int) -> tuple[float, ...]:
+        """Return how long a step of each level takes, in units of one of the last level."""
+        if self.similarity != WINDOWED:
+            return (1.0,) * len(self.smoothing_sigmas)
+        spacings = [lattice_spacing(each) for each in self.smoothing_sigmas]
+        return tuple((spacings[-1] / each) ** dimension for each in spacings)
+
     def for_image(self, voxels: int, longest_edge: float) -> RegistrationSettings:
         """Return what suits an image: no more points than voxels, no level without structure.
 

@@ -25,7 +25,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def step(done: int, *, left: int) -> Progress:
     return Progress(
-        level=2, levels=3, done=done, total=30, losses={"dissimilarity": 0.1234}, left=left
+        level=2,
+        levels=3,
+        done=done,
+        total=30,
+        losses={"dissimilarity": 0.1234},
+        left=left,
+        share=done / 30,
     )
 
 
@@ -125,11 +131,12 @@ def test_a_pulse_within_a_level_tells_its_step_and_the_time_left(
         )
 
 
-def test_the_time_left_is_that_of_the_steps_seen_here(clock: SimpleNamespace) -> None:
-    steps = progress._Steps()
-    assert steps.left(100, 200) == ""
+def test_the_time_left_is_that_of_the_share_seen_here(clock: SimpleNamespace) -> None:
+    remaining = progress._Remaining()
+    assert remaining.phrase(0.5) == ""
     clock.now += 10
-    assert steps.left(110, 200) == ", about 0:01:30 left"
+    assert remaining.phrase(0.55) == ", about 0:01:30 left"
+    assert remaining.phrase(0.5) == ""  # a level that began again
 
 
 def test_pairs_are_counted_and_the_time_left_is_that_of_those_computed(

@@ -92,6 +92,7 @@ def test_every_step_is_recorded_and_reported() -> None:
     assert [progress.level for progress in history] == [1] * 5 + [2] * 5
     assert [progress.done for progress in history] == list(range(1, 11))
     assert {(progress.levels, progress.total) for progress in history} == {(2, 10)}
+    assert [progress.share for progress in history] == pytest.approx(np.arange(1, 11) / 10)
     for progress in history:
         losses = progress.losses
         expected = (
@@ -101,6 +102,14 @@ def test_every_step_is_recorded_and_reported() -> None:
             + settings().latent_prior_weight * losses["latent_prior"]
         )
         assert losses["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_steps_that_compare_more_points_are_a_larger_share() -> None:
+    on_lattice = RegistrationSettings.preset("default", smoothing_sigmas=(2.0, 1.0), steps=20)
+    _, history, _ = optimized(shape_pair(size=60), on_lattice)
+    steps = np.diff([0, *(progress.share for progress in history)])
+    # half the distance in 2D: four times the points
+    assert steps == pytest.approx(np.repeat([1, 4], 20) / 100)
 
 
 def test_the_objective_falls() -> None:

@@ -520,6 +520,7 @@ def test_events_come_in_order_with_the_losses_of_their_step(method: Any) -> None
                 total=4,
                 losses=method.GetLosses(),
                 left=method.GetCurrentIteration() % 2,
+                share=method.GetCurrentIteration() / 4,
             )
         )
 
