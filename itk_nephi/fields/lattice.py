@@ -148,11 +148,15 @@ class Lattice:
             values = F.interpolate(values[None], size, mode=mode, align_corners=True)[0]
         return values[(slice(None), *lattice.slices)]
 
-    def splines(self, splines: Sequence[Tensor], threads: int = 1) -> Tensor:
-        """Evaluate B-splines at all points, axis by axis, which is far fewer operations.
+    def with_splines(
+        self, displacement: Tensor, splines: Sequence[Tensor], threads: int = 1
+    ) -> Tensor:
+        """Add B-splines at all points, axis by axis, which is far fewer operations.
 
         Parameters
         ----------
+        displacement : Tensor, shape (D, k, j, i)
+            Of the points; is left as it is.
         splines : sequence of Tensor, shape (k, j, i, D)
             Coefficients, see :func:`itk_nephi.fields.interpolation.sample_spline`.
         threads : int
@@ -161,16 +165,14 @@ class Lattice:
         Returns
         -------
         Tensor, shape (D, k, j, i)
-            Their sum.
+            The sum of all.
         """
-        if not splines:
-            raise ValueError("expected one or more splines, got none")
-        if can_fuse(*splines):
+        if splines and can_fuse(displacement, *splines):
             result: Tensor = _Splines.apply(  # type: ignore[no-untyped-call]
-                self, threads, *splines
+                self, threads, displacement, *splines
             )
             return result
-        return torch.stack([self._spline(each) for each in splines]).sum(dim=0)
+        return sum((self._spline(each) for each in splines), start=displacement)
 
     def _spline(self, coefficients: Tensor) -> Tensor:
         values = coefficients.movedim(-1, 0)
@@ -186,10 +188,12 @@ class Lattice:
 
 class _Splines(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, lattice: Lattice, threads: int, *splines: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, lattice: Lattice, threads: int, displacement: Tensor, *splines: Tensor
+    ) -> Tensor:
         ctx.lattice, ctx.threads = lattice, threads
         ctx.shapes = [spline.shape for spline in splines]
-        displacement = splines[0].new_zeros(lattice.dimension, *reversed(lattice.size))
+        displacement = displacement.clone(memory_format=torch.contiguous_format)
         for spline in splines:
             _call_with_spline("AddSpline", ctx, spline.shape, spline.contiguous(), displacement)
         return displacement
@@ -199,12 +203,12 @@ class _Splines(torch.autograd.Function):
         grad = grad.contiguous()
         gradients = [
             grad.new_zeros(shape) if needed else None
-            for shape, needed in zip(ctx.shapes, ctx.needs_input_grad[2:], strict=True)
+            for shape, needed in zip(ctx.shapes, ctx.needs_input_grad[3:], strict=True)
         ]
         for gradient in gradients:
             if gradient is not None:
                 _call_with_spline("ProjectOnSpline", ctx, gradient.shape, grad, gradient)
-        return None, None, *gradients
+        return None, None, grad, *gradients
 
 
 def _call_with_spline(

@@ -27,7 +27,10 @@ _HELP = {
 
 def plain_words(error: BaseException) -> str:
     """Return an exception's message as one line, without what ITK's C++ adds to it."""
-    message = re.sub(r"^\S+:\d+:\s*", "", str(error).strip())
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.strerror}: {error.filename}"
+    message = re.sub(r"^\S+:\d+:\s*", "", text.strip())
     message = re.sub(r"WARNING: In \S+, line \d+\s+\w+ \(0x[0-9a-f]+\): ", "", message)
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)

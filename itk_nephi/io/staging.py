@@ -52,20 +52,19 @@ def staged(
         folder.mkdir(parents=True, exist_ok=True)
         for where in (folder, folder.parent):  # a folder may have been new when a run died
             clear_unfinished(where)
-        with temporary_folder(folder.parent if made else folder) as stage:
+        with temporary_folder(folder, beside=bool(made)) as stage:
             begun = True
-            with _final_names(stage, folder):
-                yield stage
-                files = sorted(stage.iterdir())
+            yield stage
+            files = sorted(stage.iterdir())
+            for file in files:
+                _check_target(folder / file.name, argument, inputs)
+                sync(file)
+            if made and not any(folder.iterdir()):
+                stage.rename(folder)
+            else:
                 for file in files:
-                    _check_target(folder / file.name, argument, inputs)
-                    sync(file)
-                if made and not any(folder.iterdir()):
-                    stage.rename(folder)
-                else:
-                    for file in files:
-                        file.replace(folder / file.name)
-                sync(folder)
+                    file.replace(folder / file.name)
+            sync(folder)
     except OSError as error:
         if begun:
             raise
@@ -84,24 +83,27 @@ def staged_file(path: Path, argument: str, inputs: Collection[Path] = ()) -> Ite
 
 
 @contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Give a folder, beside those that are complete, which is removed unless it was renamed.
+def temporary_folder(folder: Path, *, beside: bool) -> Iterator[Path]:
+    """Give a folder, beside or in another one, which is removed unless it was renamed.
 
-    It is locked while this process lives, so that others do not take it for left over.
+    It is locked while this process lives, so that others do not take it for left over. Messages
+    name its files as if they were in the other one.
     """
+    parent = folder.parent if beside else folder
     is_ours = False
     while not is_ours:
-        folder, lock = parent / f"{UNFINISHED}{uuid4().hex}", None
+        stage, lock = parent / f"{UNFINISHED}{uuid4().hex}", None
         try:
-            folder.mkdir()
-            lock = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # without locks nobody clears what he cannot lock
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            is_ours = folder.exists()  # else another process took it for left over
-            if is_ours:
-                yield folder
+            with _final_names(stage, folder):
+                stage.mkdir()
+                lock = os.open(stage, os.O_RDONLY)
+                with suppress(OSError):  # without locks nobody clears what he cannot lock
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                is_ours = stage.exists()  # else another process took it for left over
+                if is_ours:
+                    yield stage
         finally:  # an interrupt, too, leaves nothing
-            _remove(folder)
+            _remove(stage)
             if lock is not None:
                 os.close(lock)
 

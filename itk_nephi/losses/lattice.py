@@ -201,8 +201,8 @@ def spline_diffusion(splines: Sequence[Tensor], lattice: Lattice) -> Tensor:
 
 
 def composition_energy(
-    inner: Tensor,
-    outer: Tensor,
+    there: Tensor,
+    back: Tensor,
     lattice: Lattice,
     weights: tuple[float, float],
     *,
@@ -212,14 +212,16 @@ def composition_energy(
     r"""Return weighted GradICON and inverse consistency error of displacements u, v on a lattice.
 
     .. math::
-        r(x) = u(x) + v(x + u(x)), \quad
+        r_{uv}(x) = u(x) + v(x + u(x)), \quad
         \frac{1}{N D^2} \sum \lVert \nabla r \rVert^2, \quad \frac{1}{N D} \sum \lVert r \rVert^2
+
+    in the mean over both orders, of r_uv and r_vu.
 
     Parameters
     ----------
-    inner, outer : Tensor, shape (D, k, j, i)
-        Of the points of the lattice, coords; the outer one is interpolated linearly, and beyond the
-        lattice as at its border.
+    there, back : Tensor, shape (D, k, j, i)
+        Of the points of the lattice, coords; the outer one of a composition is interpolated
+        linearly, and beyond the lattice as at its border.
     lattice : Lattice
         The points.
     weights : (float, float)
@@ -239,10 +241,10 @@ def composition_energy(
     residual : Tensor, shape ()
         Mean square over the axes, coords^2.
     """
-    if not can_fuse(inner, outer):
-        return _composition_energy(inner, outer, lattice, weights, stride)
+    if not can_fuse(there, back):
+        return _composition_energy(there, back, lattice, weights, stride)
     result: tuple[Tensor, Tensor, Tensor] = _Composition.apply(  # type: ignore[no-untyped-call]
-        inner, outer, lattice, weights, stride, threads
+        there, back, lattice, weights, stride, threads
     )
     return result
 
@@ -306,43 +308,49 @@ class _Correlation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return ctx.gradient * grad, None, None, None, None, None
+        gradient, ctx.gradient = ctx.gradient, None
+        return _multiplied(gradient, grad), None, None, None, None, None
 
 
 class _Composition(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        inner: Tensor,
-        outer: Tensor,
+        there: Tensor,
+        back: Tensor,
         lattice: Lattice,
         weights: tuple[float, float],
         stride: int,
         threads: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inner, outer = inner.contiguous(), outer.contiguous()
-        ctx.gradients = [
-            torch.zeros_like(each) if any(ctx.needs_input_grad) else None for each in (inner, outer)
-        ]
-        means = torch.empty(2, dtype=torch.float64)
-        factors = torch.tensor(weights, dtype=torch.float64)
-        call_on_lattice(
-            "Compose",
-            lattice.dimension,
-            [*lattice.layout, stride],
-            lattice.bounds,
-            memory_of(inner),
-            memory_of(outer),
-            threads,
-            *map(memory_of, (means, factors, *ctx.gradients)),
-        )
-        gradicon, residual = means.to(inner)
+        ways = [there.contiguous(), back.contiguous()]
+        ctx.gradients = [torch.zeros_like(u) if any(ctx.needs_input_grad) else None for u in ways]
+        means = torch.empty(2, 2, dtype=torch.float64)
+        factors = torch.tensor(weights, dtype=torch.float64) / 2
+        for order, found in zip((slice(None), slice(None, None, -1)), means, strict=True):
+            # adds to the gradients
+            call_on_lattice(
+                "Compose",
+                lattice.dimension,
+                [*lattice.layout, stride],
+                lattice.bounds,
+                *map(memory_of, ways[order]),
+                threads,
+                *map(memory_of, (found, factors, *ctx.gradients[order])),
+            )
+        gradicon, residual = means.mean(dim=0).to(there)
         ctx.mark_non_differentiable(gradicon, residual)
-        return (factors * means).sum().to(inner), gradicon, residual
+        return (factors * means).sum().to(there), gradicon, residual
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Any:
-        return *(grad * each for each in ctx.gradients), None, None, None, None
+        gradients, ctx.gradients = ctx.gradients, None
+        return *(_multiplied(each, grad) for each in gradients), None, None, None, None
+
+
+def _multiplied(gradient: Tensor, grad: Tensor) -> Tensor:
+    """Return a gradient times another one in its own memory, which costs less than new memory."""
+    return gradient if float(grad) == 1 else gradient.mul_(grad)
 
 
 def _local_dissimilarity(
@@ -375,16 +383,17 @@ def _local_dissimilarity(
 
 
 def _composition_energy(
-    inner: Tensor, outer: Tensor, lattice: Lattice, weights: tuple[float, float], stride: int
+    there: Tensor, back: Tensor, lattice: Lattice, weights: tuple[float, float], stride: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     every = (slice(None), *(slice(None, None, stride),) * lattice.dimension)
-    displacement = inner[every]
-    box = zip(lattice.moved(displacement, stride), lattice.center, lattice.half_extent, strict=True)
-    position = torch.stack([(coords - middle) / half for coords, middle, half in box], dim=-1)
-    found = sample_grid(outer[None], position.flatten(0, -2))
-    residual = displacement + found.T.reshape(displacement.shape)
-    total = inner.new_zeros(())
-    for axis, step in enumerate(lattice.steps):
-        total = total + (residual.diff(dim=-1 - axis) / (stride * step)).square().mean()
-    gradicon, square = total / lattice.dimension, residual.square().mean()
+    gradicon = square = there.new_zeros(())
+    for inner, outer in ((there, back), (back, there)):
+        u = inner[every]
+        box = zip(lattice.moved(u, stride), lattice.center, lattice.half_extent, strict=True)
+        position = torch.stack([(coords - middle) / half for coords, middle, half in box], dim=-1)
+        residual = u + sample_grid(outer[None], position.flatten(0, -2)).T.reshape(u.shape)
+        for axis, step in enumerate(lattice.steps):
+            slopes = residual.diff(dim=-1 - axis) / (stride * step)
+            gradicon = gradicon + slopes.square().mean() / (2 * lattice.dimension)
+        square = square + residual.square().mean() / 2
     return weights[0] * gradicon + weights[1] * square, gradicon.detach(), square.detach()

@@ -138,18 +138,17 @@ class LatticeObjective:
         there, back = (self._displacement(deformation, inverse) for inverse in (False, True))
         stride = 1 if there[0].numel() <= STRIDE_POINTS else 2
         area = self.sampler.voxel_coords**2
-        factors = weights.gradicon_weight / 2, weights.inverse_consistency_weight / 2 / area
-        (energy, *one), (inverse_energy, *other) = (
-            composition_energy(inner, outer, self.lattice, factors, stride=stride, threads=threads)
-            for inner, outer in ((there, back), (back, there))
+        factors = weights.gradicon_weight, weights.inverse_consistency_weight / area
+        energy, gradicon, residual = composition_energy(
+            there, back, self.lattice, factors, stride=stride, threads=threads
         )
         terms = {
             "dissimilarity": self.dissimilarity((there, back), threads),
-            "gradicon": (one[0] + other[0]) / 2,
-            "inverse_consistency": (one[1] + other[1]) / (2 * area),
+            "gradicon": gradicon,
+            "inverse_consistency": residual / area,
             "latent_prior": latent_prior(deformation.code),
         }
-        terms["total"] = terms["dissimilarity"] + energy + inverse_energy
+        terms["total"] = terms["dissimilarity"] + energy
         if self.spline_weight and self.splines:
             learned = [*self._learned(deformation, False), *self._learned(deformation, True)]
             with torch_threads(1):  # as rounding errors of a sum depend on their number
@@ -206,9 +205,9 @@ class LatticeObjective:
         if self.trains_network:
             field = deformation.inverse_field if inverse else deformation.field
             displacement = displacement + self._evaluated(field, deformation)
-        if learned:
-            splines = self.lattice.splines(learned, deformation.field.threads or 1)
-            displacement = displacement + splines
+        displacement = self.lattice.with_splines(
+            displacement, learned, deformation.field.threads or 1
+        )
         if not any(self.thin_axes):
             return displacement
         # what points do not show is not learned
@@ -241,10 +240,9 @@ class LatticeObjective:
                 displacement = deformation.code.local_code.new_zeros(shape)
                 if not self.trains_network:
                     displacement = displacement + self._evaluated(field, deformation)
-                if coarse:
-                    threads = deformation.field.threads or 1
-                    displacement = displacement + self.lattice.splines(coarse, threads)
-            self._displacements[inverse] = displacement
+                self._displacements[inverse] = self.lattice.with_splines(
+                    displacement, coarse, deformation.field.threads or 1
+                )
         return self._displacements[inverse]
 
     def _evaluated(self, field: DeformationField, deformation: Deformation) -> Tensor:

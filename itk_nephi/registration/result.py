@@ -82,7 +82,7 @@ class Progress:
     left : int
         Steps left to do in this level.
     share : float
-        How much is done, from 0 to 1, where steps that compare more points count more.
+        How much of the work is done, from 0 to 1: steps that compare more points are more work.
     """
 
     level: int

@@ -170,7 +170,7 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
         digest = _digest(pair, settings)
         earlier = _recorded_digest(folder) == digest
         if not earlier:
-            with temporary_folder(output) as stage:
+            with temporary_folder(folder, beside=True) as stage:
                 with _threads(settings.threads), warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always", UserWarning)
                     register_files(

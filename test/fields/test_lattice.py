@@ -63,9 +63,11 @@ def test_splines_are_those_at_each_point(lattice: Lattice) -> None:
         for sizes in ((4, 6, 5), (9, 7, 4))
     ]
     position = lattice.coords(CPU).double() / torch.tensor(lattice.bounds, dtype=torch.float64)
-    expected = sum(sample_spline(each, position) for each in splines)
+    given = torch.randn(3, *reversed(lattice.size), dtype=torch.float64, generator=generator)
+    expected = given + lattice.image(sum(sample_spline(each, position) for each in splines))
     # coords are of single precision
-    torch.testing.assert_close(lattice.splines(splines), lattice.image(expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(lattice.with_splines(given, splines), expected, atol=1e-5, rtol=0)
+    assert torch.equal(lattice.with_splines(given, []), given)
 
 
 @pytest.mark.parametrize("lattice", [*LATTICES, *PARTS])
@@ -76,23 +78,20 @@ def test_compiled_splines_and_their_gradients_are_those_of_torch(lattice: Lattic
         torch.randn(*sizes[:dimension], dimension, generator=generator)
         for sizes in ((4, 6, 5), (9, 7, 4))
     ]
-    cotangent = torch.randn(dimension, *reversed(lattice.size), generator=generator)
+    shape = dimension, *reversed(lattice.size)
+    given, cotangent = (torch.randn(shape, generator=generator) for _ in "gc")
     found = []
     for dtype, threads in ((torch.float64, 1), (torch.float32, 1), (torch.float32, 3)):
-        mine = [each.clone().to(dtype).requires_grad_() for each in splines]
-        displacement = lattice.splines(mine, threads)
+        mine = [each.to(dtype, copy=True).requires_grad_() for each in (given, *splines)]
+        displacement = lattice.with_splines(mine[0], mine[1:], threads)
         (displacement * cotangent.to(dtype)).sum().backward()
+        assert torch.equal(mine[0].detach(), given.to(dtype))
         found.append([displacement.detach(), *(each.grad for each in mine)])
     for exact, one, other in zip(*found, strict=True):
         torch.testing.assert_close(
             one.double(), exact, atol=1e-5 * float(exact.abs().max()), rtol=0
         )
         assert torch.equal(one, other)
-
-
-def test_no_splines_are_refused() -> None:
-    with pytest.raises(ValueError, match="one or more splines"):
-        LATTICES[0].splines([])
 
 
 @pytest.mark.parametrize("lattice", LATTICES)

@@ -36,6 +36,13 @@ def test_an_error_without_words_is_named() -> None:
     assert plain_words(MemoryError()) == "MemoryError"
 
 
+def test_errors_of_the_system_are_without_their_number(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        (tmp_path / "none" / "a.txt").write_text("")
+    path = tmp_path / "none" / "a.txt"
+    assert plain_words(caught.value) == f"No such file or directory: {path}"
+
+
 def test_a_hint_is_what_the_name_is_a_part_of_else_what_it_is_spelled_like() -> None:
     known = ["fixed_mask", "moving_mask", "name"]
     assert spelling_hint("mask", known) == "is it fixed_mask or moving_mask?"

@@ -4,6 +4,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_folder_that_cannot_be_made_is_named_at_once(tmp_path: Path) -> None:
 
 def test_a_temporary_folder_goes_unless_it_is_renamed(tmp_path: Path) -> None:
     for name in ("given up", "complete"):
-        with temporary_folder(tmp_path) as folder:
+        with temporary_folder(tmp_path, beside=False) as folder:
             assert folder.parent == tmp_path
             (folder / "a.txt").write_text(name)
             if name == "complete":
@@ -64,9 +65,29 @@ def test_a_temporary_folder_goes_unless_it_is_renamed(tmp_path: Path) -> None:
     assert contents(tmp_path / "complete") == {"a.txt": "complete"}
 
 
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    "error", [ValueError, RuntimeError, lambda path: OSError(28, "No space left", path)]
+)
+def test_no_message_names_a_temporary_folder(
+    tmp_path: Path, beside: bool, error: Callable[[str], Exception]
+) -> None:
+    target = tmp_path / "result"
+    target.mkdir()
+
+    def fail() -> None:
+        with temporary_folder(target, beside=beside) as stage:
+            assert stage.parent == (tmp_path if beside else target)
+            raise error(f"{stage}/a.h5")
+
+    with pytest.raises(Exception, match=f"{target}/a.h5") as found:
+        fail()
+    assert UNFINISHED not in str(found.value)
+
+
 def test_what_becomes_a_result_has_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "usual").mkdir()
-    with temporary_folder(tmp_path) as folder:
+    with temporary_folder(tmp_path, beside=False) as folder:
         assert folder.stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
@@ -159,7 +180,7 @@ def test_only_what_the_dead_have_left_is_cleared(tmp_path: Path) -> None:
     for folder in (left, foreign):
         folder.mkdir()
         (folder / "a.txt").write_text("mine")
-    with temporary_folder(tmp_path) as living, staged(tmp_path, "--output"):
+    with temporary_folder(tmp_path, beside=False) as living, staged(tmp_path, "--output"):
         assert living.is_dir()
         assert not left.exists()
         assert (foreign / "a.txt").read_text() == "mine"
@@ -225,7 +246,7 @@ def test_an_interrupt_at_any_moment_leaves_no_folder(
         return result
 
     monkeypatch.setattr(owner, moment, interrupted)
-    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path, beside=False):
         pass
     monkeypatch.undo()
     assert not list(tmp_path.iterdir())
