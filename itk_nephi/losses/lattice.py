@@ -26,7 +26,7 @@ POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 LEAST_VARIANCE = 1e-4
 """The least variance in a window of an image of unit variance that has contrast."""
 
-LEAST_FLOOR = 0.05
+LEAST_FLOOR = 0.02
 """The least part of an image's variance that is taken for contrast."""
 
 

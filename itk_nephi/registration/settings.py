@@ -135,7 +135,7 @@ class RegistrationSettings(ObjectiveWeights):
     )
     code_learning_rate: float = setting(2e-2, "The same for the latent code.", minimum=0)
     spline_learning_rate: float = setting(
-        0.7,
+        1.0,
         "The same for the B-splines.",
         unit="distances of compared points",
         minimum=0,
@@ -308,7 +308,7 @@ def _on_lattice(name: str) -> RegistrationSettings:
         similarity=WINDOWED,
         smoothing_sigmas=(8.0, 4.0, 2.0, 1.0, 0.5),
         steps=25,
-        gradicon_weight=8.0,
+        gradicon_weight=7.0,
     )
     match name:
         case "fast":

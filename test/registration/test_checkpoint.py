@@ -31,6 +31,7 @@ SETTINGS = RegistrationSettings(
     ),
     smoothing_sigmas=(1.0, 0.0),
     steps=5,
+    spline_learning_rate=0.5,
     points=200,
     regularizer_points=40,
 )
@@ -72,7 +73,7 @@ def interrupt_after(step: int) -> Any:
         replace(SETTINGS, steps=8, early_stop=True),
         # lets a level diverge and begin again
         replace(SETTINGS, steps=8, network_learning_rate=0.03),
-        RegistrationSettings.preset("default", steps=5),
+        RegistrationSettings.preset("default", steps=10),
     ],
 )
 def test_a_run_that_goes_on_gives_the_same_bytes(
