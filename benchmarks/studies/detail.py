@@ -1,4 +1,4 @@
-"""The presets, greedy and elastix on brains, hippocampi, lungs and sections: quality and time."""
+"""The presets and their peers on brains, hippocampi, lungs and sections: quality and time."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ METHODS = {
     "NePhi default": nephi(),
     "NePhi fast": nephi("fast"),
     "NePhi accurate": nephi("accurate"),
+    "ANTs": Method(name="ants"),
     "elastix": elastix(),
 }
 
 QUICK = {name: method for name, method in METHODS.items() if name != "elastix"}
 """Without the one that takes most of a minute for each pair: see ``hippocampus``."""
 
-STYLES = {PEER: "s", "greedy, its own start": "D", "elastix": "^"}
+STYLES = {PEER: "s", "greedy, its own start": "D", "ANTs": "v", "elastix": "^"}
 
 OF_LANDMARKS = "landmark error"
 
@@ -35,7 +36,7 @@ def measure(run: Run) -> Figures:
     """Run all methods on all pairs, on one core; brains, which are cut out, without masks."""
     folder = run.folder / "pairs"
     lungs = {"lung": lung_pair(run)}
-    hippocampi = hippocampus_pairs(run, 20, seed=0)
+    hippocampi = hippocampus_pairs(run, 50, seed=0)
     if run.quick:
         brains = hippocampi
         sections = {"chest": write_phantom(lung(2, size=(48, 40)).pair, folder / "section")}
@@ -45,7 +46,7 @@ def measure(run: Run) -> Figures:
     return {
         "brains": run_methods(run, METHODS, brains, masks=False),
         **{name: run_methods(run, METHODS, {name: pair}) for name, pair in sections.items()},
-        "lung, masks": run_methods(run, METHODS, lungs, seeds=3),
+        "lung, masks": run_methods(run, METHODS, lungs, seeds=5),
         "lung": run_methods(run, METHODS, lungs, masks=False),
         "hippocampi": run_methods(run, QUICK, hippocampi),
     }
@@ -134,8 +135,8 @@ def draw(figures: Figures) -> Figure:
 
 STUDY = Study(
     name="detail",
-    question="How good are the presets in which time, beside greedy and elastix?",
-    time="60 minutes, one core",
+    question="How good are the presets in which time, beside greedy, ANTs and elastix?",
+    time="90 minutes, one core",
     measure=measure,
     table=table,
     figure=draw,
