@@ -22,6 +22,13 @@ KINDS = {
     "a start that has no inverse": [
         "registration/test_checks.py::test_a_singular_initial_transform_is_refused",
     ],
+    "a result that is worse than its start": [
+        "alignment/test_alignment.py::test_an_image_stays_on_itself",
+        "registration/test_lattice_objective.py::test_a_long_image_stays_on_itself",
+        "registration/test_quality_check.py::"
+        "test_a_result_worse_than_the_start_is_warned_of_where_it_was_asked_for",
+        "registration/test_refinement.py::test_a_prediction_that_makes_things_worse_is_a_warning",
+    ],
     "what lies outside masks": [
         "registration/test_nothing_else_matters.py::test_what_lies_outside_masks_changes_no_bit",
         "registration/test_nothing_else_matters.py::test_averaged_images_do_not_see_outside_either",
@@ -137,6 +144,10 @@ KINDS = {
         "spatial/test_intensities.py::test_isolated_hot_voxels_are_brought_to_the_end_of_the_range",
         "spatial/test_intensities.py::test_extreme_intensities_keep_their_contrast",
     ],
+    "voxels that rounding puts outside": [
+        "fields/test_sampled_image.py::test_all_voxels_of_an_image_lie_in_it",
+        "io/test_pair_table.py::test_the_outermost_voxels_hold_landmarks",
+    ],
     "elastix files out of bounds": [
         "registration/test_elastix_parameters.py::test_numbers_out_of_bounds_are_a_sentence",
     ],
@@ -151,6 +162,11 @@ KINDS = {
     "suffixes in upper case": [
         "io/test_images.py::test_suffixes_in_upper_case_are_written_and_read",
     ],
+    "points and meshes of other programs": [
+        "io/test_meshes.py::test_what_is_no_mesh_is_named",
+        "cli/test_transform.py::test_bad_points_are_refused",
+        "cli/test_register.py::test_bad_landmarks_are_refused",
+    ],
     "axes that are sheared": ["io/test_images.py::test_sheared_axes_are_refused_with_a_way_out"],
     "messages that do not show the difference": [
         "spatial/test_preparation.py::test_a_mask_on_another_grid_is_refused",
@@ -162,6 +178,8 @@ KINDS = {
     "the first contact": [
         "cli/test_app.py::test_versions_are_shown",
         "cli/test_app.py::test_the_package_is_run_as_the_command",
+        "test_extras.py::test_what_is_missing_of_itk_is_told",
+        "test_packaging.py::test_an_editable_install_is_refused",
     ],
 }
 

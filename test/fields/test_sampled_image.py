@@ -3,6 +3,7 @@ from typing import Any
 
 import itk
 import numpy as np
+import pytest
 import torch
 
 from itk_nephi.fields.sampled_image import SampledImage, SampledTransform, tensor_from_image
@@ -65,6 +66,23 @@ def test_sampling_from_another_domain_agrees_with_itk(image: Any, domain: ImageD
     points = points_in(other, 400)
     sampled = SampledImage(tensor_from_image(image), domain, other)
     assert_sampled_as_by_itk(image, sampled, points, other.coords_from_points(points))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_all_voxels_of_an_image_lie_in_it(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    dimension = 2 + seed % 2
+    direction = np.linalg.qr(generator.normal(size=(dimension, dimension)))[0]
+    domain = ImageDomain(
+        size=tuple(map(int, generator.integers(2, 21, dimension))),
+        spacing=tuple(10 ** generator.uniform(-3, 2, dimension)),
+        origin=tuple(generator.uniform(-500, 500, dimension)),
+        direction=tuple(map(tuple, direction.tolist())),
+    )
+    values = torch.zeros(1, 1, *reversed(domain.size))
+    coords = domain.coords_from_points(domain.grid_points().reshape(-1, dimension))
+    inside = SampledImage(values, domain, domain)(torch.tensor(coords, dtype=torch.float32))[1]
+    assert inside.all()
 
 
 def test_sampling_through_an_affine_map_agrees_with_itk(image: Any, domain: ImageDomain) -> None:
