@@ -16,26 +16,53 @@ from itk_nephi.spatial import light_itk as itk
 
 SUFFIXES = "nii mha mhd nrrd nhdr vtk tif png bmp h5 mnc gipl mrc hdr img jpg dcm pic lsm"
 
-FRAME = "space dimension: 3\nspace directions: "
+VOXELS = "12345678"
+"""Eight of a byte each, which is what the sound headers below are of."""
+
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "DimSize": "2 2 2",
+    "ElementType": "MET_UCHAR",
+    "ElementDataFile": "LOCAL",
+}
+
+NRRD = {"type": "uchar", "dimension": "3", "sizes": "2 2 2", "encoding": "raw"}
 
 VTK = """# vtk DataFile Version 3.0
 a
-{}
+{mode}
 DATASET STRUCTURED_POINTS
-DIMENSIONS {}
-SPACING {}
-ORIGIN {}
-POINT_DATA {}
-SCALARS s {} 1
+DIMENSIONS {size}
+SPACING {spacing}
+ORIGIN 0 0 0
+POINT_DATA 8
+SCALARS s {type} 1
 LOOKUP_TABLE default
-{}"""
+{voxels}"""
 
-META = """ObjectType = Image
-NDims = {}
-DimSize = {}
-{}ElementType = {}
-ElementDataFile = {}
-{}"""
+VTK_FIELDS = {
+    "mode": "ASCII",
+    "size": "2 2 2",
+    "spacing": "1 1 1",
+    "type": "float",
+    "voxels": "1 2 3 4 5 6 7 8",
+}
+
+
+def headers(folder: Path) -> Iterator[Input]:
+    """Headers that lie."""
+    yield from _nifti_headers(folder)
+    yield from _packed(folder)
+    for suffix in SUFFIXES.split():
+        (folder / f"empty.{suffix}").write_bytes(b"")
+        yield Input(f"info empty.{suffix}")
+        (folder / f"noise.{suffix}").write_bytes(random.Random(suffix).randbytes(900))
+        yield Input(f"info noise.{suffix}")
+    yield from _nrrd_headers(folder)
+    yield from _meta_headers(folder)
+    yield from _vtk_headers(folder)
+    yield from _cut(folder)
 
 
 def _nifti(whole: bytes, *changes: tuple[int, str, object]) -> bytes:
@@ -45,11 +72,10 @@ def _nifti(whole: bytes, *changes: tuple[int, str, object]) -> bytes:
     return bytes(content)
 
 
-def headers(folder: Path) -> Iterator[Input]:
-    """Headers that lie."""
+def _nifti_headers(folder: Path) -> Iterator[Input]:
     whole = (folder / "whole.nii").read_bytes()
     nan, inf = float("nan"), float("inf")
-    headers = {
+    changes = {
         "dim0": (40, "h", 0),
         "dim8": (40, "h", 8),
         "dim1": (40, "h", 1),
@@ -70,17 +96,12 @@ def headers(folder: Path) -> Iterator[Input]:
         "slopenan": (112, "f", nan),
         "slopeinf": (112, "f", inf),
         "internan": (112, "ff", [1.0, nan]),
-        "magic": (344, "4s", b"n+9\0"),
-        "detached": (344, "4s", b"ni1\0"),
+        "magic": (344, "4s", b"n+9"),
+        "detached": (344, "4s", b"ni1"),
         "sizeof": (0, "i", 347),
     }
-    for name, change in headers.items():
-        if name == "magic" or change[1] == "4s":
-            content = bytearray(whole)
-            struct.pack_into("<4s", content, change[0], change[2])
-            (folder / f"n_{name}.nii").write_bytes(content)
-        else:
-            (folder / f"n_{name}.nii").write_bytes(_nifti(whole, change))
+    for name, change in changes.items():
+        (folder / f"n_{name}.nii").write_bytes(_nifti(whole, change))
         yield Input(f"info n_{name}.nii", TAKEN if name in ("bits", "slopenan") else REFUSED)
     frames = {
         "sformzero": [0.0] * 12,
@@ -93,6 +114,10 @@ def headers(folder: Path) -> Iterator[Input]:
         content = _nifti(whole, (252, "hh", [0, 1]), (280, "12f", frame))
         (folder / f"n_{name}.nii").write_bytes(content)
         yield Input(f"info n_{name}.nii", EITHER if name == "sformzero" else REFUSED)
+
+
+def _packed(folder: Path) -> Iterator[Input]:
+    whole = (folder / "whole.nii").read_bytes()
     packed = gzip.compress(whole)
     streams = {
         "empty": b"",
@@ -104,201 +129,111 @@ def headers(folder: Path) -> Iterator[Input]:
         "half": packed[: len(packed) // 2],
         "no_end": packed[:-8],
         "twice": gzip.compress(packed),
+        "members": gzip.compress(whole[:700]) + gzip.compress(whole[700:]),
     }
     for name, content in streams.items():
         (folder / f"z_{name}.nii.gz").write_bytes(content)
-        yield Input(f"info z_{name}.nii.gz")
-    (folder / "z_members.nii.gz").write_bytes(
-        gzip.compress(whole[:700]) + gzip.compress(whole[700:])
-    )
-    yield Input("info z_members.nii.gz", TAKEN)
-    for suffix in [
-        "nii",
-        "mha",
-        "mhd",
-        "nrrd",
-        "nhdr",
-        "vtk",
-        "tif",
-        "png",
-        "bmp",
-        "h5",
-        "mnc",
-        "gipl",
-        "mrc",
-        "hdr",
-        "img",
-        "jpg",
-        "dcm",
-        "pic",
-        "lsm",
-    ]:
-        (folder / f"empty.{suffix}").write_bytes(b"")
-        yield Input(f"info empty.{suffix}")
-        (folder / f"noise.{suffix}").write_bytes(random.Random(suffix).randbytes(900))
-        yield Input(f"info noise.{suffix}")
-    head = "NRRD0004\ntype: {}\ndimension: {}\nsizes: {}\nencoding: {}\n{}\n\n{}"
-    for name, given in {
-        "zero": ("uchar", 3, "0 1 1", "raw", "endian: little", ""),
-        "minus": ("uchar", 3, "-2 2 2", "raw", "endian: little", "12345678"),
-        "billions": ("uchar", 3, "1000000000 1000000000 1000000000", "raw", "endian: little", "1"),
-        "overflow": ("uchar", 3, "4294967296 4294967296 2", "raw", "endian: little", "1"),
-        "type": ("quaternion", 3, "2 2 2", "raw", "endian: little", "12345678"),
-        "encoding": ("uchar", 3, "2 2 2", "base64", "endian: little", "12345678"),
-        "many": ("uchar", 99, "2 " * 99, "raw", "endian: little", "12345678"),
-        "fewer": ("uchar", 3, "2 2", "raw", "endian: little", "12345678"),
-        "spacing0": ("uchar", 3, "2 2 2", "raw", "spacings: 0 0 0", "12345678"),
-        "spacingnan": ("uchar", 3, "2 2 2", "raw", "spacings: 1 nan 1", "12345678"),
-        "directions": (
-            "uchar",
-            3,
-            "2 2 2",
-            "raw",
-            FRAME + "(0,0,0) (0,0,0) (0,0,0)",
-            "12345678",
-        ),
-        "parallel": (
-            "uchar",
-            3,
-            "2 2 2",
-            "raw",
-            FRAME + "(1,0,0) (1,0,0) (0,0,1)",
-            "12345678",
-        ),
-        "directionsnan": (
-            "uchar",
-            3,
-            "2 2 2",
-            "raw",
-            FRAME + "(nan,0,0) (0,1,0) (0,0,1)",
-            "12345678",
-        ),
-        "originnan": (
-            "uchar",
-            3,
-            "2 2 2",
-            "raw",
-            FRAME + "(1,0,0) (0,1,0) (0,0,1)\nspace origin: (nan,0,0)",
-            "12345678",
-        ),
-        "few": ("uchar", 3, "2 2 2", "ascii", "", "1 2 3"),
-        "words": ("uchar", 3, "2 2 2", "ascii", "", "one two three four five six seven eight"),
-        "nan": ("float", 3, "2 2 2", "ascii", "", "1 2 3 4 nan 6 7 x"),
-        "out": ("uchar", 3, "2 2 2", "raw", "data file: ../../../../../etc/hostname", ""),
-        "missing": ("uchar", 3, "2 2 2", "raw", "data file: nowhere.raw", ""),
-        "self": ("uchar", 3, "200 200 2", "raw", "data file: r_self.nrrd", ""),
-        "zero_device": ("uchar", 3, "2 2 2", "raw", "data file: /dev/zero", ""),
-        "skip": ("uchar", 3, "2 2 2", "raw", "byte skip: -5", "12345678"),
-        "skipfar": ("uchar", 3, "2 2 2", "raw", "byte skip: 99999999999999999999", "12345678"),
-        "skipword": ("uchar", 3, "2 2 2", "raw", "byte skip: many", "12345678"),
-        "lines": ("uchar", 3, "2 2 2", "raw", "line skip: 999999999", "12345678"),
-        "linesword": ("uchar", 3, "2 2 2", "raw", "line skip: x", "12345678"),
-        "hex": ("uchar", 3, "2 2 2", "hex", "", "xyzxyzxyz"),
-        "hexodd": ("uchar", 3, "2 2 2", "hex", "", "010203040506070"),
-    }.items():
-        (folder / f"r_{name}.nrrd").write_text(head.format(*given))
-        yield Input(
-            f"info r_{name}.nrrd", EITHER if name in ("spacingnan", "directions") else REFUSED
-        )
-    for name, given in {
-        "huge": ("3", "99999 99999 99999", "", "MET_UCHAR", "LOCAL", "1"),
-        "minus": ("3", "-2 2 2", "", "MET_UCHAR", "LOCAL", "12345678"),
-        "none": ("0", "", "", "MET_UCHAR", "LOCAL", "12345678"),
-        "eleven": ("11", "1 " * 11, "", "MET_UCHAR", "LOCAL", "12345678"),
-        "million": ("1000000", "2 2 2", "", "MET_UCHAR", "LOCAL", "12345678"),
-        "fewer": ("3", "2 2", "", "MET_UCHAR", "LOCAL", "12345678"),
-        "words": ("3", "two two two", "", "MET_UCHAR", "LOCAL", "12345678"),
-        "spacing0": ("3", "2 2 2", "ElementSpacing = 0 0 0\n", "MET_UCHAR", "LOCAL", "12345678"),
-        "spacingnan": (
-            "3",
-            "2 2 2",
-            "ElementSpacing = nan 1 1\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "spacingtiny": (
-            "3",
-            "2 2 2",
-            "ElementSpacing = 1e-320 1 1\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "matrix": (
-            "3",
-            "2 2 2",
-            "TransformMatrix = 1 0 0 1 0 0 0 0 1\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "offset": ("3", "2 2 2", "Offset = inf 0 0\n", "MET_UCHAR", "LOCAL", "12345678"),
-        "channels": (
-            "3",
-            "2 2 2",
-            "ElementNumberOfChannels = 0\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "channelsminus": (
-            "3",
-            "2 2 2",
-            "ElementNumberOfChannels = -1\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "channelsmany": (
-            "3",
-            "2 2 2",
-            "ElementNumberOfChannels = 2000000000\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "type": ("3", "2 2 2", "", "MET_QUATERNION", "LOCAL", "12345678"),
-        "string": ("3", "2 2 2", "", "MET_STRING", "LOCAL", "12345678"),
-        "missing": ("3", "2 2 2", "", "MET_UCHAR", "nowhere.raw", ""),
-        "zero_device": ("3", "2 2 2", "", "MET_UCHAR", "/dev/zero", ""),
-        "list": ("3", "2 2 2", "", "MET_UCHAR", "LIST", "nowhere.raw\nnowhere2.raw"),
-        "format": ("3", "2 2 2", "", "MET_UCHAR", "%s%n%d 1 2 1", ""),
-        "packed": ("3", "2 2 2", "CompressedData = True\n", "MET_UCHAR", "LOCAL", "12345678"),
-        "packedsize": (
-            "3",
-            "2 2 2",
-            "CompressedData = True\nCompressedDataSize = -8\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "packedword": (
-            "3",
-            "2 2 2",
-            "CompressedData = True\nCompressedDataSize = many\n",
-            "MET_UCHAR",
-            "LOCAL",
-            "12345678",
-        ),
-        "headersize": ("3", "2 2 2", "HeaderSize = x\n", "MET_UCHAR", "affine.tfm", ""),
-        "folder": ("3", "2 2 2", "", "MET_UCHAR", ".", ""),
-    }.items():
-        (folder / f"m_{name}.mha").write_text(META.format(*given))
+        yield Input(f"info z_{name}.nii.gz", TAKEN if name == "members" else REFUSED)
+
+
+def _nrrd_headers(folder: Path) -> Iterator[Input]:
+    def frame(directions: str, **more: str) -> dict[str, str]:
+        fields = {"space dimension": "3", "space directions": directions}
+        return fields | {name.replace("_", " "): value for name, value in more.items()}
+
+    cases: dict[str, tuple[dict[str, str], str]] = {
+        "zero": ({"sizes": "0 1 1"}, ""),
+        "minus": ({"sizes": "-2 2 2"}, VOXELS),
+        "billions": ({"sizes": "1000000000 1000000000 1000000000"}, "1"),
+        "overflow": ({"sizes": "4294967296 4294967296 2"}, "1"),
+        "type": ({"type": "quaternion"}, VOXELS),
+        "encoding": ({"encoding": "base64"}, VOXELS),
+        "many": ({"dimension": "99", "sizes": "2 " * 99}, VOXELS),
+        "fewer": ({"sizes": "2 2"}, VOXELS),
+        "spacing0": ({"spacings": "0 0 0"}, VOXELS),
+        "spacingnan": ({"spacings": "1 nan 1"}, VOXELS),
+        "directions": (frame("(0,0,0) (0,0,0) (0,0,0)"), VOXELS),
+        "parallel": (frame("(1,0,0) (1,0,0) (0,0,1)"), VOXELS),
+        "directionsnan": (frame("(nan,0,0) (0,1,0) (0,0,1)"), VOXELS),
+        "originnan": (frame("(1,0,0) (0,1,0) (0,0,1)", space_origin="(nan,0,0)"), VOXELS),
+        "few": ({"encoding": "ascii"}, "1 2 3"),
+        "words": ({"encoding": "ascii"}, "one two three four five six seven eight"),
+        "nan": ({"type": "float", "encoding": "ascii"}, "1 2 3 4 nan 6 7 x"),
+        "out": ({"data file": "../../../../../etc/hostname"}, ""),
+        "missing": ({"data file": "nowhere.raw"}, ""),
+        "self": ({"sizes": "200 200 2", "data file": "r_self.nrrd"}, ""),
+        "zero_device": ({"data file": "/dev/zero"}, ""),
+        "skip": ({"byte skip": "-5"}, VOXELS),
+        "skipfar": ({"byte skip": "99999999999999999999"}, VOXELS),
+        "skipword": ({"byte skip": "many"}, VOXELS),
+        "lines": ({"line skip": "999999999"}, VOXELS),
+        "linesword": ({"line skip": "x"}, VOXELS),
+        "hex": ({"encoding": "hex"}, "xyzxyzxyz"),
+        "hexodd": ({"encoding": "hex"}, "010203040506070"),
+    }
+    for name, (changes, voxels) in cases.items():
+        fields = {**NRRD, "endian": "little", **changes}
+        lines = [f"{field}: {value}" for field, value in fields.items()]
+        (folder / f"r_{name}.nrrd").write_text("\n".join(["NRRD0004", *lines, "", voxels]))
+        is_doubtful = name in ("spacingnan", "directions")
+        yield Input(f"info r_{name}.nrrd", EITHER if is_doubtful else REFUSED)
+
+
+def _meta_headers(folder: Path) -> Iterator[Input]:
+    cases: dict[str, tuple[dict[str, str], str]] = {
+        "huge": ({"DimSize": "99999 99999 99999"}, "1"),
+        "minus": ({"DimSize": "-2 2 2"}, VOXELS),
+        "none": ({"NDims": "0", "DimSize": ""}, VOXELS),
+        "eleven": ({"NDims": "11", "DimSize": "1 " * 11}, VOXELS),
+        "million": ({"NDims": "1000000"}, VOXELS),
+        "fewer": ({"DimSize": "2 2"}, VOXELS),
+        "words": ({"DimSize": "two two two"}, VOXELS),
+        "spacing0": ({"ElementSpacing": "0 0 0"}, VOXELS),
+        "spacingnan": ({"ElementSpacing": "nan 1 1"}, VOXELS),
+        "spacingtiny": ({"ElementSpacing": "1e-320 1 1"}, VOXELS),
+        "matrix": ({"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, VOXELS),
+        "offset": ({"Offset": "inf 0 0"}, VOXELS),
+        "channels": ({"ElementNumberOfChannels": "0"}, VOXELS),
+        "channelsminus": ({"ElementNumberOfChannels": "-1"}, VOXELS),
+        "channelsmany": ({"ElementNumberOfChannels": "2000000000"}, VOXELS),
+        "type": ({"ElementType": "MET_QUATERNION"}, VOXELS),
+        "string": ({"ElementType": "MET_STRING"}, VOXELS),
+        "missing": ({"ElementDataFile": "nowhere.raw"}, ""),
+        "zero_device": ({"ElementDataFile": "/dev/zero"}, ""),
+        "list": ({"ElementDataFile": "LIST"}, "nowhere.raw\nnowhere2.raw"),
+        "format": ({"ElementDataFile": "%s%n%d 1 2 1"}, ""),
+        "packed": ({"CompressedData": "True"}, VOXELS),
+        "packedsize": ({"CompressedData": "True", "CompressedDataSize": "-8"}, VOXELS),
+        "packedword": ({"CompressedData": "True", "CompressedDataSize": "many"}, VOXELS),
+        "headersize": ({"HeaderSize": "x", "ElementDataFile": "affine.tfm"}, ""),
+        "folder": ({"ElementDataFile": "."}, ""),
+    }
+    for name, (changes, voxels) in cases.items():
+        fields = META | changes
+        fields["ElementDataFile"] = fields.pop("ElementDataFile")  # the last one
+        lines = [f"{field} = {value}" for field, value in fields.items()]
+        (folder / f"m_{name}.mha").write_text("\n".join([*lines, voxels]))
         yield Input(f"info m_{name}.mha", EITHER if name == "string" else REFUSED)
-    for name, given in {
-        "minus": ("ASCII", "-2 2 2", "1 1 1", "0 0 0", "8", "float", "1 2 3 4 5 6 7 8"),
-        "huge": ("ASCII", "99999 99999 99999", "1 1 1", "0 0 0", "8", "float", "1 2 3"),
-        "spacing": ("ASCII", "2 2 2", "0 1 1", "0 0 0", "8", "float", "1 2 3 4 5 6 7 8"),
-        "spacingnan": ("ASCII", "2 2 2", "nan 1 1", "0 0 0", "8", "float", "1 2 3 4 5 6 7 8"),
-        "words": ("ASCII", "2 2 2", "1 1 1", "0 0 0", "8", "float", "a b c d e f g h"),
-        "few": ("ASCII", "2 2 2", "1 1 1", "0 0 0", "8", "float", "1 2 3 4 5 6 7"),
-        "type": ("ASCII", "2 2 2", "1 1 1", "0 0 0", "8", "quaternion", "1 2 3 4 5 6 7 8"),
-        "binary": ("BINARY", "2 2 2", "1 1 1", "0 0 0", "8", "double", "12345678"),
-        "mode": ("TERNARY", "2 2 2", "1 1 1", "0 0 0", "8", "float", "1 2 3 4 5 6 7 8"),
-    }.items():
-        (folder / f"v_{name}.vtk").write_text(VTK.format(*given))
+
+
+def _vtk_headers(folder: Path) -> Iterator[Input]:
+    cases = {
+        "minus": {"size": "-2 2 2"},
+        "huge": {"size": "99999 99999 99999", "voxels": "1 2 3"},
+        "spacing": {"spacing": "0 1 1"},
+        "spacingnan": {"spacing": "nan 1 1"},
+        "words": {"voxels": "a b c d e f g h"},
+        "few": {"voxels": "1 2 3 4 5 6 7"},
+        "type": {"type": "quaternion"},
+        "binary": {"mode": "BINARY", "type": "double", "voxels": VOXELS},
+        "mode": {"mode": "TERNARY"},
+    }
+    for name, changes in cases.items():
+        (folder / f"v_{name}.vtk").write_text(VTK.format(**(VTK_FIELDS | changes)))
         yield Input(f"info v_{name}.vtk")
+
+
+def _cut(folder: Path) -> Iterator[Input]:
     png = bytearray((folder / "flat.png").read_bytes())
     struct.pack_into(">I", png, 16, 2**31 - 1)
     (folder / "p_wide.png").write_bytes(png)
