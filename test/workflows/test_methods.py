@@ -91,7 +91,9 @@ def test_demons_brings_the_images_together(pair: ImagePair, tmp_path: Path) -> N
 def test_nephi_is_what_register_finds(
     pair: ImagePair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_field: FieldSettings
 ) -> None:
-    settings = RegistrationSettings(steps=2, points=50, regularizer_points=20, field=small_field)
+    settings = RegistrationSettings(
+        steps=2, points=50, regularizer_points=20, spline_learning_rate=0.1, field=small_field
+    )
     monkeypatch.setattr(RegistrationSettings, "preset", lambda _: settings)
     there, back = methods.nephi(MethodInput(pair=pair, folder=tmp_path, seed=5))()
     expected = register(
