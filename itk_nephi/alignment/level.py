@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -113,30 +112,22 @@ class Level:
         inside = ((fraction >= 0) & (fraction <= 1)).all(axis=0)
         fraction = np.where(inside, fraction, 0.0)
         strides = np.concatenate([[1], np.cumprod(shape[:-1])])
-        first = (strides @ cell).astype(np.intp)
+        offsets = np.array(list(product((0, 1), repeat=len(shape))))[:, ::-1] @ strides
+        corners = (strides @ cell).astype(np.intp) + offsets[:, None]
         found = []
         for padded in self._padded:
-            corners = [
-                padded.take(first + int(strides @ np.array(corner[::-1])))
-                for corner in product((0, 1), repeat=len(shape))
-            ]
-            value, gradient = _interpolated(corners, fraction)
+            value, gradient = _interpolated(padded.take(corners), fraction)
             gradient /= self.spacing[:, None]
             found.append((value * inside, gradient * inside))
         return found
 
 
-def _interpolated(corners: list[Array], fraction: Array) -> tuple[Array, Array]:
+def _interpolated(corners: Array, fraction: Array) -> tuple[Array, Array]:
     """Interpolate from the corners of cells, the x axis changing first; also the gradient."""
     gradient: list[Array] = []
     for along in fraction:
-        pairs = list(zip(corners[::2], corners[1::2], strict=True))
-        steps = [upper - lower for lower, upper in pairs]
-        corners = [low + along * step for (low, _), step in zip(pairs, steps, strict=True)]
-        gradient = [_merged(part, along) for part in gradient]
-        gradient.append(steps)  # type: ignore[arg-type]
-    return corners[0], np.array([part[0] for part in gradient])
-
-
-def _merged(parts: Any, along: Array) -> Any:
-    return [low + along * (high - low) for low, high in zip(parts[::2], parts[1::2], strict=True)]
+        steps = corners[1::2] - corners[::2]
+        corners = corners[::2] + along * steps
+        gradient = [part[::2] + along * (part[1::2] - part[::2]) for part in gradient]
+        gradient.append(steps)
+    return corners[0], np.concatenate(gradient)

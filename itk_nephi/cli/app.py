@@ -6,6 +6,7 @@ and work where torch is not installed.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -146,6 +147,8 @@ def main() -> None:
     # torch's threads would otherwise wait for each other in busy loops, which costs a quiet machine
     # nothing and a busy one, where a thread waits for its turn, most of the time
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # loading libraries makes many objects and no garbage, which Python would search for all along
+    gc.set_threshold(20_000, 20, 20)
     open_standard_streams()
     heed_interrupts()
     threading.excepthook = _in_a_thread
@@ -155,3 +158,5 @@ def main() -> None:
         except KeyboardInterrupt:  # before a command or after it
             typer.echo("itk-nephi: interrupted", err=True)
             sys.exit(130)
+        finally:
+            gc.freeze()  # nor is there any to search for at the end
