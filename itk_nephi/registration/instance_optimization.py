@@ -303,7 +303,7 @@ class _Level:
 
     def step(self, left: int, dissimilarity: float | None) -> None:
         """Take the next of ``left`` steps along the gradients, as :meth:`Schedule.advance`."""
-        scale = 0.5**self.retry * self.schedule.factor
+        scale = 0.5**self.retry * self.schedule.factor(left)
         self.optimizer.step([scale * rate for rate in self._rates])
         self.schedule.advance(left, dissimilarity)
 

@@ -24,6 +24,9 @@ LEAST_STEPS = 10
 RISE = 0.2
 """During which part of a level the sizes of its steps rise, before they fall."""
 
+FULL_STEPS = 25
+"""In a level of fewer steps these are smaller: what they overshoot, fewer can put right."""
+
 WINDOW = 25
 """How many steps are compared with as many before, to see a plateau."""
 
@@ -97,9 +100,10 @@ class Schedule:
     The first step has the phase p = 0. With n steps left, each goes on by (1 - p) / n, so that the
     last ends at 1; n may be reduced at any time. The size of a step is the largest size times
 
-    .. math:: \min(1, (p + 1 / n_0) / 0.2) (1 + \cos \pi p) / 2
+    .. math:: \min(1, (p + 1 / n_0) / 0.2) (1 + \cos \pi p) / 2 \min(1, n / (1 - p) / 25)^2
 
-    with n_0 steps at first: Adam, which begins anew, knows too little for large steps.
+    with n_0 steps at first: Adam, which begins anew, knows too little for large steps, and takes
+    the first ones in full whatever the gradient.
 
     A level has come to a plateau when the mean dissimilarity of the last ``WINDOW`` steps is less
     than a standard error below that of the ``WINDOW`` steps before. The points of each step are
@@ -121,11 +125,12 @@ class Schedule:
         self.tail: int | None = None
         self.recent: list[float] = []
 
-    @property
-    def factor(self) -> float:
-        """The size of the next step, in largest step sizes."""
+    def factor(self, left: int) -> float:
+        """Return the size of the next of ``left`` steps, in largest step sizes."""
         rise = min(1.0, (self.phase + 1 / self.steps) / RISE)
-        return rise * (1 + math.cos(math.pi * self.phase)) / 2
+        steps = self.steps if self.tail is not None else round(left / (1 - self.phase))
+        full = min(1.0, steps / FULL_STEPS) ** 2
+        return full * rise * (1 + math.cos(math.pi * self.phase)) / 2
 
     def length(self, pace: float) -> int:
         """Return how many steps a whole level takes where there is time for ``pace`` steps."""

@@ -6,7 +6,15 @@ import time
 import numpy as np
 import pytest
 
-from itk_nephi.registration.optimizer import LEAST_STEPS, RISE, TAIL, WINDOW, Schedule, TimeLimit
+from itk_nephi.registration.optimizer import (
+    FULL_STEPS,
+    LEAST_STEPS,
+    RISE,
+    TAIL,
+    WINDOW,
+    Schedule,
+    TimeLimit,
+)
 
 
 def factors(schedule: Schedule, losses: list[float], pace: float = math.inf) -> list[float]:
@@ -15,15 +23,16 @@ def factors(schedule: Schedule, losses: list[float], pace: float = math.inf) -> 
     for loss in losses:
         if (left := schedule.left(pace)) == 0:
             break
-        found.append(schedule.factor)
+        found.append(schedule.factor(left))
         schedule.advance(left, loss)
     return found
 
 
 def expected_factors(count: int, planned: int) -> list[float]:
     phases = [step / count for step in range(count)]
+    full = min(1, count / FULL_STEPS) ** 2
     return [
-        min(1, (phase + 1 / planned) / RISE) * (1 + math.cos(math.pi * phase)) / 2
+        full * min(1, (phase + 1 / planned) / RISE) * (1 + math.cos(math.pi * phase)) / 2
         for phase in phases
     ]
 
@@ -40,6 +49,13 @@ def test_fewer_steps_fall_along_the_same_cosine(pace: float) -> None:
     count = max(int(pace), LEAST_STEPS)
     expected = expected_factors(count, 80)
     assert factors(Schedule(80), [1.0] * 100, pace) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_way_of_all_steps_shrinks_faster_than_their_number() -> None:
+    ways = {count: sum(factors(Schedule(count), [1.0] * count)) for count in (1, 5, 10, 25, 50)}
+    for few, many in ((1, 5), (5, 10), (10, 25)):
+        assert ways[few] / ways[many] < (few / many) ** 2
+    assert ways[50] / ways[25] == pytest.approx(2, rel=0.1)
 
 
 def test_a_short_level_is_never_made_longer() -> None:
