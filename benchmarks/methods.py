@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -17,14 +16,13 @@ from benchmarks.cache import Figures
 from benchmarks.linear_methods import LINEAR_METHODS
 from benchmarks.pairs import OUTLIER, Pair, read_pair, without_masks
 from benchmarks.process import call_in_process
-from benchmarks.representations import represented_by
 from benchmarks.study import QUICK_STEPS, Run
 from itk_nephi.evaluation import evaluate
 from itk_nephi.io.transforms import read_transform, write_transform
 from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.workflows import method_process
 from itk_nephi.workflows.method_input import MethodInput
-from itk_nephi.workflows.methods import METHODS
+from itk_nephi.workflows.methods import METHODS, greedy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +38,8 @@ class Method:
         whose time is not counted.
     settings : RegistrationSettings, optional
         NePhi's, where they are not those of a preset.
-    representation : str, optional
-        One of :data:`benchmarks.representations.REPRESENTATIONS`, in place of NePhi's own.
+    greedy : str
+        Options of greedy's, beside those that it usually gets.
     elastix : mapping of str to str
         Entries of elastix's default parameter maps, affine and B-spline, to change. As these are
         files then, masks enter both registrations, not only the second.
@@ -50,7 +48,7 @@ class Method:
     name: str
     initial_transform: str = "affine"
     settings: RegistrationSettings | None = None
-    representation: str | None = None
+    greedy: str = ""
     elastix: Mapping[str, str] | None = None
 
     def shortened(self) -> Method:
@@ -66,24 +64,14 @@ class Method:
 
 
 def nephi(
-    preset: PresetName = "default",
-    *,
-    initial_transform: str = "affine",
-    representation: str | None = None,
-    **changes: Any,
+    preset: PresetName = "default", *, initial_transform: str = "affine", **changes: Any
 ) -> Method:
     """Return NePhi with changed settings; one method for one meaning."""
-    usual = RegistrationSettings.preset(preset)
     settings = RegistrationSettings.preset(preset, **changes)
-    if settings == usual and representation is None:
+    if settings == RegistrationSettings.preset(preset):
         name = "nephi" if preset == "default" else f"nephi-{preset}"
         return Method(name=name, initial_transform=initial_transform)
-    return Method(
-        name="nephi",
-        initial_transform=initial_transform,
-        settings=settings,
-        representation=representation,
-    )
+    return Method(name="nephi", initial_transform=initial_transform, settings=settings)
 
 
 def elastix(grid_spacing: float | None = None) -> Method:
@@ -159,7 +147,7 @@ def register_and_judge(
         )
         initial_transform = aligned["file"]
     given = read_pair(pair_given, initial_transform)
-    if method.settings is None:
+    if method.settings is None and not method.greedy:
         parameters: list[str] = []
         if method.elastix is not None:
             written = call_in_process(_write_parameters, folder, changes=method.elastix)
@@ -197,11 +185,6 @@ def errors_mm(trial: Figures, *, outlier: bool = False) -> Any:
     return errors if outlier else errors[np.arange(len(errors)) != OUTLIER]
 
 
-def memory_beyond(trial: Figures) -> float:
-    """Return the peak memory beyond that of images and libraries, MiB."""
-    return float(trial["peak_memory_mib"] - trial["memory_before_mib"])
-
-
 def _align(folder: Path, *, method: str, pair: Pair) -> Figures:
     """Align a pair by a linear method, and write the transform."""
     images = read_pair(pair).images
@@ -212,28 +195,28 @@ def _align(folder: Path, *, method: str, pair: Pair) -> Figures:
 
 
 def _measure_changed(folder: Path, *, method: Method, task: dict[str, Any]) -> Figures:
-    """Measure NePhi with changed settings as the package measures its methods."""
+    """Measure a method with changed settings as the package measures its methods."""
     METHODS[method.name] = (lambda given: _prepare(given, method), None)
     return method_process.run_task(folder, task)
 
 
 def _prepare(given: MethodInput, method: Method) -> Callable[[], tuple[Any, Any]]:
+    if method.greedy:
+        return greedy(given, method.greedy)
     from itk_nephi.registration.pairwise import register
 
     pair = given.pair
 
     def solve() -> tuple[Any, Any]:
-        name = method.representation
-        with nullcontext() if name is None else represented_by(name):
-            found = register(
-                pair.fixed,
-                pair.moving,
-                fixed_mask=pair.fixed_mask,
-                moving_mask=pair.moving_mask,
-                initial_transform=pair.initial_transform,
-                settings=method.settings,
-                seed=given.seed or 0,
-            )
+        found = register(
+            pair.fixed,
+            pair.moving,
+            fixed_mask=pair.fixed_mask,
+            moving_mask=pair.moving_mask,
+            initial_transform=pair.initial_transform,
+            settings=method.settings,
+            seed=given.seed or 0,
+        )
         return found.fixed_to_moving, found.moving_to_fixed
 
     return solve

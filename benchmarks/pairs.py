@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import itk
 import numpy as np
 
 from benchmarks.cache import ROOT
@@ -13,7 +14,7 @@ from benchmarks.study import Run
 from itk_nephi.io import pair_files
 from itk_nephi.io.pair_files import PairPaths, write_pair
 from itk_nephi.phantoms.pairs import lung, triangles_and_circles
-from itk_nephi.spatial.domain import Array
+from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
 from itk_nephi.spatial.image_pair import ImagePair
 
 DATA = ROOT.parent / "shared" / "data"
@@ -21,6 +22,9 @@ DATA = ROOT.parent / "shared" / "data"
 
 OUTLIER = 20
 """The landmark of the lung pair that every good transform misses by more than 12 mm."""
+
+SECTIONS = {"Rat-Kidney": ("HE", "PanCytokeratin"), "Izd2-29-041-w35": ("HE", "proSPC")}
+"""Two pairs of sections, each pair with its stains, fixed and moving."""
 
 SMALL = (32, 28, 24)
 """Voxels of a chest that stands for a real pair in a quick run."""
@@ -64,6 +68,40 @@ def shape_pairs(run: Run, count: int) -> dict[str, Pair]:
         )
         for seed in range(count)
     }
+
+
+def brain_pairs() -> dict[str, Pair]:
+    """Return three pairs of brains of different subjects, with labels, and masks to judge in."""
+    roles = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
+    return {
+        folder.name: {role: folder / f"{role}.nii.gz" for role in roles}
+        for folder in sorted((DATA / "brain").iterdir())
+    }
+
+
+def section_pairs(run: Run) -> dict[str, Pair]:
+    """Return two pairs of differently stained sections; in a quick run a chest in 2D."""
+    folder = run.folder / "pairs"
+    if run.quick:
+        return {"chest": write_phantom(lung(2, size=(48, 40)).pair, folder / "section")}
+    return {name: write_sections(name, folder / name) for name in SECTIONS}
+
+
+def write_sections(name: str, folder: Path) -> Pair:
+    """Write two sections in gray, a pixel taken for a mm, and their landmarks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pair, points = {}, []
+    for role, stain in zip(("fixed", "moving"), SECTIONS[name], strict=True):
+        source = DATA / "histology" / f"{name}_{stain}.jpg"
+        gray = np.asarray(itk.imread(source, itk.F))  # ITK weighs red, green and blue
+        pixels = ImageDomain(gray.shape[::-1], (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+        pair[role] = folder / f"{role}.mha"
+        itk.imwrite(image_from_array(gray, pixels), pair[role])
+        points.append(np.loadtxt(source.with_suffix(".csv"), delimiter=",", skiprows=1)[:, 1:])
+    count = min(map(len, points))
+    pair["evaluation_landmarks"] = folder / "landmarks.csv"
+    pair_files.write_landmarks(pair["evaluation_landmarks"], *(p[:count] for p in points))
+    return pair
 
 
 def without_masks(pair: Pair) -> Pair:

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.cache import Figures
 from benchmarks.methods import errors_mm, nephi, run_methods
-from benchmarks.pairs import hippocampus_pairs, lung_pair
-from benchmarks.studies.detail import brain_pairs, score
+from benchmarks.pairs import brain_pairs, hippocampus_pairs, lung_pair
+from benchmarks.studies.detail import score
 from benchmarks.study import Run, Study, pair_up, tabulate
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.registration.settings import RegistrationSettings

@@ -17,16 +17,16 @@ import numpy as np
 from benchmarks.cache import Figures
 from benchmarks.linear_methods import LINEAR_METHODS
 from benchmarks.pairs import (
-    DATA,
     Pair,
+    brain_pairs,
     hippocampus_pairs,
     lung_pair,
     read_pair,
+    section_pairs,
     without_masks,
     write_phantom,
 )
 from benchmarks.process import call_in_process
-from benchmarks.studies.histology import SECTIONS, write_sections
 from benchmarks.study import Run, Study, tabulate
 from itk_nephi.alignment import align
 from itk_nephi.phantoms.pairs import lung
@@ -249,15 +249,15 @@ def _compare_all(_: Path, *, pair: Pair) -> Figures:
 def _problems(run: Run) -> dict[str, Problem]:
     folder = run.folder / "pairs"
     if run.quick:
-        section = write_phantom(lung(2, size=(48, 40)).pair, folder / "section")
-        return {"lung": Problem(pairs=[lung_pair(run)]), "section": Problem(pairs=[section])}
-    brain = DATA / "brain" / "1002_1003"
+        sections = list(section_pairs(run).values())
+        return {"lung": Problem(pairs=[lung_pair(run)]), "section": Problem(pairs=sections)}
+    brain = brain_pairs()["1002_1003"]
     chest = lung(3, size=(96, 80, 72), motion=12.0, seed=11).pair
     return {
         "lung, masks": Problem(pairs=[lung_pair(run)]),
-        "brain": Problem(pairs=[{s: brain / f"{s}.nii.gz" for s in ("fixed", "moving")}]),
+        "brain": Problem(pairs=[{role: brain[role] for role in ("fixed", "moving")}]),
         "chest phantom": Problem(pairs=[without_masks(write_phantom(chest, folder / "chest"))]),
-        "histology": Problem(pairs=[write_sections(name, folder / name) for name in SECTIONS]),
+        "histology": Problem(pairs=list(section_pairs(run).values())),
         "hippocampus, to 45 degrees": Problem(
             pairs=list(hippocampus_pairs(run, 5, seed=0).values()), degrees=45.0
         ),

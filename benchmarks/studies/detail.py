@@ -7,10 +7,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.cache import Figures
 from benchmarks.methods import Method, elastix, errors_mm, mean_dice, nephi, run_methods
-from benchmarks.pairs import DATA, Pair, hippocampus_pairs, lung_pair, write_phantom
-from benchmarks.studies.histology import SECTIONS, write_sections
+from benchmarks.pairs import brain_pairs, hippocampus_pairs, lung_pair, section_pairs
 from benchmarks.study import Run, Study, count_failures, mean_interval, pair_up, select, tabulate
-from itk_nephi.phantoms.pairs import lung
 
 PEER = "greedy"
 
@@ -25,7 +23,7 @@ METHODS = {
 }
 
 QUICK = {name: method for name, method in METHODS.items() if name != "elastix"}
-"""Without the one that takes most of a minute for each pair: see ``hippocampus``."""
+"""Without the one that takes most of a minute for each pair."""
 
 STYLES = {PEER: "s", "greedy, its own start": "D", "ANTs": "v", "elastix": "^"}
 
@@ -34,30 +32,16 @@ OF_LANDMARKS = "landmark error"
 
 def measure(run: Run) -> Figures:
     """Run all methods on all pairs, on one core; brains, which are cut out, without masks."""
-    folder = run.folder / "pairs"
     lungs = {"lung": lung_pair(run)}
     hippocampi = hippocampus_pairs(run, 50, seed=0)
-    if run.quick:
-        brains = hippocampi
-        sections = {"chest": write_phantom(lung(2, size=(48, 40)).pair, folder / "section")}
-    else:
-        brains = brain_pairs()
-        sections = {name: write_sections(name, folder / name) for name in SECTIONS}
+    brains = hippocampi if run.quick else brain_pairs()
+    sections = section_pairs(run)
     return {
         "brains": run_methods(run, METHODS, brains, masks=False),
         **{name: run_methods(run, METHODS, {name: pair}) for name, pair in sections.items()},
         "lung, masks": run_methods(run, METHODS, lungs, seeds=5),
         "lung": run_methods(run, METHODS, lungs, masks=False),
         "hippocampi": run_methods(run, QUICK, hippocampi),
-    }
-
-
-def brain_pairs() -> dict[str, Pair]:
-    """Return three pairs of brains of different subjects, with labels, and masks to judge in."""
-    roles = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_labels", "moving_labels")
-    return {
-        folder.name: {role: folder / f"{role}.nii.gz" for role in roles}
-        for folder in sorted((DATA / "brain").iterdir())
     }
 
 

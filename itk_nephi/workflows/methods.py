@@ -153,8 +153,11 @@ def ants(task: MethodInput) -> Callable[[], Found]:
     return solve
 
 
-def greedy(task: MethodInput) -> Callable[[], Found]:
-    """Prepare greedy, with local correlation in windows of 5 voxels, from the initial transform."""
+def greedy(task: MethodInput, options: str = "") -> Callable[[], Found]:
+    """Prepare greedy, with local correlation in windows of 5 voxels, from the initial transform.
+
+    ``options`` are more of its own.
+    """
     import picsl_greedy
 
     dimension = task.pair.dimension
@@ -163,12 +166,12 @@ def greedy(task: MethodInput) -> Callable[[], Found]:
         name: task.folder / f"{name}.nii.gz"
         for name in ("fixed", "moving", "fixed_mask", "moving_mask", "there", "back")
     }
-    options = {"fixed": "", "moving": "", "fixed_mask": "-gm", "moving_mask": "-mm"}
-    images = dict(zip(options, (*task.images, *task.masks), strict=True))
+    flags = {"fixed": "", "moving": "", "fixed_mask": "-gm", "moving_mask": "-mm"}
+    images = dict(zip(flags, (*task.images, *task.masks), strict=True))
     given = [name for name, image in images.items() if image is not None]
     for name in given:
         write_image(images[name], paths[name])
-    masks = " ".join(f"{options[name]} {paths[name]}" for name in given if options[name])
+    masks = " ".join(f"{flags[name]} {paths[name]}" for name in given if flags[name])
 
     def solve() -> Found:
         affine = task.initial_affine()
@@ -177,7 +180,7 @@ def greedy(task: MethodInput) -> Callable[[], Found]:
         program.execute(
             f"-d {dimension} -i {paths['fixed']} {paths['moving']} {masks} "
             f"-it {task.folder / 'initial.txt'} -m NCC {windows} -n 100x50x20 "
-            f"-o {paths['there']} -oinv {paths['back']} -threads {task.threads}"
+            f"-o {paths['there']} -oinv {paths['back']} -threads {task.threads} {options}"
         )
         return _with_affine(_field(paths["there"]), affine, _field(paths["back"]))
 
