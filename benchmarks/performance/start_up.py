@@ -58,11 +58,12 @@ def measure(run: Run) -> Figures:
             for what, command in commands(pair, folder, run.quick).items()
         }
         whole = ["--steps", str(QUICK_STEPS)] if run.quick else []
-        for what, steps in (
-            ("itk-nephi register, one step a level", ["--steps", "1"]),
-            ("itk-nephi register, all steps", whole),
+        for what, options in (
+            ("itk-nephi register --steps 1", ["--steps", "1"]),
+            ("itk-nephi register", whole),
+            ("itk-nephi register --preset fast", ["--preset", "fast", *whole]),
         ):
-            command = [sys.executable, "-c", MAIN, "register", *map(str, files), *steps]
+            command = [sys.executable, "-c", MAIN, "register", *map(str, files), *options]
             # the old package cannot: its training kernel is called otherwise than the compiled one
             found[what] = {"after": run_measured([*command, "-o", str(folder / slug(what))], ROOT)}
         return {"commands": found}

@@ -97,7 +97,7 @@ def draw_overview(
 
     width, height = plane.size
     figure_height = float(np.clip(8 * height / width + 1.6, 7, 13))
-    figure = Overview(figsize=(18, figure_height), dpi=110)
+    figure = Overview(figsize=(18, figure_height), dpi=90)
     panels = [[figure.add_axes((x, y, *PANEL)) for x in COLUMNS] for y in ROWS]
     for axes, picture, title in zip(
         panels[0],
