@@ -42,15 +42,8 @@ from itk_nephi.training.settings import TrainingSettings
 FIELD = FieldSettings(width=16, frequencies=8, global_code=2, local_channels=4, local_grid=6)
 
 AT_POINTS = RegistrationSettings(
-    field=FIELD,
-    smoothing_sigmas=(1.0,),
-    steps=2,
-    points=600,
-    regularizer_points=60,
-    network_learning_rate=0.1,
-    code_learning_rate=1.0,
+    field=FIELD, smoothing_sigmas=(1.0,), steps=2, points=600, regularizer_points=60
 )
-# of two steps these are large ones
 
 SETTINGS = {
     "points": AT_POINTS,

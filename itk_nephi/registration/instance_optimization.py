@@ -151,8 +151,7 @@ class _Optimization:
                 self._problem.settings,
                 number,
                 done=len(self.history),
-                spline_step=objectives[0].step_size,
-                square_decay=objectives[0].square_decay,
+                objective=objectives[0],
             )
             if self._checkpoint is not None and self._level_state is not None:
                 with self._checkpoint.checked():
@@ -265,16 +264,15 @@ class _Level:
         settings: RegistrationSettings,
         number: int,
         done: int,
-        spline_step: float,
-        square_decay: float,
+        objective: PairObjective | LatticeObjective,
     ) -> None:
         self.number, self.done, self.retry = number, done, 0
         self._settings = settings
-        self._square_decay = square_decay
+        self._square_decay, self._full_steps = objective.square_decay, objective.full_steps
         self._rates = (
             settings.network_learning_rate,
             settings.code_learning_rate,
-            settings.spline_learning_rate * spline_step,
+            settings.spline_learning_rate * objective.step_size,
         )
         splines = splines_of(deformations)
         codes = [code for code in codes_of(deformations) if all(code is not s for s in splines)]
@@ -284,7 +282,9 @@ class _Level:
 
     def _begin(self) -> None:
         settings = self._settings
-        self.schedule = Schedule(settings.steps, early_stop=settings.early_stop)
+        self.schedule = Schedule(
+            settings.steps, full_steps=self._full_steps, early_stop=settings.early_stop
+        )
         self.optimizer = Adam(self._parameters, self._square_decay)
 
     def begin_again(self, reason: str) -> None:

@@ -123,6 +123,8 @@ class LatticeObjective:
         )
 
     square_decay: ClassVar[float] = 0.99
+    full_steps: ClassVar[int] = 25
+    """All points at once leave little noise, and steps are large: a few lead anywhere."""
 
     @property
     def step_size(self) -> float:

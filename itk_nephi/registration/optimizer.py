@@ -24,9 +24,6 @@ LEAST_STEPS = 10
 RISE = 0.2
 """During which part of a level the sizes of its steps rise, before they fall."""
 
-FULL_STEPS = 25
-"""In a level of fewer steps these are smaller: what they overshoot, fewer can put right."""
-
 WINDOW = 25
 """How many steps are compared with as many before, to see a plateau."""
 
@@ -100,10 +97,10 @@ class Schedule:
     The first step has the phase p = 0. With n steps left, each goes on by (1 - p) / n, so that the
     last ends at 1; n may be reduced at any time. The size of a step is the largest size times
 
-    .. math:: \min(1, (p + 1 / n_0) / 0.2) (1 + \cos \pi p) / 2 \min(1, n / (1 - p) / 25)^2
+    .. math:: \min(1, (p + 1 / n_0) / 0.2) (1 + \cos \pi p) / 2 \min(1, N / N_f)^2
 
-    with n_0 steps at first: Adam, which begins anew, knows too little for large steps, and takes
-    the first ones in full whatever the gradient.
+    with n_0 steps at first, N = n / (1 - p) steps now, and N_f full steps: Adam, which begins anew,
+    knows too little for large steps, and what few overshoot, few cannot put right.
 
     A level has come to a plateau when the mean dissimilarity of the last ``WINDOW`` steps is less
     than a standard error below that of the ``WINDOW`` steps before. The points of each step are
@@ -114,12 +111,14 @@ class Schedule:
     ----------
     steps : int
         How many steps to take, at most.
+    full_steps : int
+        In how many, or more, a step may have the largest size.
     early_stop : bool
         Whether to end after a plateau.
     """
 
-    def __init__(self, steps: int, *, early_stop: bool = False) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, *, full_steps: int = 1, early_stop: bool = False) -> None:
+        self.steps, self.full_steps = steps, full_steps
         self.early_stop = early_stop
         self.phase = 0.0
         self.tail: int | None = None
@@ -129,7 +128,7 @@ class Schedule:
         """Return the size of the next of ``left`` steps, in largest step sizes."""
         rise = min(1.0, (self.phase + 1 / self.steps) / RISE)
         steps = self.steps if self.tail is not None else round(left / (1 - self.phase))
-        full = min(1.0, steps / FULL_STEPS) ** 2
+        full = min(1.0, steps / self.full_steps) ** 2
         return full * rise * (1 + math.cos(math.pi * self.phase)) / 2
 
     def length(self, pace: float) -> int:

@@ -58,6 +58,7 @@ class PairObjective:
         )
 
     square_decay: ClassVar[float] = 0.999
+    full_steps: ClassVar[int] = 1
 
     @property
     def step_size(self) -> float:

@@ -21,7 +21,7 @@ from itk_nephi.spatial.transforms import transform_points
 SETTINGS = RegistrationSettings(
     field=FieldSettings(width=8, frequencies=4, global_code=2, local_channels=2, local_grid=4),
     smoothing_sigmas=(2.0, 1.0),
-    steps=25,
+    steps=12,
     points=300,
     regularizer_points=40,
 )

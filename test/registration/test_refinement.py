@@ -224,7 +224,7 @@ def test_registering_pairs_never_changes_the_model(
 def test_what_is_refined_is_what_was_asked_for(pair: ImagePair, model: NePhi) -> None:
     start = deformation_from_transform(field_of(predicted(pair, model)))
     for refine in ("code", "code_and_weights"):
-        registration = predicted(pair, model, refine_steps=25, refine=refine)
+        registration = predicted(pair, model, refine_steps=4, refine=refine)
         found = deformation_from_transform(field_of(registration))
         change = [
             max(float((a - b).detach().abs().max()) for a, b in zip(one, two, strict=True))
@@ -237,11 +237,11 @@ def test_what_is_refined_is_what_was_asked_for(pair: ImagePair, model: NePhi) ->
         if refine == "code":
             assert change[0] == 0
         else:
-            # a step of Adam moves a weight by about its step size, 1e-4 at most
-            assert 1e-4 < change[0] < 25 * 1e-4
+            # a step of Adam moves a weight by about its step size
+            assert 1e-5 < change[0] < 6e-4
         assert registration.settings.field == SETTINGS.field
         assert registration.settings.smoothing_sigmas == (QUICK.smoothing_sigmas[-1],)
-        assert registration.settings.steps == 25
+        assert registration.settings.steps == 4
 
 
 def test_images_that_lie_far_apart_are_brought_together_first(

@@ -6,15 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from itk_nephi.registration.optimizer import (
-    FULL_STEPS,
-    LEAST_STEPS,
-    RISE,
-    TAIL,
-    WINDOW,
-    Schedule,
-    TimeLimit,
-)
+from itk_nephi.registration.optimizer import LEAST_STEPS, RISE, TAIL, WINDOW, Schedule, TimeLimit
 
 
 def factors(schedule: Schedule, losses: list[float], pace: float = math.inf) -> list[float]:
@@ -30,9 +22,8 @@ def factors(schedule: Schedule, losses: list[float], pace: float = math.inf) -> 
 
 def expected_factors(count: int, planned: int) -> list[float]:
     phases = [step / count for step in range(count)]
-    full = min(1, count / FULL_STEPS) ** 2
     return [
-        full * min(1, (phase + 1 / planned) / RISE) * (1 + math.cos(math.pi * phase)) / 2
+        min(1, (phase + 1 / planned) / RISE) * (1 + math.cos(math.pi * phase)) / 2
         for phase in phases
     ]
 
@@ -52,10 +43,22 @@ def test_fewer_steps_fall_along_the_same_cosine(pace: float) -> None:
 
 
 def test_the_way_of_all_steps_shrinks_faster_than_their_number() -> None:
-    ways = {count: sum(factors(Schedule(count), [1.0] * count)) for count in (1, 5, 10, 25, 50)}
+    ways = {
+        count: sum(factors(Schedule(count, full_steps=25), [1.0] * count))
+        for count in (1, 5, 10, 25, 50)
+    }
     for few, many in ((1, 5), (5, 10), (10, 25)):
         assert ways[few] / ways[many] < (few / many) ** 2
     assert ways[50] / ways[25] == pytest.approx(2, rel=0.1)
+
+
+def test_time_that_runs_short_makes_steps_smaller() -> None:
+    plain, careful = Schedule(100), Schedule(100, full_steps=25)
+    for schedule in (plain, careful):
+        assert factors(schedule, [1.0] * 50) == factors(Schedule(100), [1.0] * 50)
+    fewer, smaller = (factors(schedule, [1.0] * 100, pace=20.0) for schedule in (plain, careful))
+    assert smaller[0] == pytest.approx((20 / 25) ** 2 * fewer[0])
+    assert len(smaller) == len(fewer) == 10
 
 
 def test_a_short_level_is_never_made_longer() -> None:

@@ -219,7 +219,7 @@ def test_a_model_predicts_each_time_and_the_code_is_refined(model: NePhi) -> Non
         np.testing.assert_allclose(
             parameters_of(predicted.at(time)), parameters_of(alone), atol=1e-6
         )
-    refined = fitted(model=model, refine_steps=25)
+    refined = fitted(model=model, refine_steps=5)
     weights = sum(w.numel() for w in refined.deformations[0].weights())
     first, last = (parameters_of(each.at(1.0)) for each in (predicted, refined))
     np.testing.assert_array_equal(first[:weights], last[:weights])

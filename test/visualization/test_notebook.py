@@ -16,7 +16,7 @@ from itk_nephi.spatial.transforms import compose, flatten
 from itk_nephi.visualization import slices
 from itk_nephi.visualization.planes import Plane
 
-SETTINGS = itk_nephi.RegistrationSettings(steps=25, points=200, regularizer_points=20)
+SETTINGS = itk_nephi.RegistrationSettings(steps=3, points=200, regularizer_points=20)
 PHANTOM = deformed_shape(size=32, motion=3).pair
 
 
@@ -30,7 +30,7 @@ def registration() -> itk_nephi.Registration:
 def test_a_registration_shows_its_figures(registration: itk_nephi.Registration) -> None:
     text = registration._repr_html_()
     HTMLParser().feed(text)
-    assert re.search(r"<th>steps</th><td>50</td>", text)
+    assert re.search(r"<th>steps</th><td>6</td>", text)
     assert re.search(r"<th>seed</th><td>7</td>", text)
     assert re.search(r"at most \d+\.\d\d mm", text)
     assert "⚠" not in text
