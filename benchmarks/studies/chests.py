@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.cache import Figures
 from benchmarks.methods import run_methods
 from benchmarks.pairs import write_phantom
-from benchmarks.studies.lung import COLUMNS, METHODS
+from benchmarks.studies.lung import COLUMNS, METHODS, rounded
 from benchmarks.study import Run, Study, mean_interval, pair_up, select, tabulate
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.workflows.comparison_table import metric
@@ -45,7 +45,7 @@ def table(figures: Figures) -> str:
         row = [method, f"{len(done)} of {figures['pairs']}"]
         for name in COLUMNS:
             known = [value for trial in done if (value := metric(trial, name)) is not None]
-            row.append(f"{np.mean(known):.3g}" if known else "-")
+            row.append(rounded(float(np.mean(known))) if known else "-")
         both = pair_up(figures["trials"], method, "nephi")
         beyond = [
             (metric(one, ERROR) or 0.0) - (metric(other, ERROR) or 0.0) for one, other in both

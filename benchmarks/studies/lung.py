@@ -49,7 +49,8 @@ def draw(figures: Figures) -> Figure:
     return draw_methods([{"name": trial["method"]} | trial for trial in figures["trials"]])
 
 
-def _rounded(value: float) -> str:
+def rounded(value: float) -> str:
+    """Return three digits of a number, or all before its point."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
@@ -59,7 +60,7 @@ def _table(figures: Figures, names: list[str], methods: list[str]) -> str:
         if trial["method"] not in methods:
             continue
         values = [None if "error" in trial else metric(trial, name) for name in names]
-        cells = ["-" if value is None else _rounded(value) for value in values]
+        cells = ["-" if value is None else rounded(value) for value in values]
         rows.append([trial["method"], *cells])
         rows[-1][1] = trial.get("error", rows[-1][1])
     return tabulate(["method", *(COLUMNS[name] for name in names)], rows)
