@@ -51,7 +51,9 @@ def draw(figures: Figures) -> Figure:
 
 def rounded(value: float) -> str:
     """Return three digits of a number, or all before its point."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _table(figures: Figures, names: list[str], methods: list[str]) -> str:

@@ -27,8 +27,8 @@ KINDS = {"images at the time": "at", "no image at the time": "between"}
 
 
 def measure(run: Run) -> Figures:
-    """Register five images of a breath of 30 mm, with the fast preset."""
-    settings = run.shortened(RegistrationSettings.preset("fast"))
+    """Register five images of a breath of 30 mm."""
+    settings = run.shortened(RegistrationSettings.preset("default"))
     size = (32, 28, 24) if run.quick else None
     return run.trial("series", register_breath, settings=settings, size=size)
 
