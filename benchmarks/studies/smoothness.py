@@ -11,8 +11,8 @@ from benchmarks.study import Run, Study, select, tabulate
 
 SWEEPS = {
     "NePhi": {
-        f"gradicon_weight {value:g}": nephi(gradicon_weight=value)
-        for value in (0.1, 0.5, 2.0, 8.0, 32.0)
+        f"spline_weight {value:g}": nephi(spline_weight=value)
+        for value in (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
     },
     "elastix": {f"grid of {value:g} mm": elastix(value) for value in (7.0, 10.0, 14.0, 20.0, 40.0)},
     "greedy": {
@@ -23,7 +23,7 @@ SWEEPS = {
 """greedy smooths its steps by 1.7 voxels and their sum by 0.7, unless it is told."""
 
 STYLES = {
-    "NePhi": ("o-", (-8, -11), "gradicon_weight"),
+    "NePhi": ("o-", (-8, -11), "spline_weight"),
     "elastix": ("s--", (0, 9), "spacing of its grid, mm"),
     "greedy": ("D:", (0, 9), "smoothing of its displacements, voxels"),
 }

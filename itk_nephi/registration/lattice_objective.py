@@ -124,7 +124,7 @@ class LatticeObjective:
 
     square_decay: ClassVar[float] = 0.99
     full_steps: ClassVar[int] = 25
-    """All points at once leave little noise, and steps are large: a few lead anywhere."""
+    """Steps on a lattice are large, and what a few overshoot would stay."""
 
     @property
     def step_size(self) -> float:

@@ -95,7 +95,11 @@ class RegistrationSettings(ObjectiveWeights):
         unit="voxels",
         minimum=0,
     )
-    steps: int = setting(150, "Optimizer steps of each level.", minimum=1)
+    steps: int = setting(
+        150,
+        "Optimizer steps of each level. With windowed_ncc, fewer than 25 are smaller ones.",
+        minimum=1,
+    )
     points: int = setting(
         5_000,
         "Random points of each direction and step; in small images fewer, see points_per_voxel.",
