@@ -221,7 +221,7 @@ def test_the_help_tells_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = RegistrationSettings.preset("default")
     smoothing = ",".join(f"{value:g}" for value in settings.smoothing_sigmas)
     for name, words in {
-        "steps": f"each level. Default {settings.steps}.",
+        "steps": f"smaller ones. Default {settings.steps}.",
         "points": f"see points_per_voxel. Default {settings.points}.",
         "gradicon_weight": f"invertible. Default {settings.gradicon_weight:g}.",
         "smoothing_sigmas": f"Default {smoothing} voxels.",
