@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
@@ -21,8 +22,7 @@ from itk_nephi.evaluation import evaluate
 from itk_nephi.io.transforms import read_transform, write_transform
 from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.workflows import method_process
-from itk_nephi.workflows.method_input import MethodInput
-from itk_nephi.workflows.methods import METHODS, greedy
+from itk_nephi.workflows import methods as packaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,30 +196,13 @@ def _align(folder: Path, *, method: str, pair: Pair) -> Figures:
 
 def _measure_changed(folder: Path, *, method: Method, task: dict[str, Any]) -> Figures:
     """Measure a method with changed settings as the package measures its methods."""
-    METHODS[method.name] = (lambda given: _prepare(given, method), None)
+    changed = (
+        partial(packaged.greedy, options=method.greedy)
+        if method.greedy
+        else partial(packaged.nephi, settings=method.settings)
+    )
+    packaged.METHODS[method.name] = (changed, None)
     return method_process.run_task(folder, task)
-
-
-def _prepare(given: MethodInput, method: Method) -> Callable[[], tuple[Any, Any]]:
-    if method.greedy:
-        return greedy(given, method.greedy)
-    from itk_nephi.registration.pairwise import register
-
-    pair = given.pair
-
-    def solve() -> tuple[Any, Any]:
-        found = register(
-            pair.fixed,
-            pair.moving,
-            fixed_mask=pair.fixed_mask,
-            moving_mask=pair.moving_mask,
-            initial_transform=pair.initial_transform,
-            settings=method.settings,
-            seed=given.seed or 0,
-        )
-        return found.fixed_to_moving, found.moving_to_fixed
-
-    return solve
 
 
 def _write_parameters(folder: Path, *, changes: Mapping[str, str]) -> Figures:

@@ -18,7 +18,7 @@ import numpy as np
 
 from itk_nephi.io.images import write_image
 from itk_nephi.io.transforms import write_transform
-from itk_nephi.registration.settings import PresetName
+from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import displacement_field_transform
 from itk_nephi.spatial.domain import Array
@@ -29,8 +29,12 @@ Found = tuple[Any, Any | None]
 """From fixed to moving points, and back where the method has an inverse."""
 
 
-def nephi(task: MethodInput, preset: PresetName = "default") -> Callable[[], Found]:
-    """Prepare NePhi with the settings of a preset."""
+def nephi(
+    task: MethodInput,
+    preset: PresetName | None = None,
+    settings: RegistrationSettings | None = None,
+) -> Callable[[], Found]:
+    """Prepare NePhi with the settings of a preset, or with those given."""
     from itk_nephi.registration.pairwise import register
 
     pair = task.pair
@@ -43,6 +47,7 @@ def nephi(task: MethodInput, preset: PresetName = "default") -> Callable[[], Fou
             moving_mask=pair.moving_mask,
             initial_transform=pair.initial_transform,
             preset=preset,
+            settings=settings,
             seed=task.seed or 0,
         )
         return result.fixed_to_moving, result.moving_to_fixed
