@@ -53,5 +53,6 @@ export ITK_GLOBAL_DEFAULT_THREADER=Platform
 # the sanitizer writes to stderr, which pytest leaves alone
 # libstdc++ as well: a sanitizer that is loaded before it does not find what throws
 preloaded="$(gcc -print-file-name=$library) $(gcc -print-file-name=libstdc++.so.6)"
+[ $# -gt 0 ] || set -- test/test_itk_transform.py test/alignment/test_explained_variance.py
 LD_PRELOAD=$preloaded setarch -R "$python" -m pytest -q -p no:faulthandler --capture=sys \
-  "${@:-test/test_itk_transform.py}"
+  "$@"

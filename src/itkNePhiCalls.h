@@ -18,8 +18,8 @@
 
 #include <cstdint>
 
-// What the Python package calls to train fields and to compare images on lattices, in two and three dimensions: see
-// itk_nephi/fields/compiled.py. Wrapped by wrapping/NePhiCalls.i.
+// What the Python package calls to train fields, to compare images on lattices and to align them, in two and three
+// dimensions: see itk_nephi/fields/compiled.py and itk_nephi/alignment. Wrapped by wrapping/NePhiCalls.i.
 
 namespace itk
 {
@@ -104,6 +104,34 @@ NePhiCompose(const std::int64_t * sizes,
              const double *       factors,
              float *              gradInner,
              float *              gradOuter);
+/** @} */
+
+/** \name A level of an alignment: see NePhiLevel.
+ *
+ * Sizes are those of its image, how many channels it has, and how many points are given, whose coordinates lie
+ * component after component. Geometry begins with the spacing of its voxels and the center of the first. */
+/** @{ */
+/** Interpolates each channel at all points: values, then derivatives along each axis, of the image and of its weight.
+ */
+template <unsigned int VDimension>
+void
+NePhiSampleLevel(const std::int64_t * sizes,
+                 const double *       geometry,
+                 const double *       image,
+                 const double *       points,
+                 double *             samples);
+
+/** See NePhiExplanation. The last sizes are whether the Hessian is wanted, and whether the motion acts backwards;
+ * geometry ends with the rows of the map. The fit is what is explained, the coverage, the gradient and the Hessian. */
+template <unsigned int VDimension>
+void
+NePhiExplainLevel(const std::int64_t * sizes,
+                  const double *       geometry,
+                  const double *       image,
+                  const double *       points,
+                  const double *       weights,
+                  const double *       targets,
+                  double *             fit);
 /** @} */
 } // namespace itk
 

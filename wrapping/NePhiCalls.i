@@ -84,6 +84,8 @@ AddressOf(PyObject * number)
 %template(NePhiProjectOnSpline##VDimension) itk::NePhiProjectOnSpline<VDimension>;
 %template(NePhiCorrelateImages##VDimension) itk::NePhiCorrelateImages<VDimension>;
 %template(NePhiCompose##VDimension) itk::NePhiCompose<VDimension>;
+%template(NePhiSampleLevel##VDimension) itk::NePhiSampleLevel<VDimension>;
+%template(NePhiExplainLevel##VDimension) itk::NePhiExplainLevel<VDimension>;
 %enddef
 
 NEPHI_CALLS(2)

@@ -66,6 +66,7 @@ set_property(SOURCE wrapping/NePhi.i PROPERTY DEPENDS
 swig_add_library(NePhiPython TYPE MODULE LANGUAGE python
   SOURCES
   wrapping/NePhi.i
+  src/itkNePhiAlignment.cxx
   src/itkNePhiFieldEvaluator.cxx
   src/itkNePhiFieldTraining.cxx
   src/itkNePhiLattice.cxx

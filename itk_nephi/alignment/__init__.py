@@ -1,4 +1,4 @@
-"""Linear alignment of images from anywhere; ITK and NumPy only."""
+"""Linear alignment of images from anywhere, without torch."""
 
 from itk_nephi.extras import public_names
 

@@ -22,10 +22,6 @@ import numpy as np
 from itk_nephi.alignment.level import Level
 from itk_nephi.spatial.domain import Array
 
-KNOTS = 8
-"""Of the piecewise linear function from one image's intensity to the other's."""
-RIDGE = 1e-6
-"""Keeps the function at the mean where no point lies, share of all weights."""
 ENOUGH = 0.5
 """The overlap, share of one of the images, above which its size does not matter."""
 DAMPING = 1e-2
@@ -37,8 +33,6 @@ LEAST_GAIN = 1e-5
 LEAST_CURVATURE = 0.02
 """Share of the expected one, below which a step is no measure of the Hessian."""
 HALVINGS = 5
-POINTS_AT_ONCE = 256
-"""Sums of so many products are small enough for one thread, and so the same on any number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,71 +67,19 @@ def explain(
         The motion acts on the points that ``matrix`` maps to; or, backwards, its inverse on those
         that it maps from.
     """
-    dimension = len(matrix) - 1
-    weights = level.point_weights
-    position = np.einsum("ij,jn->in", matrix[:-1, :-1], level.points) + matrix[:-1, -1:]
-    acted = level.points if backwards else position
-    size = dimension * (dimension + 1)
-    explained, coverage, gradient, hessian = 0.0, 0.0, np.zeros(size), np.zeros((size, size))
-    for target, (sample, slope) in zip(level.residuals, other.sample(position), strict=True):
-        found = sample.imag * weights
-        total = float(found.sum())
-        coverage += total / len(found)
-        if total <= 0:
-            continue
-        centered = target - (found * target).sum() / total
-        variance = float((found * centered**2).sum()) + 1e-9 * len(found)
-        predicted, derivative = _predicted(centered, found, sample.real)
-        residual = centered - predicted
-        unexplained = float((found * residual**2).sum()) / variance
-        explained += 1 - unexplained
-        if backwards:
-            slope = -np.einsum("ij,in->jn", matrix[:-1, :-1], slope)
-        steep = derivative * slope.real
-        if curved:
-            columns = np.concatenate([*(part * acted for part in steep), steep])
-            hessian += _products(columns, columns * found) / variance
-        force = -found * residual * steep
-        force += weights * (residual**2 - unexplained * centered**2) / 2 * slope.imag
-        force /= variance
-        gradient += np.concatenate([*_products(force, acted), force.sum(axis=1)])
-    count = len(level.residuals)
-    return Fit(explained / count, coverage / count, gradient / count, hessian / count)
-
-
-def _predicted(target: Array, weights: Array, value: Array) -> tuple[Array, Array]:
-    """Fit a function of the value to the target; return it and its derivative."""
-    position = np.clip(value * (KNOTS - 1), 0, KNOTS - 1)
-    knot = np.minimum(position.astype(np.intp), KNOTS - 2)
-    upper = position - knot
-    shares = (1 - upper, upper)
-    matrix = np.zeros((KNOTS, KNOTS))
-    right = np.zeros(KNOTS)
-    for i, one in enumerate(shares):
-        weighted = weights * one
-        right[i : KNOTS - 1 + i] += np.bincount(knot, weighted * target, KNOTS - 1)
-        matrix[i : KNOTS - 1 + i, i : KNOTS - 1 + i] += np.diag(
-            np.bincount(knot, weighted * one, KNOTS - 1)
-        )
-    both = np.diag(np.bincount(knot, weights * shares[0] * shares[1], KNOTS - 1))
-    matrix[:-1, 1:] += both
-    matrix[1:, :-1] += both
-    matrix += np.eye(KNOTS) * RIDGE * weights.sum()
-    function = np.linalg.solve(matrix, right)
-    steps = np.diff(function)[knot]
-    return function[knot] + upper * steps, steps * (KNOTS - 1)
-
-
-def _products(one: Array, other: Array) -> Array:
-    """Return ``one @ other.T``, the same to the bit on any number of threads."""
-    end = one.shape[1] // POINTS_AT_ONCE * POINTS_AT_ONCE
-    blocks = [
-        part[:, :end].reshape(len(part), -1, POINTS_AT_ONCE).transpose(1, 0, 2)
-        for part in (one, other)
-    ]
-    product_of_rest: Array = one[:, end:] @ other[:, end:].T
-    products: Array = (blocks[0] @ blocks[1].transpose(0, 2, 1)).sum(axis=0) + product_of_rest
-    return products
+    motions = matrix[:-1].size
+    fit = np.empty(2 + motions + motions**2)
+    other.call(
+        "ExplainLevel",
+        [curved, backwards],
+        matrix[:-1].ravel().tolist(),
+        level.points,
+        level.point_weights,
+        level.residuals,
+        fit,
+    )
+    gradient, hessian = fit[2 : 2 + motions], fit[2 + motions :].reshape(motions, motions)
+    return Fit(float(fit[0]), float(fit[1]), gradient, hessian)
 
 
 def similarity(fixed: Level, moving: Level, matrix: Array, *, curved: bool = False) -> Fit:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
 import numpy as np
 
+from itk_nephi.spatial.compiled_module import compiled_module
 from itk_nephi.spatial.domain import Array
 
 
@@ -65,33 +67,32 @@ class Level:
     @cached_property
     def point_weights(self) -> Array:
         """Their weights, shape (N,), of mean 1."""
-        found = self._at_points[0][0].imag
+        found = self._at_points[0, 0].imag
         weights: Array = found / found.mean()
         return weights
 
     @cached_property
     def residuals(self) -> Array:
         """What the means leave unexplained, shape (C, N), of mean square 1."""
-        values = np.array([value.real for value, _ in self._at_points])
+        values = self._at_points[:, 0].real.copy()
         values -= (values * self.point_weights).mean(axis=1, keepdims=True)
         variance = (values**2 * self.point_weights).mean(axis=1, keepdims=True)
         residuals: Array = values / np.sqrt(np.maximum(variance, 1e-30))
         return residuals
 
     @cached_property
-    def _at_points(self) -> list[tuple[Array, Array]]:
+    def _at_points(self) -> Array:
         return self.sample(self.points)
 
     @cached_property
-    def _padded(self) -> list[Array]:
+    def _padded(self) -> Array:
         """Channels as real and weights as imaginary parts, with a rim of weight 0."""
         weights = np.pad(self.weights, 1)
-        return [
-            np.ascontiguousarray(np.pad(channel, 1, mode="edge") + 1j * weights).ravel()
-            for channel in self.values
-        ]
+        rims = [np.pad(channel, 1, mode="edge") for channel in self.values]
+        padded: Array = np.array(rims) + 1j * weights
+        return padded
 
-    def sample(self, points: Array) -> list[tuple[Array, Array]]:
+    def sample(self, points: Array) -> Array:
         """Interpolate linearly.
 
         Parameters
@@ -101,33 +102,35 @@ class Level:
 
         Returns
         -------
-        list of tuple
-            For each channel what is found, shape (N,), and its gradient, shape (D, N), complex:
-            the intensity and, as imaginary part, the weight; both 0 outside the image.
+        array, shape (C, 1 + D, N)
+            For each channel what is found, and its derivative along each axis, complex: the
+            intensity and, as imaginary part, the weight; both 0 outside the image.
         """
-        shape = np.array(self.weights.shape[::-1]) + 2
-        position = (points - self.origin[:, None]) / self.spacing[:, None] + 1
-        cell = np.clip(np.floor(position), 0, shape[:, None] - 2)
-        fraction = position - cell
-        inside = ((fraction >= 0) & (fraction <= 1)).all(axis=0)
-        fraction = np.where(inside, fraction, 0.0)
-        strides = np.concatenate([[1], np.cumprod(shape[:-1])])
-        offsets = np.array(list(product((0, 1), repeat=len(shape))))[:, ::-1] @ strides
-        corners = (strides @ cell).astype(np.intp) + offsets[:, None]
-        found = []
-        for padded in self._padded:
-            value, gradient = _interpolated(padded.take(corners), fraction)
-            gradient /= self.spacing[:, None]
-            found.append((value * inside, gradient * inside))
-        return found
+        samples = np.empty((len(self.values), 1 + len(points), points.shape[1]), complex)
+        self.call("SampleLevel", [], [], points, samples)
+        return samples
 
+    def call(
+        self, name: str, sizes: Sequence[int], geometry: Sequence[float], *arrays: Array
+    ) -> None:
+        """Call a compiled function of a level, see ``src/itkNePhiCalls.h``.
 
-def _interpolated(corners: Array, fraction: Array) -> tuple[Array, Array]:
-    """Interpolate from the corners of cells, the x axis changing first; also the gradient."""
-    gradient: list[Array] = []
-    for along in fraction:
-        steps = corners[1::2] - corners[::2]
-        corners = corners[::2] + along * steps
-        gradient = [part[::2] + along * (part[1::2] - part[::2]) for part in gradient]
-        gradient.append(steps)
-    return corners[0], np.concatenate(gradient)
+        Parameters
+        ----------
+        name : str
+            The function's, without what all share.
+        sizes, geometry : sequence of numbers
+            What follows those of the level.
+        *arrays : array
+            Points, shape (D, N), and what else the function takes, of double precision.
+        """
+        points = arrays[0]
+        dimension = len(points)
+        function = getattr(compiled_module(), f"NePhi{name}{dimension}")
+        padded = self._padded
+        held = [np.ascontiguousarray(array) for array in (padded, *arrays)]
+        function(
+            [*padded.shape[:0:-1], len(padded), points.shape[1], *sizes],
+            [*self.spacing.tolist(), *(self.origin - self.spacing).tolist(), *geometry],
+            *(array.__array_interface__["data"][0] for array in held),
+        )

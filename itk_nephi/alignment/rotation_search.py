@@ -86,13 +86,12 @@ def search(
 def _spectra(level: Level, points: Array, shape: tuple[int, ...], masked: bool) -> Spectra:
     """Transform the pictures of a level: intensities, lengths of gradients, and the mask."""
     samples = level.sample(points)
-    intensities = [_centered(value.real, value.imag) for value, _ in samples]
+    values, lengths = samples[:, 0], np.sqrt((samples[:, 1:].real ** 2).sum(axis=1))
+    intensities = [_centered(value.real, value.imag) for value in values]
     # at a rim, gradients are those of the weights
-    edges = [
-        _centered(np.sqrt((slope.real**2).sum(axis=0)), np.where(value.imag > 0.999, 1.0, 0.0))
-        for value, slope in samples
-    ]
-    pictures = [*intensities, *edges, *([samples[0][0].imag] if masked else [])]
+    inside = np.where(values.imag > 0.999, 1.0, 0.0)
+    edges = [_centered(*pair) for pair in zip(lengths, inside, strict=True)]
+    pictures = [*intensities, *edges, *([values[0].imag] if masked else [])]
     return [np.fft.fftn(_unit(picture).astype(np.float32).reshape(shape)) for picture in pictures]
 
 

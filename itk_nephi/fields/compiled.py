@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from itk_nephi.spatial import light_itk as itk
+from itk_nephi.spatial.compiled_module import compiled_module
 
 _alone = ContextVar("alone", default=False)
 
@@ -27,17 +25,9 @@ def torch_alone() -> Iterator[None]:
         _alone.reset(token)
 
 
-@cache
-def compiled_module() -> Any:
-    """Return the compiled module, or None where it is missing or older than this file."""
-    itk.NePhiTransform[itk.D, 3]  # which loads the module
-    module = sys.modules["itk._NePhiPython"]
-    return module if hasattr(module, "NePhiCorrelateImages3") else None
-
-
 def can_fuse(*tensors: Tensor) -> bool:
     """Whether there is compiled code for these tensors: in single precision, on the CPU."""
-    return not _alone.get() and all(map(_is_plain, tensors)) and compiled_module() is not None
+    return not _alone.get() and all(map(_is_plain, tensors))
 
 
 def _is_plain(tensor: Tensor) -> bool:

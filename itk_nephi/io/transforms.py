@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,15 +86,23 @@ def write_transform(transform: Transform, path: Path) -> None:
     ValueError
         If ITK cannot write it, or not all of it got to the disk.
     """
-    # in a child process: HDF5 cannot be rid of a file that it could not write
-    size = sum(8 * part.GetNumberOfParameters() for part in flatten(transform))
-    with plain_errors(f"expected to write a transform to {path}"):
-        read_apart(partial(_write_and_check, transform), path, size)
+    write_transforms(path.parent, {path.name: transform})
 
 
-def _write_and_check(transform: Transform, path: Path) -> None:
-    itk.transformwrite(transform, str(path), compression=True)
-    _read_and_drop(path)
+def write_transforms(folder: Path, transforms: Mapping[str, Transform]) -> None:
+    """Write transforms into a folder, by the names of their files, see :func:`write_transform`."""
+    parts = [part for transform in transforms.values() for part in flatten(transform)]
+    paths = " and ".join(str(folder / name) for name in transforms)
+    with plain_errors(f"expected to write a transform to {paths}"):
+        # in a child process: HDF5 cannot be rid of a file that it could not write
+        size = sum(8 * part.GetNumberOfParameters() for part in parts)
+        read_apart(partial(_write_and_check, transforms), folder, size)
+
+
+def _write_and_check(transforms: Mapping[str, Transform], folder: Path) -> None:
+    for name, transform in transforms.items():
+        itk.transformwrite(transform, str(folder / name), compression=True)
+        _read_and_drop(folder / name)
 
 
 def _read_transforms(path: Path, argument: str) -> list[Any]:

@@ -141,7 +141,8 @@ def _show(axes: Axes, plane: Plane, picture: npt.NDArray[Any], title: str) -> No
     width, height = plane.size
     extent = (0, width, height, 0)
     axes.imshow(picture, "gray", extent=extent, interpolation="nearest", vmin=0, vmax=255)
-    axes.set(title=title, xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, y=1)
     light: dict[str, Any] = {
         "color": "w",
         "path_effects": [withStroke(linewidth=3, foreground="k")],

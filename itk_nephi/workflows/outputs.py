@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.evaluation import Evaluation, evaluate
 from itk_nephi.io.images import write_image
-from itk_nephi.io.transforms import write_transform
+from itk_nephi.io.transforms import write_transforms
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image
 from itk_nephi.spatial.image_pair import ImagePair
@@ -104,8 +104,13 @@ def write(
     made = _Results(pair, registration, dict(seconds), stage)
     if "transforms" in results:
         with made.timed("transforms", "writing the transforms"):
-            write_transform(registration.fixed_to_moving, folder / "fixed_to_moving.h5")
-            write_transform(registration.moving_to_fixed, folder / "moving_to_fixed.h5")
+            write_transforms(
+                folder,
+                {
+                    "fixed_to_moving.h5": registration.fixed_to_moving,
+                    "moving_to_fixed.h5": registration.moving_to_fixed,
+                },
+            )
     if "images" in results:
         for name, image in (
             ("warped", made.warped),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from itk_nephi.io.images import read_image, write_image
-from itk_nephi.io.transforms import read_initial_transform, write_transform
+from itk_nephi.io.transforms import read_initial_transform, write_transforms
 from itk_nephi.registration import series as registration_series
 from itk_nephi.registration.result import Series
 from itk_nephi.spatial.resampling import resample
@@ -102,8 +102,13 @@ def register_series_files(
     stage("writing the results")
     for time in sorted({*times, *at}):
         registration = found.at(time)
-        write_transform(registration.fixed_to_moving, folder / f"fixed_to_moving_{time:g}.h5")
-        write_transform(registration.moving_to_fixed, folder / f"moving_to_fixed_{time:g}.h5")
+        write_transforms(
+            folder,
+            {
+                f"fixed_to_moving_{time:g}.h5": registration.fixed_to_moving,
+                f"moving_to_fixed_{time:g}.h5": registration.moving_to_fixed,
+            },
+        )
     for time, image in zip(times, moving, strict=True):
         warped = resample(image, [found.at(time).fixed_to_moving], fixed_image)
         write_image(warped, folder / f"warped_{time:g}.nii.gz")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from itk_nephi.alignment.explained_variance import exponential, refine, similarity
+from itk_nephi.alignment.explained_variance import exponential, explain, refine, similarity
 from itk_nephi.alignment.level import Level
 from itk_nephi.alignment.problem import generators, project
 from itk_nephi.spatial.domain import Array
@@ -33,11 +33,10 @@ def test_linear_functions_are_interpolated_exactly(dimension: int) -> None:
     values = (index * level.spacing + level.origin) @ slope
     level = Level(values[None], level.weights, level.spacing, level.origin, 10)
     points = np.random.default_rng(0).uniform(-0.9, 0.9, (dimension, 50))
-    ((found, gradient),) = level.sample(points)
+    ((found, *gradient),) = level.sample(points)
     np.testing.assert_allclose(found, slope @ points + 1j, atol=1e-12)
     np.testing.assert_allclose(gradient, np.repeat(slope[:, None], 50, 1), atol=1e-12)
-    ((beyond, _),) = level.sample(points + 5)
-    assert not beyond.any()
+    assert not level.sample(points + 5).any()
 
 
 def test_an_image_explains_itself_in_any_contrast(dimension: int) -> None:
@@ -45,6 +44,37 @@ def test_an_image_explains_itself_in_any_contrast(dimension: int) -> None:
     reversed_level = Level(1 - level.values, level.weights, level.spacing, level.origin, 10**6)
     for other in (level, reversed_level):
         assert similarity(level, other, np.eye(dimension + 1)).explained == pytest.approx(1)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_best_piecewise_linear_function_explains(dimension: int, backwards: bool) -> None:
+    level, other = picture(dimension), picture(dimension, seed=1)
+    matrix = motion(dimension, 3, 0.05)
+    matrix[0, -1] += 0.6
+    fit = explain(level, other, matrix, curved=True, backwards=backwards)
+    points = matrix[:-1, :-1] @ level.points + matrix[:-1, -1:]
+    ((found, *gradient),) = other.sample(points)
+    (target,), weights = level.residuals, found.imag
+    # ordinary least squares on hat functions, instead of their normal equations
+    knots = np.linspace(0, 1, 8)
+    hats = np.array([np.interp(found.real, knots, hat) for hat in np.eye(8)]).T
+    centered = target - np.average(target, weights=weights)
+    root = np.sqrt(weights)
+    function = np.linalg.lstsq(hats * root[:, None], centered * root, rcond=None)[0]
+    variance = weights @ centered**2
+    unexplained = weights @ (centered - hats @ function) ** 2 / variance
+    assert 0.1 < weights.mean() < 0.9
+    assert fit.coverage == pytest.approx(weights.mean())
+    assert fit.explained == pytest.approx(1 - unexplained, abs=1e-5)
+
+    steepness = np.diff(function)[np.minimum(found.real * 7, 6).astype(int)] * 7
+    slope, acted = np.real(gradient), points
+    if backwards:
+        slope, acted = -matrix[:-1, :-1].T @ slope, level.points
+    steep = steepness * slope
+    columns = np.concatenate([*(part * acted for part in steep), steep])
+    hessian = (columns * weights) @ columns.T / variance
+    np.testing.assert_allclose(fit.hessian, hessian, atol=1e-3 * np.abs(hessian).max())
 
 
 def test_the_gradient_is_that_of_the_similarity(dimension: int) -> None:

@@ -56,11 +56,6 @@ SIZES = {
 TOLERANCE = 3e-5
 
 
-@pytest.fixture(autouse=True)
-def _needs_the_compiled_module() -> None:
-    assert compiled.compiled_module() is not None
-
-
 def random_field(
     settings: FieldSettings, bounds: tuple[float, ...]
 ) -> tuple[DeformationField, LatentCode]:
@@ -211,7 +206,7 @@ def test_coords_that_are_not_numbers_stay_so() -> None:
     assert moved[2].isfinite().all()
 
 
-@pytest.mark.parametrize("missing", ["single precision", "the compiled module", "permission"])
+@pytest.mark.parametrize("missing", ["single precision", "permission"])
 def test_without_what_it_needs_torch_computes(
     monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
@@ -219,9 +214,7 @@ def test_without_what_it_needs_torch_computes(
     coords = random_coords(field.bounds, 10)
     expected = field(coords, code)
     monkeypatch.setattr(compiled, "_call", None)
-    if missing == "the compiled module":
-        monkeypatch.setattr(compiled, "compiled_module", lambda: None)
-    elif missing == "single precision":
+    if missing == "single precision":
         field.double(), code.double()
         coords = coords.double()
     with compiled.torch_alone() if missing == "permission" else nullcontext():
