@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from itk_nephi.alignment.explained_variance import exponential, explain, refine, similarity
+from itk_nephi.alignment.explained_variance import explain, exponential, refine, similarity
 from itk_nephi.alignment.level import Level
 from itk_nephi.alignment.problem import generators, project
 from itk_nephi.spatial.domain import Array
