@@ -32,6 +32,8 @@ MIRRORED = 0.002
 """By how much more similar a mirror image is one: heads are nearly their own."""
 UNRELATED = 0.02
 """The similarity below which images have nothing in common but noise."""
+DISTORTED = 2.0
+"""The largest over the smallest stretch of an affine map, from where it is to be doubted."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,22 +166,7 @@ def find_alignment(
         ),
         key=lambda candidate: candidate.similarity,
     )
-    finding = ""
-    if first.similarity > final.similarity + NOTICEABLE:
-        finding = (
-            f"no alignment was found that is better than a start ({first.start}), returned as is"
-        )
-    elif final.similarity < UNRELATED:
-        finding = (
-            f"the images explain {max(final.similarity, 0):.1%} of each other's variance: there "
-            "is nothing to align them by"
-        )
-    elif mirror_margin < -MIRRORED:
-        finding = "the alignment is ambiguous: a mirror image fits better"
-    elif margin < AMBIGUOUS:
-        finding = (
-            f"the alignment is ambiguous: one far from it is {100 * margin:.1f} % less similar"
-        )
+    finding = _finding(first, final, margin, mirror_margin)
     if first.similarity > final.similarity:
         final = first
     return Alignment(
@@ -190,6 +177,28 @@ def find_alignment(
         finding=finding,
         reached_from=problem.home if final.near_home else final.start,
     )
+
+
+def _finding(first: Candidate, final: Candidate, margin: float, mirror_margin: float) -> str:
+    """Return why to doubt an alignment, given the best start, or nothing."""
+    if first.similarity > final.similarity + NOTICEABLE:
+        return f"no alignment was found that is better than a start ({first.start}), returned as is"
+    if final.similarity < UNRELATED:
+        return (
+            f"the images explain {max(final.similarity, 0):.1%} of each other's variance: there "
+            "is nothing to align them by"
+        )
+    if mirror_margin < -MIRRORED:
+        return "the alignment is ambiguous: a mirror image fits better"
+    stretches = np.linalg.svd(final.matrix[:-1, :-1], compute_uv=False)
+    if stretches[0] > DISTORTED * stretches[-1]:
+        return (
+            f"the alignment stretches one direction {stretches[0] / stretches[-1]:.1f} times as "
+            "much as another: check the spacing of the images, or align them by a similarity"
+        )
+    if margin < AMBIGUOUS:
+        return f"the alignment is ambiguous: one far from it is {100 * margin:.1f} % less similar"
+    return ""
 
 
 def _number_of(degrees_of_freedom: str) -> int:

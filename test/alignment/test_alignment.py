@@ -394,6 +394,23 @@ def test_images_with_nothing_in_common_are_doubted() -> None:
         align(*images)
 
 
+def test_a_wrong_spacing_is_undone_and_warned_of(dimension: int) -> None:
+    value = blobs(dimension)
+    fixed = drawn(value, grid(dimension))
+    stretch = np.array([2.1, *[1.0] * (dimension - 1)])
+    domain = ImageDomain.of(fixed)
+    stretched = replace(
+        domain,
+        spacing=tuple((np.array(domain.spacing) * stretch).tolist()),
+        origin=tuple((np.array(domain.origin) * stretch).tolist()),
+    )
+    moving = image_from_array(itk.array_view_from_image(fixed), stretched)
+    with pytest.warns(UserWarning, match=r"one direction 2\.1 times as much as another: check"):
+        found = align(fixed, moving)
+    matrix, _ = matrix_and_offset(found.transform)
+    np.testing.assert_allclose(matrix, np.diag(stretch), atol=0.02)
+
+
 def test_a_ball_is_ambiguous(dimension: int) -> None:
     domain = grid(dimension)
     squares = (domain.grid_points() ** 2).sum(axis=-1)
