@@ -207,6 +207,8 @@ public:
     , m_Points(count)
     , m_Acted(count)
     , m_Samples(count)
+    , m_Weights(count)
+    , m_Targets(count)
   {
     for (std::size_t n = 0; n < count; ++n)
     {
@@ -238,9 +240,9 @@ public:
     for (std::size_t n = 0; n < count; ++n)
     {
       m_Samples[n] = m_Other.Sample(channel, m_Points[n]);
-      const double found = m_Samples[n][0][1] * weights[n];
-      total += found;
-      mean += found * targets[n];
+      m_Weights[n] = m_Samples[n][0][1] * weights[n];
+      total += m_Weights[n];
+      mean += m_Weights[n] * targets[n];
     }
     Coverage += total / static_cast<double>(count);
     if (!(total > 0.0))
@@ -253,35 +255,48 @@ public:
     double        variance = LeastVariance * static_cast<double>(count);
     for (std::size_t n = 0; n < count; ++n)
     {
-      const double found = m_Samples[n][0][1] * weights[n];
-      const double centered = targets[n] - mean;
-      variance += found * centered * centered;
-      contrast.Add(m_Samples[n][0][0], found, centered);
+      m_Targets[n] = targets[n] - mean;
+      variance += m_Weights[n] * m_Targets[n] * m_Targets[n];
+      contrast.Add(m_Samples[n][0][0], m_Weights[n], m_Targets[n]);
     }
     contrast.Fit(Ridge * total);
 
     double unexplained = 0.0;
     for (std::size_t n = 0; n < count; ++n)
     {
-      const double residual = targets[n] - mean - contrast.Predict(m_Samples[n][0][0])[0];
-      unexplained += m_Samples[n][0][1] * weights[n] * residual * residual;
+      const double residual = m_Targets[n] - contrast.Predict(m_Samples[n][0][0])[0];
+      unexplained += m_Weights[n] * residual * residual;
     }
     unexplained /= variance;
     Explained += 1.0 - unexplained;
+    this->Differentiate(contrast, weights, variance, unexplained, curved);
+  }
 
-    for (std::size_t n = 0; n < count; ++n)
+private:
+  /** Of a variance of 1 without the other image, so that nothing is divided by 0. */
+  static constexpr double LeastVariance = 1e-9;
+  /** Keeps the function at the mean where no point lies, share of all weights. */
+  static constexpr double Ridge = 1e-6;
+
+  /** Adds the derivatives of a channel, for which the samples, weights and targets are those of its points. */
+  void
+  Differentiate(const NePhiContrast & contrast,
+                const double *        weights,
+                double                variance,
+                double                unexplained,
+                bool                  curved)
+  {
+    for (std::size_t n = 0; n < m_Points.size(); ++n)
     {
-      const double found = m_Samples[n][0][1] * weights[n];
-      const double centered = targets[n] - mean;
       const auto [predicted, derivative] = contrast.Predict(m_Samples[n][0][0]);
-      const double                residual = centered - predicted;
-      const double                rim = weights[n] * (residual * residual - unexplained * centered * centered) / 2.0;
+      const double                residual = m_Targets[n] - predicted;
+      const double                gain = residual * residual - unexplained * m_Targets[n] * m_Targets[n];
       std::array<double, Motions> steepness;
       for (unsigned int d = 0; d < VDimension; ++d)
       {
         const auto   slope = this->GetSlope(n, d);
         const double steep = derivative * slope[0];
-        const double force = (rim * slope[1] - found * residual * steep) / variance;
+        const double force = (weights[n] * gain / 2.0 * slope[1] - m_Weights[n] * residual * steep) / variance;
         for (unsigned int e = 0; e < VDimension; ++e)
         {
           Gradient[d * VDimension + e] += force * m_Acted[n][e];
@@ -296,18 +311,12 @@ public:
         {
           for (std::size_t j = 0; j <= i; ++j)
           {
-            Hessian[i][j] += steepness[i] * steepness[j] * (found / variance);
+            Hessian[i][j] += steepness[i] * steepness[j] * (m_Weights[n] / variance);
           }
         }
       }
     }
   }
-
-private:
-  /** Of a variance of 1 without the other image, so that nothing is divided by 0. */
-  static constexpr double LeastVariance = 1e-9;
-  /** Keeps the function at the mean where no point lies, share of all weights. */
-  static constexpr double Ridge = 1e-6;
 
   /** The derivative of the value and of the weight found from a point, along an axis of the space of the motion. */
   std::array<double, 2>
@@ -333,6 +342,8 @@ private:
   std::vector<std::array<double, VDimension>>              m_Points;
   std::vector<std::array<double, VDimension>>              m_Acted;
   std::vector<typename NePhiLevel<VDimension>::SampleType> m_Samples;
+  std::vector<double>                                      m_Weights;
+  std::vector<double>                                      m_Targets;
 };
 } // namespace
 
