@@ -38,11 +38,12 @@ from itk_nephi.training.training import train
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PRESETS = ("fast", "default")
+PRESETS = ("fast", "default", "random points")
 
 SETTINGS: dict[str, Any] = {
     "fast": RegistrationSettings.preset("fast"),
-    "default": RegistrationSettings(),
+    "default": RegistrationSettings.preset("default"),
+    "random points": RegistrationSettings(),
     "voxels": RegistrationSettings(steps=2),  # memory does not change any more
     "training": TrainingSettings(steps=2, batch_size=1),
 }
@@ -50,6 +51,7 @@ SETTINGS: dict[str, Any] = {
 LABELS = {
     "fast": "NePhi, fast",
     "default": "NePhi, default",
+    "random points": "NePhi at random points",
     "voxels": "displacement of voxels",
     "training": "training of a model",
 }
@@ -97,7 +99,7 @@ def draw(figures: Figures) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     sides = sorted({trial["side"] for trial in figures["trials"]})
-    for (method, label), marker in zip(LABELS.items(), "osD^", strict=True):
+    for (method, label), marker in zip(LABELS.items(), "osvD^", strict=True):
         places = [
             (trial["side"], beyond_images(trial) / 2**10)
             for trial in figures["trials"]
