@@ -62,7 +62,7 @@ def explain(
     matrix : array, shape (D + 1, D + 1)
         From points of the one to points of the other.
     curved : bool
-        Compute the Hessian, too, which takes as long as the rest without the interpolation.
+        Compute the Hessian, too.
     backwards : bool
         The motion acts on the points that ``matrix`` maps to; or, backwards, its inverse on those
         that it maps from.
