@@ -42,7 +42,7 @@ main()
 
 
 def measure(run: Run) -> Figures:
-    """Measure all commands with both packages, one after the other, on one core."""
+    """Measure all commands with both packages, in rounds, on one core."""
     place = run.folder / f"commit-{BEFORE}"
     git = ["git", "-C", str(ROOT), "worktree"]
     subprocess.run([*git, "add", "--detach", "--force", str(place), BEFORE], check=True)
@@ -53,8 +53,8 @@ def measure(run: Run) -> Figures:
         folder.mkdir(parents=True, exist_ok=True)
         pair = next(iter(hippocampus_pairs(run, 1, seed=0).values()))
         files = [pair["fixed"], pair["moving"]]
-        found = {
-            what: measure_command(command, checkouts, runs)
+        measured = {
+            what: (command, checkouts)
             for what, command in commands(pair, folder, run.quick).items()
         }
         whole = ["--steps", str(QUICK_STEPS)] if run.quick else []
@@ -64,9 +64,10 @@ def measure(run: Run) -> Figures:
             ("itk-nephi register --preset fast", ["--preset", "fast", *whole]),
         ):
             command = [sys.executable, "-c", MAIN, "register", *map(str, files), *options]
+            command += ["-o", str(folder / slug(what))]
             # the old package cannot: its training kernel is called otherwise than the compiled one
-            found[what] = {"after": run_measured([*command, "-o", str(folder / slug(what))], ROOT)}
-        return {"commands": found}
+            measured[what] = (command, {"after": ROOT})
+        return {"commands": measure_commands(measured, runs)}
     finally:
         subprocess.run([*git, "remove", "--force", str(place)], check=True)
 
@@ -123,19 +124,32 @@ def commands(pair: Pair, folder: Path, quick: bool) -> dict[str, list[str]]:
     }
 
 
-def measure_command(command: list[str], checkouts: dict[str, Path], runs: int) -> Figures:
-    """Return the fewest seconds, also of the CPU, and the most memory; each checkout in turn."""
-    found: dict[str, list[Figures]] = {name: [] for name in checkouts}
-    for _ in range(runs):
-        for name, checkout in checkouts.items():
-            found[name].append(run_measured(command, checkout))
+def measure_commands(
+    commands: dict[str, tuple[list[str], dict[str, Path]]], rounds: int
+) -> dict[str, dict[str, Figures]]:
+    """
+    Return the fewest seconds, also of the CPU, and the most memory of each command.
+
+    All of them take turns, in every checkout given with a command: a machine that is slower for
+    some minutes is slower for all.
+    """
+    found: dict[str, dict[str, list[Figures]]] = {
+        what: {name: [] for name in checkouts} for what, (_, checkouts) in commands.items()
+    }
+    for _ in range(rounds):
+        for what, (command, checkouts) in commands.items():
+            for name, checkout in checkouts.items():
+                found[what][name].append(run_measured(command, checkout))
     return {
-        name: {
-            "seconds": min(each["seconds"] for each in every),
-            "cpu": min(each["cpu"] for each in every),
-            "mib": max(each["mib"] for each in every),
+        what: {
+            name: {
+                "seconds": min(each["seconds"] for each in every),
+                "cpu": min(each["cpu"] for each in every),
+                "mib": max(each["mib"] for each in every),
+            }
+            for name, every in packages.items()
         }
-        for name, every in found.items()
+        for what, packages in found.items()
     }
 
 

@@ -148,7 +148,7 @@ def main() -> None:
     # nothing and a busy one, where a thread waits for its turn, most of the time
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # loading libraries makes many objects and no garbage, which Python would search for all along
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
     open_standard_streams()
     heed_interrupts()
     threading.excepthook = _in_a_thread
