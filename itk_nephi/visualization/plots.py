@@ -129,7 +129,11 @@ def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
         axes.set_yscale("log")
         axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:g}")  # powers of ten take long to typeset
-        axes.legend(fontsize=8, loc="best")
+        low, high = axes.get_ylim()
+        axes.set_ylim(top=high * (high / low) ** 0.15)  # room for the names, two or three rows
+        axes.legend(
+            fontsize=7, loc="upper center", ncols=3, handlelength=2, columnspacing=1, frameon=False
+        )
         axes.grid(alpha=0.3)
 
 

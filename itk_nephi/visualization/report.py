@@ -137,8 +137,11 @@ def _viewer(
         entries = []
         for number, index in enumerate(plane.indices):
             for image, window, outside in zip(images, windows, [None, *map_.outside], strict=True):
-                gray = slices.picture(plane, plane.cut(image, index), window)
-                pictures.append(gray if outside is None else slices.shaded(gray, outside[number]))
+                cut = plane.cut(image, index)
+                gray = slices.picture(plane, cut, window)
+                if outside is not None and outside[number].any():
+                    gray = slices.shaded(gray, slices.filled(cut, outside[number]))
+                pictures.append(gray)
             outline = [] if mask is None else slices.outline(plane, plane.cut(mask, index))
             entry: dict[str, Any] = {
                 "position": plane.position(index),

@@ -80,9 +80,16 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int]) -> Array:
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR), float)
 
 
-def shaded(picture: Bytes, outside: Array) -> Bytes:
-    """Return a picture with stripes where a value of ``outside``, on any grid, is above a half."""
-    hidden = resized(outside, (picture.shape[1], picture.shape[0])) > 0.5
+def filled(values: Array, outside: Array) -> npt.NDArray[np.bool_]:
+    """Return which pixels of a slice resampling has filled with 0; ``outside`` is on any grid."""
+    share = resized(outside, (values.shape[1], values.shape[0]))
+    hidden: npt.NDArray[np.bool_] = (share > 0.5) | ((share > 0) & (values == 0))
+    return hidden
+
+
+def shaded(picture: Bytes, outside: npt.NDArray[np.bool_]) -> Bytes:
+    """Return a picture with stripes where it shows anything of ``outside``, on any grid."""
+    hidden = resized(outside, (picture.shape[1], picture.shape[0])) > 0.1
     return np.where(hidden, OUTSIDE[_stripes(picture.shape[:2], 6)], picture)
 
 

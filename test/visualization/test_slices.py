@@ -164,6 +164,18 @@ def test_shades_tell_the_displacement(domain: ImageDomain) -> None:
         assert drawn == [shade]
 
 
+def test_zeros_are_filled_ones_only_beside_what_lies_outside() -> None:
+    """Transforms are looked at on a coarse grid, which does not say where exactly an image ends."""
+    values = np.ones((6, 12))
+    values[:, 9:] = 0  # outside
+    values[2:4, 1:3] = 0  # of the image itself
+    outside = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    filled = slices.filled(values, outside)
+    assert filled[:, 9:].all()
+    assert not filled[:, :7].any()
+    assert not slices.filled(values, np.zeros((2, 3))).any()
+
+
 def test_stripes_show_what_lies_outside_the_moving_image() -> None:
     picture = np.full((20, 30), 7, np.uint8)
     outside = np.zeros((4, 6))
