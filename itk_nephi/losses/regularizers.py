@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -29,6 +31,35 @@ def diffusion_energy(jacobian: Tensor) -> Tensor:
     """Diffusion energy: the mean square of the displacement's derivatives, dimensionless."""
     identity = torch.eye(jacobian.shape[-1], dtype=jacobian.dtype, device=jacobian.device)
     return (jacobian - identity).square().mean()
+
+
+def lattice_diffusion(displacement: Tensor, weights: Tensor, steps: Sequence[float]) -> Tensor:
+    r"""Return the diffusion energy of a displacement on a lattice with weights.
+
+    .. math:: \frac{1}{N D^2} \sum_n w_n \lVert \nabla u_n \rVert^2
+
+    Parameters
+    ----------
+    displacement : Tensor, shape (D, k, j, i)
+        Of the lattice's points.
+    weights : Tensor, shape (k, j, i)
+        Of the points; a difference between two has the mean of theirs.
+    steps : sequence of float
+        The distance of the points along each axis, i first, in units of the displacement.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Dimensionless.
+    """
+    dimension = weights.ndim
+    total = displacement.new_zeros(())
+    for axis, step in enumerate(steps):
+        dim, last = -1 - axis, weights.shape[-1 - axis] - 1
+        between = (weights.narrow(dim, 0, last) + weights.narrow(dim, 1, last)) / 2
+        total = total + (between * displacement.diff(dim=dim).square()).sum() / step**2
+    energy: Tensor = total / (weights.numel() * dimension**2)
+    return energy
 
 
 def folding_penalty(jacobian: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from itk_nephi.losses.lattice import (
     local_dissimilarity,
     spline_diffusion,
 )
-from itk_nephi.losses.regularizers import latent_prior
+from itk_nephi.losses.regularizers import latent_prior, lattice_diffusion
 from itk_nephi.registration.sampler import PairSampler
 from itk_nephi.registration.settings import RegistrationSettings, lattice_spacing
 
@@ -41,6 +41,9 @@ MOST_SPARSE = 2.0
 
 STRIDE_POINTS = 200_000
 """A lattice of more points is looked at by every second one when maps are composed."""
+
+OUTSIDE_STRIDE = 4
+"""Outside masks, where maps are smooth, every so many points along each axis are looked at."""
 
 NETWORK_POINTS = {True: 2, False: 4}
 """Where the network is evaluated, per vertex of its code's grid: while it learns, and afterwards;
@@ -63,6 +66,9 @@ class LatticeObjective:
         Added to variances in windows, see :class:`itk_nephi.losses.lattice.Contrast`.
     spline_weight : float
         Of the diffusion energy of the B-splines that are optimized.
+    outside : tuple of (Tensor, shape (k, j, i), or None)
+        How far every fourth point along each axis lies outside the fixed and the moving mask, from
+        0 to 1, where there is one.
     settings : RegistrationSettings
         The weights of the terms.
     splines : range
@@ -79,6 +85,7 @@ class LatticeObjective:
     images: Sequence[tuple[LatticeImages, LatticeImages]]
     floor: float
     spline_weight: float
+    outside: tuple[Tensor | None, ...]
     settings: RegistrationSettings
     splines: range
     trains_network: bool
@@ -116,6 +123,7 @@ class LatticeObjective:
             images=images,
             floor=fmean(each.floor for each in contrasts),
             spline_weight=settings.spline_weight * (within_windows / HALF_OF_VARIANCE) ** 4,
+            outside=tuple(_outside(images[0], here) for here in (0, 1)),
             settings=settings,
             splines=range(max(0, splines - LEVELS_AT_ONCE), splines),
             trains_network=trains_network,
@@ -156,6 +164,9 @@ class LatticeObjective:
             with torch_threads(1):  # as rounding errors of a sum depend on their number
                 terms["spline_diffusion"] = spline_diffusion(learned, self.lattice) / 2
             terms["total"] = terms["total"] + self.spline_weight * terms["spline_diffusion"]
+        if weights.outside_weight and any(each is not None for each in self.outside):
+            terms["outside_diffusion"] = self._outside_diffusion((there, back))
+            terms["total"] = terms["total"] + weights.outside_weight * terms["outside_diffusion"]
         if self.trains_network:
             terms["total"] = terms["total"] + weights.latent_prior_weight * terms["latent_prior"]
         landmarks = self.sampler.guide_landmarks
@@ -198,6 +209,17 @@ class LatticeObjective:
                     threads=threads,
                 )
                 total = total + weight / (2 * sum(weights)) * part
+        return total
+
+    def _outside_diffusion(self, displacements: Sequence[Tensor]) -> Tensor:
+        """Return the mean diffusion energy outside the masks, of both ways."""
+        steps = [OUTSIDE_STRIDE * step for step in self.lattice.steps]
+        total = displacements[0].new_zeros(())
+        with torch_threads(1):  # as rounding errors of a sum depend on their number
+            for displacement, outside in zip(displacements, self.outside, strict=True):
+                if outside is not None:
+                    some = displacement[(slice(None), *_strided(outside.ndim))]
+                    total = total + lattice_diffusion(some, outside, steps) / 2
         return total
 
     def _displacement(self, deformation: Deformation, inverse: bool) -> Tensor:
@@ -253,3 +275,15 @@ class LatticeObjective:
         lattice = self.lattice.coarser(NETWORK_POINTS[self.trains_network] * (grid - 1) + 1)
         displacement = field.network_displacement(lattice.coords(code.local_code.device), code)
         return lattice.refined(lattice.image(displacement), self.lattice)
+
+
+def _strided(dimension: int) -> tuple[slice, ...]:
+    return (slice(None, None, OUTSIDE_STRIDE),) * dimension
+
+
+def _outside(ways: Sequence[LatticeImages], here: int) -> Tensor | None:
+    """Return how far points lie outside the fixed (0) or the moving mask (1), if there is one."""
+    mask, weights = ways[1 - here].other_weights, ways[here].reference_weights
+    if mask is None or weights is None:
+        return None
+    return 1 - weights[_strided(weights.ndim)]

@@ -87,6 +87,12 @@ class RegistrationSettings(ObjectiveWeights):
         "power of twice that share: the finer the structure, the less it shows of large strain.",
         minimum=0,
     )
+    outside_weight: float = setting(
+        5.0,
+        "With windowed_ncc, weight of the mean square of the displacement's derivatives outside "
+        "the masks, where nothing is compared.",
+        minimum=0,
+    )
     smoothing_sigmas: tuple[float, ...] = setting(
         (2.0, 1.0),
         "Standard deviations of the images' Gaussian smoothing, one a level, coarse to fine. With "

@@ -34,6 +34,8 @@ CURVES = {
     "gradicon": VERMILION,
     "inverse_consistency": PURPLE,
     "latent_prior": GREEN,
+    "spline_diffusion": SKY_BLUE,
+    "outside_diffusion": ORANGE,
 }
 
 MARKERS = "^soDvPX*"

@@ -3,7 +3,13 @@ import torch
 from torch import Tensor
 
 from itk_nephi.fields.deformation import Deformation
-from itk_nephi.losses.regularizers import diffusion_energy, folding_penalty, gradicon, latent_prior
+from itk_nephi.losses.regularizers import (
+    diffusion_energy,
+    folding_penalty,
+    gradicon,
+    latent_prior,
+    lattice_diffusion,
+)
 
 
 @pytest.fixture
@@ -51,6 +57,36 @@ def test_the_penalties_of_linear_maps_have_their_closed_forms(
     mirrored[:3, 0, 0] = -0.4
     # half of the points fall short of 0.1 by half
     torch.testing.assert_close(folding_penalty(mirrored), torch.tensor(0.5 * 0.5**2))
+
+
+def test_the_diffusion_energy_of_a_linear_displacement_is_that_of_its_derivatives(
+    dimension: int, generator: torch.Generator
+) -> None:
+    change = torch.randn(dimension, dimension, generator=generator)
+    size, steps = (9, 5, 6)[:dimension], (0.5, 2.0, 0.3)[:dimension]
+    axes = [step * torch.arange(n) for step, n in zip(steps, size, strict=True)]
+    points = torch.stack(torch.meshgrid(*axes[::-1], indexing="ij")[::-1])
+    displacement = torch.einsum("de,e...->d...", change, points)
+    # there is one difference less than there are points along an axis
+    shares = torch.tensor([(n - 1) / n for n in size])
+    expected = (change.square() * shares).mean()
+    weights = torch.ones(size[::-1])
+    torch.testing.assert_close(lattice_diffusion(displacement, weights, steps), expected)
+    torch.testing.assert_close(lattice_diffusion(displacement, 3 * weights, steps), 3 * expected)
+    assert lattice_diffusion(displacement + 7, weights, steps).isclose(expected)
+
+
+def test_the_diffusion_energy_is_that_of_places_with_weight(
+    dimension: int, generator: torch.Generator
+) -> None:
+    size = (6,) * dimension
+    displacement = torch.randn(dimension, *size, generator=generator)
+    displacement[..., 3:] = 1.0
+    weights = torch.zeros(size)
+    weights[..., 4:] = 1.0
+    assert lattice_diffusion(displacement, weights, (1.0,) * dimension) == 0
+    weights[..., 2] = 1.0
+    assert lattice_diffusion(displacement, weights, (1.0,) * dimension) > 0.1
 
 
 def test_the_prior_is_the_norm_of_the_global_and_the_mean_norm_of_the_local_code(

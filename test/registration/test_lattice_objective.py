@@ -137,6 +137,63 @@ def test_strain_is_more_expensive_where_structure_is_fine(dimension: int) -> Non
     torch.testing.assert_close(growth, 2 * energy)
 
 
+def _masked(dimension: int, *, fixed: bool, moving: bool) -> ImagePair:
+    pair = deformed_shape(dimension, size=48, motion=4, seed=1).pair
+    mask = np.zeros((48,) * dimension, np.uint8)
+    mask[(slice(14, 34),) * dimension] = 1
+    masks = [image_like(image, mask) for image in (pair.fixed_image, pair.moving_image)]
+    return ImagePair(
+        fixed=pair.fixed,
+        moving=pair.moving,
+        fixed_mask=masks[0] if fixed else None,
+        moving_mask=masks[1] if moving else None,
+        initial_transform=None,
+    )
+
+
+@pytest.mark.parametrize(("fixed", "moving"), [(True, True), (True, False), (False, True)])
+def test_maps_are_smooth_outside_the_masks_that_there_are(*, fixed: bool, moving: bool) -> None:
+    problem = RegistrationProblem.prepare([_masked(2, fixed=fixed, moving=moving)], FEW, CPU)
+    objective = problem.objectives(3)[0]
+    assert [each is not None for each in objective.outside] == [fixed, moving]  # type: ignore[union-attr]
+    gradients = []
+    for weight in (5.0, 0.0):
+        settings = replace(FEW, outside_weight=weight)
+        changed = replace(objective, settings=settings)
+        deformation = _deformation(objective, 0.01)
+        terms = changed.differentiate(deformation, torch.Generator())
+        assert ("outside_diffusion" in terms) == bool(weight)
+        gradients.append(
+            [deformation.code.splines[way][objective.splines[-1]].grad for way in (0, 1)]
+        )
+    for way, has_mask in enumerate((fixed, moving)):
+        assert torch.equal(gradients[0][way], gradients[1][way]) != has_mask
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_nothing_drifts_away_outside_the_masks(dimension: int) -> None:
+    pair = _masked(dimension, fixed=True, moving=True)
+    domain = ImageDomain.of(pair.fixed_image)
+    lattice = np.stack(np.meshgrid(*[np.arange(0, 48, 3)] * dimension), axis=-1)
+    points = domain.points_from_index(lattice.reshape(-1, dimension))
+    inside = ((lattice.reshape(-1, dimension) >= 14) & (lattice.reshape(-1, dimension) < 34)).all(
+        axis=1
+    )
+    largest = []
+    for weight in (0.0, DETAILED.outside_weight):
+        found = register(
+            pair.fixed,
+            pair.moving,
+            fixed_mask=pair.fixed_mask,
+            moving_mask=pair.moving_mask,
+            initial_transform=None,
+            settings=replace(DETAILED, outside_weight=weight),
+        )
+        moved = np.linalg.norm(transform_points(found.fixed_to_moving, points) - points, axis=1)
+        largest.append(moved[~inside].max() / moved[inside].max())
+    assert largest[1] < 1 < largest[0]
+
+
 def test_landmarks_move_only_what_is_optimized() -> None:
     pair = _shape(2).pair
     pair = replace(pair, guide_landmarks=pair.evaluation_landmarks, initial_transform=None)
