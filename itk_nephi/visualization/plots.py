@@ -35,7 +35,7 @@ CURVES = {
     "inverse_consistency": PURPLE,
     "latent_prior": GREEN,
     "spline_diffusion": SKY_BLUE,
-    "outside_diffusion": ORANGE,
+    "outside_diffusion": GRAY,
 }
 
 MARKERS = "^soDvPX*"
