@@ -127,8 +127,7 @@ def commands(pair: Pair, folder: Path, quick: bool) -> dict[str, list[str]]:
 def measure_commands(
     commands: dict[str, tuple[list[str], dict[str, Path]]], rounds: int
 ) -> dict[str, dict[str, Figures]]:
-    """
-    Return the fewest seconds, also of the CPU, and the most memory of each command.
+    """Return the fewest seconds, also of the CPU, and the most memory of each command.
 
     All of them take turns, in every checkout given with a command: a machine that is slower for
     some minutes is slower for all.

@@ -67,8 +67,8 @@ class LatticeObjective:
     spline_weight : float
         Of the diffusion energy of the B-splines that are optimized.
     outside : tuple of (Tensor, shape (k, j, i), or None)
-        How far every fourth point along each axis lies outside the fixed and the moving mask, from
-        0 to 1, where there is one.
+        How little every fourth point along each axis is compared, from 0 to 1, for the fixed and
+        the moving mask, where there is one: outside it, or in it without contrast.
     settings : RegistrationSettings
         The weights of the terms.
     splines : range
@@ -282,7 +282,7 @@ def _strided(dimension: int) -> tuple[slice, ...]:
 
 
 def _outside(ways: Sequence[LatticeImages], here: int) -> Tensor | None:
-    """Return how far points lie outside the fixed (0) or the moving mask (1), if there is one."""
+    """Return how little points are compared for the fixed (0) or the moving mask (1), if any."""
     mask, weights = ways[1 - here].other_weights, ways[here].reference_weights
     if mask is None or weights is None:
         return None
