@@ -15,6 +15,8 @@ LATTICE = {2: 96, 3: 32}
 """Points along each axis of the periodic lattice on which images are shifted."""
 PACKING = 0.85
 """Size of both images together, in any rotation, over that of the lattice: corners may overlap."""
+PROMISING = 160
+"""Rotations looked at on the whole lattice; where there are more, all on one half as fine first."""
 
 Spectra = list[npt.NDArray[np.complexfloating]]
 
@@ -25,7 +27,8 @@ def search(
     """Find the best shifts between two images for given linear maps.
 
     Three pictures of the images are correlated: intensities, whose sign does not matter; lengths of
-    gradients; and the masks. The maps in which the images' axes are exchanged cost little more.
+    gradients; and the masks. The maps in which the images' axes are exchanged cost little more. Of
+    many maps, the lower half of the frequencies chooses which to look at closely.
 
     Parameters
     ----------
@@ -42,7 +45,8 @@ def search(
     Returns
     -------
     matrices : array, shape (M, D + 1, D + 1)
-        From fixed to moving points, normalized coordinates; the best first.
+        From fixed to moving points, normalized coordinates; the best first, of those looked at
+        closely.
     scores : array, shape (M,)
         How well they fit, at most 1.
     """
@@ -59,28 +63,56 @@ def search(
     half = (..., slice(n // 2 + 1))
     still = _spectra(fixed, lattice + centers[0][:, None], shape, masked)
     permuted = [[_permuted(s, axes)[half].conj() for s in still] for axes in rotations]
+    positions = [np.einsum("ij,jn->in", turn, lattice) + centers[1][:, None] for turn in turns]
+    turned = [[s[half] for s in _spectra(moving, points, shape, masked)] for points in positions]
     channels = len(fixed.values)
     matrices, scores = [], []
-    for turn in turns:
-        position = np.einsum("ij,jn->in", turn, lattice) + centers[1][:, None]
-        turned = [s[half] for s in _spectra(moving, position, shape, masked)]
-        for axes, spectra in zip(rotations, permuted, strict=True):
-            products = [one * other for one, other in zip(spectra, turned, strict=True)]
-            signed, unsigned = (
-                np.fft.irfftn(sum(part), shape, axes=tuple(range(dimension)))
-                for part in (products[:channels], products[channels:])
-            )
-            score = np.abs(signed) + unsigned
-            for peak in _highest(score, peaks):
-                shift = offsets[list(np.unravel_index(peak, shape))]
-                matrix = np.eye(dimension + 1)
-                matrix[:-1, :-1] = turn @ axes
-                # a point of the fixed image meets that of the turned one which lies a shift away
-                matrix[:-1, -1] = centers[1] + turn @ shift - turn @ axes @ centers[0]
-                matrices.append(matrix)
-                scores.append(float(score.flat[peak]) / len(products))
+    for number, axes_number in _promising(permuted, turned, shape, channels):
+        score = _correlation(permuted[axes_number], turned[number], shape, channels)
+        turn, axes = turns[number], rotations[axes_number]
+        for peak in _highest(score, peaks):
+            shift = offsets[list(np.unravel_index(peak, shape))]
+            matrix = np.eye(dimension + 1)
+            matrix[:-1, :-1] = turn @ axes
+            # a point of the fixed image meets that of the turned one which lies a shift away
+            matrix[:-1, -1] = centers[1] + turn @ shift - turn @ axes @ centers[0]
+            matrices.append(matrix)
+            scores.append(float(score.flat[peak]) / len(still))
     order = np.argsort(-np.array(scores), kind="stable")
     return np.array(matrices)[order], np.array(scores)[order]
+
+
+def _promising(
+    permuted: list[Spectra], turned: list[Spectra], shape: tuple[int, ...], channels: int
+) -> list[tuple[int, int]]:
+    """Return the numbers of turns and rotations that fit best by the lower half of frequencies."""
+    pairs = list(product(range(len(turned)), range(len(permuted))))
+    if len(pairs) <= PROMISING:
+        return pairs
+    coarse = tuple(n // 2 for n in shape)
+    band = [np.fft.fftfreq(m, 1 / m).astype(int) for m in coarse]
+    low = np.ix_(*band[:-1], np.arange(coarse[-1] // 2 + 1))
+    still = [np.stack([s[low] for s in spectra]) for spectra in zip(*permuted, strict=True)]
+    best = [
+        _correlation(still, [s[low] for s in spectra], coarse, channels)
+        .reshape(len(permuted), -1)
+        .max(axis=1)
+        for spectra in turned
+    ]
+    order = np.argsort(-np.concatenate(best), kind="stable")
+    return [pairs[number] for number in order[:PROMISING]]
+
+
+def _correlation(one: Spectra, other: Spectra, shape: tuple[int, ...], channels: int) -> Array:
+    """Return how well images fit at every shift, the sign of their intensities aside."""
+    products = [first * second for first, second in zip(one, other, strict=True)]
+    axes = tuple(range(-len(shape), 0))
+    signed, unsigned = (
+        np.fft.irfftn(sum(part), shape, axes=axes)
+        for part in (products[:channels], products[channels:])
+    )
+    correlation: Array = np.abs(signed) + unsigned
+    return correlation
 
 
 def _spectra(level: Level, points: Array, shape: tuple[int, ...], masked: bool) -> Spectra:
