@@ -82,6 +82,7 @@ def draw(figures: Figures) -> Figure:
 
 def _draw_prediction(axes: Axes, data: Figures) -> None:
     kinds = {
+        "predicted, and refined (splines)": ("predicted", "splines"),
         "predicted, and refined (code)": ("predicted", "steps, code"),
         "predicted, and refined (code and weights)": ("predicted", "code and weights"),
         "from scratch": ("from scratch",),
@@ -91,12 +92,12 @@ def _draw_prediction(axes: Axes, data: Figures) -> None:
         name: {method: summarize(trial["pairs"]) for method, trial in methods.items()}
         for name, methods in data.items()
     }
-    for (kind, words), style in zip(kinds.items(), ("o-", "s--", "^:"), strict=True):
+    for (kind, words), style in zip(kinds.items(), ("D-", "o-", "s--", "^:"), strict=True):
         axes.plot([], [], style, color="gray", label=kind)
         for name, methods in summaries.items():
             chosen = [row for m, row in methods.items() if m.startswith(words) or m.endswith(words)]
-            dice, seconds = ([float(row[column]) for row in chosen] for column in (0, 3))
-            axes.plot(seconds, dice, style, color=colors[name])
+            points = sorted((float(row[3]), float(row[0])) for row in chosen)
+            axes.plot(*zip(*points, strict=True), style, color=colors[name])
     for name, methods in summaries.items():
         color, predicted = colors[name], float(methods["predicted"][0])
         axes.axhline(float(methods["before"][0]), color=color, linewidth=0.7)

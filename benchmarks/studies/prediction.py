@@ -11,14 +11,21 @@ import numpy as np
 from benchmarks.cache import Figures
 from benchmarks.study import Run, Study, tabulate
 from benchmarks.unseen import HIPPOCAMPUS, register_each, summarize, training_minutes, unseen_data
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import PresetName, RefinedName, RegistrationSettings
 
 Options = dict[str, Any]
 
 Methods = dict[str, tuple[Options | None, Path | None]]
 """Options of ``register``, or None to leave a pair as it is, and a model to predict by."""
 
-BEFORE, PREDICTED, FROM_SCRATCH = "before", "predicted", "from scratch, fast"
+BEFORE, PREDICTED, FROM_SCRATCH = "before", "predicted", "from scratch, default"
+
+REFINEMENTS: dict[RefinedName, PresetName] = {
+    "splines": "default",
+    "code": "fast",
+    "code_and_weights": "fast",
+}
+"""What refinements change, and the preset of each."""
 
 REFINED = "+ "
 """What the names of refinements begin with."""
@@ -32,16 +39,18 @@ def measure(run: Run) -> Figures:
     for name, data in unseen_data(run).items():
         start: Options = {"initial_transform": data.initial_transform}
         methods: Methods = {BEFORE: (None, None), PREDICTED: (start, data.model)}
-        for refine in ("code", "code_and_weights"):
+        for refine, preset in REFINEMENTS.items():
             for steps in counts:
-                options = start | {"refine": refine, "refine_steps": steps, "settings": fast}
+                options = start | {"refine": refine, "refine_steps": steps, "preset": preset}
                 label = f"{REFINED}{steps} steps, {refine.replace('_', ' ')}"
                 methods[label] = (options, data.model)
         for steps in counts:
             last_level = replace(fast, steps=steps, smoothing_sigmas=fast.smoothing_sigmas[-1:])
             options = start | {"settings": last_level}
             methods[f"from scratch, {steps} steps"] = (options, None)
-        methods[FROM_SCRATCH] = (start | {"settings": run.shortened(fast)}, None)
+        for preset in ("fast", "default"):
+            settings = run.shortened(RegistrationSettings.preset(preset))
+            methods[f"from scratch, {preset}"] = (start | {"settings": settings}, None)
         figures["data"][name] = {
             method: run.trial(
                 f"{name}, {method}",
@@ -82,7 +91,7 @@ def answer(figures: Figures) -> str:
             for method, trial in methods.items()
         }
         more = [folds[m] > folds[PREDICTED] for m in methods if m.startswith(REFINED)]
-        refined = f"{REFINED}{figures['refinements'][-1]} steps, code"
+        refined = f"{REFINED}{figures['refinements'][-1]} steps, splines"
         told.append(
             f"{name}: Dice {dice[BEFORE]:.3f} before, {dice[PREDICTED]:.3f} predicted, "
             f"{dice[FROM_SCRATCH]:.3f} from scratch: {gain:.1%} of the gain in "
@@ -96,12 +105,11 @@ def answer(figures: Figures) -> str:
 
 def measure_folds(run: Run) -> Figures:
     """Return folding on a grid twice as fine, and inverse consistency errors."""
-    fast = RegistrationSettings.preset("fast")
     steps = 2 if run.quick else 50
     figures: Figures = {}
     for name, data in unseen_data(run).items():
         for count in (0, steps):
-            options = {"initial_transform": data.initial_transform, "settings": fast}
+            options = {"initial_transform": data.initial_transform, "preset": "default"}
             figures[f"{name}|predicted + {count} steps"] = run.trial(
                 f"{name}, folds after {count} steps",
                 register_each,

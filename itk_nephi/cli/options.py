@@ -16,7 +16,7 @@ from itk_nephi.cli.messages import report
 from itk_nephi.fields.settings import Setting, flat_settings, setting_value
 from itk_nephi.io.errors import spelling_hint
 from itk_nephi.io.settings import read_toml, settings_from_content
-from itk_nephi.registration.settings import RegistrationSettings, chosen_settings
+from itk_nephi.registration.settings import RefinedName, RegistrationSettings, chosen_settings
 from itk_nephi.spatial.initialization import KINDS
 
 EVERYDAY = ("similarity", "max_time")
@@ -290,7 +290,7 @@ def registration_settings(
     settings: Path | None,
     elastix_parameters: list[Path] | None,
     changes: Mapping[str, Any],
-    model: Path | None = None,
+    refine: RefinedName | None = None,
 ) -> RegistrationSettings:
     """Return the settings of a preset, of a file or of elastix's parameters, changed.
 
@@ -304,8 +304,8 @@ def registration_settings(
         Files to start from, whose translation is reported.
     changes : mapping of str to object
         Single settings by name.
-    model : Path, optional
-        Whose prediction is refined.
+    refine : {"splines", "code", "code_and_weights"}, optional
+        What the steps after a prediction change.
     """
     origins = {
         "--preset": preset,
@@ -325,7 +325,7 @@ def registration_settings(
         content = read_toml(settings, "--settings")
         start = settings_from_content(RegistrationSettings, content, "--settings")
     else:
-        return chosen_settings(None, preset.value if preset else None, model, **changes)
+        return chosen_settings(None, preset.value if preset else None, refine, **changes)
     return start.changed(**changes)
 
 

@@ -13,7 +13,7 @@ from itk_nephi.cli import options
 from itk_nephi.cli.progress import Pulse, shown_progress
 from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import staged
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import RefinedName, RegistrationSettings
 from itk_nephi.spatial.initialization import KINDS
 from itk_nephi.workflows import outputs
 
@@ -21,6 +21,7 @@ from itk_nephi.workflows import outputs
 class Refine(StrEnum):
     """What the steps after a prediction change."""
 
+    splines = "splines"
     code = "code"
     code_and_weights = "code_and_weights"
 
@@ -120,12 +121,13 @@ def register(
         ),
     ] = 0,
     refine: Annotated[
-        Refine,
+        Refine | None,
         typer.Option(
-            help="What they change: the latent code, or code and weights of the fields.",
+            help="What they change: B-splines on top of the prediction, the default with the "
+            "presets; the latent code; or code and weights of the fields.",
             rich_help_panel=options.MODELS,
         ),
-    ] = Refine.code,
+    ] = None,
 ) -> None:
     """Register two images, and write the transforms, the warped image, metrics and a picture.
 
@@ -138,7 +140,8 @@ def register(
     if model is not None and "steps" in changes:
         raise ValueError("expected --refine-steps with --model, got --steps")
     written = options.chosen_results(results)
-    chosen = options.registration_settings(preset, settings, elastix_parameters, changes, model)
+    refined: RefinedName | None = refine.value if refine else None
+    chosen = options.registration_settings(preset, settings, elastix_parameters, changes, refined)
     paths = PairPaths(
         fixed=fixed,
         moving=moving,
@@ -164,7 +167,7 @@ def register(
         warm_start=warm_start,
         model=model,
         refine_steps=refine_steps,
-        refine=refine.value,
+        refine=refined,
         device=device,
         seed=seed,
         checkpoint=checkpoint,

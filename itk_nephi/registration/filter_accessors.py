@@ -46,7 +46,7 @@ def with_settings(keywords: Mapping[str, Any]) -> dict[str, Any]:
     preset = rest.pop("preset", None)
     settings = _checked(rest.pop("settings", None))
     if settings is not None or preset is not None:
-        rest["settings"] = chosen_settings(settings, preset, rest.get("model"), **changes)
+        rest["settings"] = chosen_settings(settings, preset, rest.get("refine"), **changes)
     elif changes:
         rest["settings"] = _SingleSettings(changes)
     return rest
@@ -129,7 +129,7 @@ class _SingleSettings(dict[str, Any]):
 def _get_settings(method: Any) -> RegistrationSettings:
     """Return how to register: the settings or the preset, and single settings on top."""
     state = method._State()
-    origin = (state.get(name) for name in ("settings", "preset", "model"))
+    origin = (state.get(name) for name in ("settings", "preset", "refine"))
     return chosen_settings(*origin, **state.get("changes", {}))
 
 

@@ -50,9 +50,10 @@ ARGUMENTS: Mapping[str, Setting] = {
         ),
         Setting(
             name="refine",
-            help="What they change: code, or code_and_weights.",
-            type="str",
-            default="code",
+            help="What they change: splines, code, or code_and_weights; the splines of settings "
+            "that have any, else the code, when left out.",
+            type="str | None",
+            default=None,
         ),
         Setting(
             name="checkpoint",

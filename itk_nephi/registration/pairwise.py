@@ -20,10 +20,11 @@ from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.registration.settings import (
     PresetName,
+    RefinedName,
     RegistrationSettings,
     chosen_settings,
 )
-from itk_nephi.registration.start import RefinedName, Start
+from itk_nephi.registration.start import Start
 from itk_nephi.spatial.domain import Transform
 from itk_nephi.spatial.initialization import InitialTransformKind
 
@@ -40,7 +41,7 @@ def register(
     warm_start: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
-    refine: RefinedName = "code",
+    refine: RefinedName | None = None,
     preset: PresetName | None = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
@@ -83,8 +84,9 @@ def register(
     refine_steps : int
         Optimizer steps at the finest level that refine a prediction. Where these fold more than was
         predicted, the result goes back towards the prediction as far as it takes.
-    refine : {"code", "code_and_weights"}
-        What they change: the latent code alone, with a step size of at most 1e-2, or also the
+    refine : {"splines", "code", "code_and_weights"}, optional
+        What they change: B-splines on top of what was predicted, the default where the settings
+        have any, as the presets do; the latent code, with a step size of at most 1e-2; or also the
         weights, with one of at most 1e-4.
     preset : {"fast", "default", "accurate"}, optional
         The name of settings, see :meth:`RegistrationSettings.preset`.
@@ -136,7 +138,7 @@ def register(
     et al., CVPR 2023). Coarse to fine images, local standardization and masks are ours.
     """
     started = time.perf_counter()
-    settings = chosen_settings(settings, preset, model)
+    settings = chosen_settings(settings, preset, refine)
     seed, refine_steps = index(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
     torch_device = checked_device(device)

@@ -174,20 +174,22 @@ class RegistrationProblem:
 
     def objectives(self, level: int) -> list[PairObjective] | list[LatticeObjective]:
         """Return the objective of each pair at a level, counted from 1, coarse to fine."""
-        sigma = self.settings.smoothing_sigmas[level - 1]
-        if self.settings.similarity == "windowed_ncc":
+        settings = self.settings
+        sigma = settings.smoothing_sigmas[level - 1]
+        if settings.similarity == "windowed_ncc":
+            learns = settings.network_learning_rate > 0 or settings.code_learning_rate > 0
             return [
                 LatticeObjective.prepare(
                     sampler,
                     sigma,
-                    self.settings,
-                    trains_network=level == 1 or not self.settings.field.spline_spacings,
+                    settings,
+                    trains_network=(level == 1 and learns) or not settings.field.spline_spacings,
                 )
                 for sampler in self.samplers
             ]
-        similarity = self.settings.compared(self.samplers[0].voxel_size)
+        similarity = settings.compared(self.samplers[0].voxel_size)
         return [
-            PairObjective.prepare(sampler, similarity, sigma, self.settings, self.chunk)
+            PairObjective.prepare(sampler, similarity, sigma, settings, self.chunk)
             for sampler in self.samplers
         ]
 

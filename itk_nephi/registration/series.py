@@ -23,10 +23,11 @@ from itk_nephi.registration.joint import register_jointly
 from itk_nephi.registration.result import Progress, Series, knot_shares
 from itk_nephi.registration.settings import (
     PresetName,
+    RefinedName,
     RegistrationSettings,
     chosen_settings,
 )
-from itk_nephi.registration.start import RefinedName, Start
+from itk_nephi.registration.start import Start
 
 
 def register_series(
@@ -42,7 +43,7 @@ def register_series(
     warm_start: Any = None,
     model: NePhi | str | os.PathLike[str] | None = None,
     refine_steps: int = 0,
-    refine: RefinedName = "code",
+    refine: RefinedName | None = None,
     preset: PresetName | None = None,
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
@@ -112,7 +113,7 @@ def register_series(
     >>> series.at(0.5).fixed_to_moving.TransformPoint(point)  # doctest: +SKIP
     """
     started = time.perf_counter()
-    settings = chosen_settings(settings, preset, model)
+    settings = chosen_settings(settings, preset, refine)
     start = Start.of(model, refine_steps, refine, warm_start)
     images = list(images)
     masks = [None] * len(images) if masks is None else list(masks)

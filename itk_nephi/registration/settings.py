@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PresetName = Literal["fast", "default", "accurate"]
 
+RefinedName = Literal["splines", "code", "code_and_weights"]
+
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
 AT_POINTS = (
@@ -354,17 +356,18 @@ def _at_points(name: str) -> RegistrationSettings:
 def chosen_settings(
     settings: RegistrationSettings | None,
     preset: PresetName | None,
-    model: Any = None,
+    refine: RefinedName | None = None,
     **changes: Any,
 ) -> RegistrationSettings:
     """Return the settings that were given, those of a preset, or else the default, changed.
 
-    Presets refine what a model predicts at random points, unless a similarity is given.
+    Presets change a predicted code at random points, unless a similarity is given: on a lattice the
+    large networks of models take long.
     """
     if settings is not None and preset is not None:
         raise ValueError(f"expected settings or preset, got both, preset {preset!r}")
     if settings is not None:
         return settings.changed(**changes)
-    if model is not None:
+    if refine in ("code", "code_and_weights"):
         changes.setdefault("similarity", DEFAULT_SIMILARITY)
     return RegistrationSettings.preset(preset or "default", **changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +16,18 @@ from itk_nephi.models.nephi import NePhi
 from itk_nephi.models.serialization import load_model
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Registration
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import RefinedName, RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import flatten
 
-RefinedName = Literal["code", "code_and_weights"]
-
-REFINED: dict[RefinedName, float] = {"code": 0.0, "code_and_weights": 1e-4}
-"""What can be refined, and the largest step size of the weights for it."""
-
-CODE_LEARNING_RATE = 1e-2
-"""The largest step size of the code: in a few steps, larger ones fold what was predicted well."""
+REFINED: dict[RefinedName, tuple[float, float]] = {
+    "splines": (0.0, 0.0),
+    "code": (0.0, 1e-2),
+    "code_and_weights": (1e-4, 1e-2),
+}
+"""What can be refined, and the largest step sizes of the weights and of the code for it: in a few
+steps, larger ones fold what was predicted well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +40,21 @@ class Start:
         Predicts where to start.
     refine_steps : int
         Optimizer steps of the refinement of a prediction; with 0 there is none.
-    refine : {"code", "code_and_weights"}
-        What these change.
+    refine : {"splines", "code", "code_and_weights"}, optional
+        What these change; B-splines, where the settings have any, else the code, when left out.
     warm_start : Registration or itk.NePhiTransform, optional
         An earlier result. Without it and without a model it is the identity.
     """
 
     model: NePhi | None = None
     refine_steps: int = 0
-    refine: RefinedName = "code"
+    refine: RefinedName | None = None
     warm_start: Any = None
 
     @classmethod
-    def of(cls, model: Any, refine_steps: int, refine: RefinedName, warm_start: Any) -> Start:
+    def of(
+        cls, model: Any, refine_steps: int, refine: RefinedName | None, warm_start: Any
+    ) -> Start:
         """Check a user's arguments and return a start; ``model`` may be a path.
 
         Raises
@@ -62,7 +64,7 @@ class Start:
         ValueError
             If an argument is out of range, or the file is not that of a model.
         """
-        if refine not in REFINED:
+        if refine is not None and refine not in REFINED:
             raise ValueError(f"expected refine to be one of {', '.join(REFINED)}, got {refine!r}")
         if refine_steps < 0:
             raise ValueError(f"expected refine_steps of 0 or more, got {refine_steps}")
@@ -82,17 +84,30 @@ class Start:
         return self.model is not None and self.refine_steps == 0
 
     def settings(self, settings: RegistrationSettings) -> RegistrationSettings:
-        """Return the settings of an optimization from here, given those from the identity."""
+        """Return the settings of an optimization from here, given those from the identity.
+
+        Raises
+        ------
+        ValueError
+            If they have no B-splines, and these are to be refined.
+        """
         if self.model is None:
             return settings
         spacings = () if self.is_final else settings.field.spline_spacings
+        refine = self.refine or ("splines" if spacings else "code")
+        if refine == "splines" and not spacings and not self.is_final:
+            raise ValueError(
+                "expected settings with B-splines, as the presets have them with windowed_ncc, to "
+                "refine splines, got empty spline_spacings"
+            )
+        network_learning_rate, code_learning_rate = REFINED[refine]
         return replace(
             settings,
             field=replace(self.model.settings.field, spline_spacings=spacings),
             smoothing_sigmas=settings.smoothing_sigmas[-1:],
             steps=self.refine_steps or settings.steps,
-            network_learning_rate=min(settings.network_learning_rate, REFINED[self.refine]),
-            code_learning_rate=min(settings.code_learning_rate, CODE_LEARNING_RATE),
+            network_learning_rate=min(settings.network_learning_rate, network_learning_rate),
+            code_learning_rate=min(settings.code_learning_rate, code_learning_rate),
         )
 
     @property

@@ -244,6 +244,36 @@ def test_what_is_refined_is_what_was_asked_for(pair: ImagePair, model: NePhi) ->
         assert registration.settings.steps == 4
 
 
+@pytest.mark.parametrize("options", [{}, {"refine": "splines"}])
+def test_presets_refine_a_prediction_by_splines_alone(
+    other: ImagePair, model: NePhi, options: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {"settings": None, "preset": "default", "refine_steps": 25, **options}
+    prediction = predicted(other, model)
+    start = deformation_from_transform(field_of(prediction))
+    registration = predicted(other, model, **given)
+    found = deformation_from_transform(field_of(registration))
+    for one, two in zip(start.weights(), found.weights(), strict=True):
+        assert torch.equal(one, two)
+    assert torch.equal(start.code.global_code, found.code.global_code)
+    assert torch.equal(start.code.local_code, found.code.local_code)
+    assert all(any(spline.any() for spline in splines) for splines in found.code.splines)
+    assert len(registration.history) == 25
+    errors = [
+        landmark_errors(each.fixed_to_moving, *other.evaluation_landmarks).mean()
+        for each in (prediction, registration)
+    ]
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_presets_change_a_predicted_code_at_random_points(pair: ImagePair, model: NePhi) -> None:
+    registration = predicted(
+        pair, model, settings=None, preset="fast", refine_steps=2, refine="code"
+    )
+    assert registration.settings.similarity == "local_ncc"
+    assert registration.settings.field == SETTINGS.field
+
+
 def test_images_that_lie_far_apart_are_brought_together_first(
     pair: ImagePair, model: NePhi
 ) -> None:
@@ -352,7 +382,12 @@ def test_a_prediction_that_makes_things_worse_is_a_warning(pair: ImagePair) -> N
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"refine": "weights"}, ValueError, "refine to be one of code, code_and_weights, got"),
+        ({"refine": "weights"}, ValueError, "one of splines, code, code_and_weights, got"),
+        (
+            {"refine": "splines", "refine_steps": 1},
+            ValueError,
+            "settings with B-splines, .* to refine splines, got empty spline_spacings",
+        ),
         ({"refine_steps": -1}, ValueError, "refine_steps of 0 or more, got -1"),
         ({"model": 3}, TypeError, "model to be a NePhi or a path, got int"),
         ({"model": "/nowhere/at all"}, ValueError, "which does not exist"),

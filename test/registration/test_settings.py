@@ -70,11 +70,12 @@ def test_settings_are_given_or_named_or_the_default() -> None:
     settings = RegistrationSettings(steps=3)
     assert chosen_settings(settings, None) == settings
     assert chosen_settings(settings, None, steps=4) == RegistrationSettings(steps=4)
-    model: Any = object()
-    assert chosen_settings(settings, None, model) == settings
     at_points = RegistrationSettings.preset("fast", similarity="local_ncc")
-    assert chosen_settings(None, "fast", model) == at_points
-    assert chosen_settings(None, None, model, similarity="ncc").similarity == "ncc"
+    for refine in ("code", "code_and_weights"):
+        assert chosen_settings(settings, None, refine) == settings
+        assert chosen_settings(None, "fast", refine) == at_points
+        assert chosen_settings(None, None, refine, similarity="ncc").similarity == "ncc"
+    assert chosen_settings(None, "fast", "splines") == RegistrationSettings.preset("fast")
     assert chosen_settings(None, "fast") == RegistrationSettings.preset("fast")
     assert chosen_settings(None, None) == RegistrationSettings.preset("default")
     for function in (register, register_series):
