@@ -97,8 +97,8 @@ class Start:
         refine = self.refine or ("splines" if spacings else "code")
         if refine == "splines" and not spacings and not self.is_final:
             raise ValueError(
-                "expected settings with B-splines, as the presets have them with windowed_ncc, to "
-                "refine splines, got empty spline_spacings"
+                "expected settings with B-splines to refine splines, as the presets have them with "
+                "windowed_ncc, got empty spline_spacings: refine the code instead"
             )
         network_learning_rate, code_learning_rate = REFINED[refine]
         return replace(

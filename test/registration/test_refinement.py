@@ -386,7 +386,7 @@ def test_a_prediction_that_makes_things_worse_is_a_warning(pair: ImagePair) -> N
         (
             {"refine": "splines", "refine_steps": 1},
             ValueError,
-            "settings with B-splines, .* to refine splines, got empty spline_spacings",
+            "settings with B-splines to refine splines, .* got empty spline_spacings",
         ),
         ({"refine_steps": -1}, ValueError, "refine_steps of 0 or more, got -1"),
         ({"model": 3}, TypeError, "model to be a NePhi or a path, got int"),
