@@ -18,7 +18,7 @@ from itk_nephi.io.settings import settings_from_content
 from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.result import Progress
-from itk_nephi.registration.settings import RegistrationSettings
+from itk_nephi.registration.settings import RefinedName, RegistrationSettings
 
 QUICK = ["--steps", 3, "--points", 100, "--initial-transform", "identity"]
 
@@ -50,13 +50,17 @@ def test_single_options_change_a_preset() -> None:
     assert changed_settings(None) == RegistrationSettings.preset("default")
 
 
-def test_a_prediction_is_refined_at_random_points_unless_a_similarity_is_given() -> None:
-    model = Path("model.pt")
-    found = registration_settings(Preset.fast, None, None, {}, model)
+def test_a_predicted_code_is_refined_at_random_points_unless_a_similarity_is_given() -> None:
+    found = registration_settings(Preset.fast, None, None, {}, "code")
     assert found == RegistrationSettings.preset("fast", similarity="local_ncc")
-    changes = {"similarity": "windowed_ncc"}
-    found = registration_settings(None, None, None, changes, model)
-    assert found == RegistrationSettings.preset("default")
+    cases: list[tuple[dict[str, Any], RefinedName | None]] = [
+        ({"similarity": "windowed_ncc"}, "code_and_weights"),
+        ({}, "splines"),
+        ({}, None),
+    ]
+    for given, refine in cases:
+        found = registration_settings(None, None, None, given, refine)
+        assert found == RegistrationSettings.preset("default")
 
 
 def test_every_setting_that_is_no_function_has_an_option_with_help_and_default() -> None:
