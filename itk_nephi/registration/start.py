@@ -70,6 +70,8 @@ class Start:
             raise ValueError(f"expected refine_steps of 0 or more, got {refine_steps}")
         if model is None and refine_steps:
             raise ValueError("expected a model whose prediction refine_steps can refine, got none")
+        if model is None and refine is not None:
+            raise ValueError(f"expected a model whose prediction to refine, got none, {refine=}")
         if model is not None and warm_start is not None:
             raise ValueError("expected a model or warm_start to start from, got both")
         if isinstance(model, (str, os.PathLike)):

@@ -9,7 +9,12 @@ import itk
 import numpy as np
 import pytest
 
+from itk_nephi.alignment import rotation_search
 from itk_nephi.alignment.alignment import Alignment, align
+from itk_nephi.alignment.problem import AlignmentProblem
+from itk_nephi.alignment.pyramid import Pyramid
+from itk_nephi.alignment.rotation_search import search
+from itk_nephi.alignment.rotations import small_rotations
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
 from itk_nephi.spatial.image_pair import ImagePair
@@ -503,3 +508,18 @@ def test_what_does_not_fit_together_is_refused(image: Any, domain: ImageDomain) 
         align(image, image, initial_transform=mirrored_start(dimension))
     with pytest.raises(ValueError, match="initial_transform to be a linear transform"):
         align(image, image, initial_transform=mirrored_start(5 - dimension))
+
+
+def test_low_frequencies_lose_none_of_the_best_rotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = lung(3, size=(40, 36, 32), seed=2).pair.images
+    turned = image_from_array(
+        itk.array_from_image(images["moving"]),
+        replace(ImageDomain.of(images["moving"]), direction=grid(3, 70.0).direction),
+    )
+    pyramids = (Pyramid([images["fixed"]], None, "fixed"), Pyramid([turned], None, "moving"))
+    levels = AlignmentProblem(pyramids, 3).levels[0]
+    some, _ = search(*levels, small_rotations(3), masked=False)
+    monkeypatch.setattr(rotation_search, "PROMISING", 1000)
+    every, _ = search(*levels, small_rotations(3), masked=False)
+    assert len(every) == 648 > len(some)
+    np.testing.assert_array_equal(some[:24], every[:24])

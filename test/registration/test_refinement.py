@@ -391,6 +391,7 @@ def test_a_prediction_that_makes_things_worse_is_a_warning(pair: ImagePair) -> N
         ({"refine_steps": -1}, ValueError, "refine_steps of 0 or more, got -1"),
         ({"model": 3}, TypeError, "model to be a NePhi or a path, got int"),
         ({"model": "/nowhere/at all"}, ValueError, "which does not exist"),
+        ({"model": None, "refine": "code"}, ValueError, "to refine, got none, refine='code'"),
         ({"model": None, "refine_steps": 1}, ValueError, "refine_steps can refine, got none"),
     ],
 )
