@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from itk_nephi.extras import EXTRAS
+from itk_nephi.phantoms.pairs import triangles_and_circles
 
 ROOT = Path(__file__).parents[1]
 WITHOUT_TORCH = ["spatial", "alignment", "io", "evaluation", "phantoms", "visualization"]
@@ -85,7 +86,7 @@ def test_transforms_are_read_applied_judged_and_drawn_without_torch(package: str
         ("torch", "register", "from itk_nephi import register"),
         ("torch", "register", "import itk_nephi; itk_nephi.load_model"),
         ("torch", "register", "from itk_nephi.fields import Deformation"),
-        ("matplotlib", "register", "from itk_nephi.visualization import draw_overview"),
+        ("PIL", "register", "from itk_nephi.visualization import draw_overview"),
         ("torch", "register", FILTER),
         ("distributed", "batch", BATCH),
         ("lightning_fabric", "train", TRAINING),
@@ -122,6 +123,21 @@ app(["demo", "-o", FOLDER])
     assert result.stderr.splitlines()[-1].endswith(
         "found none: `pip install 'itk-nephi[register]'` brings it"
     )
+
+
+def test_a_registration_and_its_report_need_no_matplotlib(tmp_path: Path) -> None:
+    """It takes longest to load, next to torch."""
+    pair = triangles_and_circles(2, size=24)
+    for name in ("fixed", "moving"):
+        itk.imwrite(pair.images[name], tmp_path / f"{name}.mha")
+    images = [str(tmp_path / f"{name}.mha") for name in ("fixed", "moving")]
+    code = f"""
+from itk_nephi.cli.app import app
+arguments = ["register", *{images!r}, "-o", {str(tmp_path / "out")!r}, "--steps", "1"]
+assert app(arguments, standalone_mode=False) in (None, 0)
+"""
+    run_without(["matplotlib"], code)
+    assert {"overview.png", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_every_optional_dependency_is_known() -> None:

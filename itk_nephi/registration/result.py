@@ -15,7 +15,7 @@ from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.transforms import compose, flatten
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,8 +48,8 @@ class Registration:
     seed: int
     interrupted: bool
 
-    def plot(self, fixed: Any, moving: Any, fixed_mask: Any = None) -> Figure:
-        """Draw it as a figure, which notebooks show; ``savefig`` writes it.
+    def plot(self, fixed: Any, moving: Any, fixed_mask: Any = None) -> Image:
+        """Draw it as a picture, which notebooks show; ``save`` writes it.
 
         See :func:`itk_nephi.visualization.draw_overview`.
         """

@@ -3,8 +3,13 @@
 References
 ----------
 Okabe, Ito, Color Universal Design, 2008. Nuñez et al., Optimizing colormaps with consideration for
-color vision deficiency, PLOS ONE 13(7), 2018 (cividis).
+color vision deficiency, PLOS ONE 13(7), 2018 (cividis). Harrower, Brewer, ColorBrewer.org, The
+Cartographic Journal 40(1), 2003 (PuOr).
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 BLACK = "#000000"
 
@@ -27,11 +32,39 @@ PURPLE = "#cc79a7"
 OUTLINE = SKY_BLUE
 """Of the fixed mask."""
 
-DISTANCE = "cividis"
-"""Matplotlib's map for distances, from 0 on."""
+ColorMap = Mapping[float, str]
+"""Colors at some values in [0, 1], linear in between."""
 
-VOLUME = "PuOr_r"
-"""Matplotlib's map for the logarithm of the Jacobian determinant, white at 0."""
+DISTANCE: ColorMap = {
+    0.000: "#00224d",
+    0.078: "#003070",
+    0.090: "#003170",
+    0.114: "#14366f",
+    0.141: "#213b6e",
+    0.227: "#3d4a6b",
+    0.576: "#8e8978",
+    0.678: "#a89e73",
+    0.812: "#cbba64",
+    0.929: "#ecd54a",
+    0.988: "#fde333",
+    1.000: "#fde737",
+}
+"""For distances, from 0 on: cividis."""
+
+VOLUME: ColorMap = {
+    0.0: "#2d004b",
+    0.1: "#542788",
+    0.2: "#8073ac",
+    0.3: "#b2abd2",
+    0.4: "#d8daeb",
+    0.5: "#f7f7f7",
+    0.6: "#fee0b6",
+    0.7: "#fdb863",
+    0.8: "#e08214",
+    0.9: "#b35806",
+    1.0: "#7f3b08",
+}
+"""For the logarithm of the Jacobian determinant, white at 0.5: ColorBrewer's PuOr, reversed."""
 
 DIMMED = 0.4
 """How bright an image is behind a deformed grid, in [0, 1]."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count, cycle, pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from itk_nephi.spatial.domain import Array
 from itk_nephi.visualization.pages import render
@@ -26,6 +24,10 @@ from itk_nephi.visualization.palette import (
 )
 from itk_nephi.visualization.slices import data_uri
 
+if TYPE_CHECKING:  # takes longest to load of all that a registration needs, but torch
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 COLORS = (GRAY, ORANGE, BLUE, VERMILION, GREEN, PURPLE, SKY_BLUE, BLACK)
 
 CURVES = {
@@ -40,10 +42,7 @@ CURVES = {
 
 MARKERS = "^soDvPX*"
 
-STYLES = ("-", "--", "-.", ":")
-
-DASHES = ("none", "7 3", "7 3 2 3", "2 3")
-"""The same in SVG."""
+DASHES: tuple[tuple[int, ...], ...] = ((), (7, 3), (7, 3, 2, 3), (2, 3))
 
 WIDTH, HEIGHT = 640, 300
 """Of the axes of losses, pixels."""
@@ -61,82 +60,103 @@ class Progress(Protocol):
         """The terms of the objective, and their sum; dimensionless."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """A term of the objective.
+
+    Parameters
+    ----------
+    name, color : str
+        In words, and as #rrggbb.
+    dashes : tuple of int
+        Lengths of its dashes and of the gaps behind them, pixels; none of a whole line.
+    points : array, shape (N, 2)
+        Pixels.
+    """
+
+    name: str
+    color: str
+    dashes: tuple[int, ...]
+    points: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCurves:
+    """The terms of the objective over the steps, on logarithmic axes; down from the upper left.
+
+    Parameters
+    ----------
+    rows, columns : list of (float, str)
+        Where lines run across and down, pixels, and what stands beside them.
+    ends : list of float
+        Where levels end, pixels.
+    curves : list of Curve
+        One a term.
+    """
+
+    rows: list[tuple[float, str]]
+    columns: list[tuple[float, str]]
+    ends: list[float]
+    curves: list[Curve]
+
+    @classmethod
+    def of(cls, history: Sequence[Progress], width: int, height: int) -> LossCurves:
+        """Return the curves of a history that is not empty, in axes of a size in pixels."""
+        terms = {
+            name: np.array([progress.losses[name] for progress in history])
+            for name in history[0].losses
+        }
+        values = np.concatenate(list(terms.values()))
+        values = values[np.isfinite(values) & (values > 0)]
+        low, high = (values.min(), values.max()) if values.size else (1.0, 1.0)
+        low, high = np.log10(low) - 0.05, np.log10(high) + 0.05
+        steps = len(history)
+
+        def across(step: Any) -> Array:
+            return np.array(np.round((np.asarray(step) - 1) / max(steps - 1, 1) * width, 1))
+
+        def down(value: Any) -> Array:
+            above = np.log10(np.maximum(value, 10**low)) - low
+            return np.array(np.round((1 - above / (high - low)) * height, 1))
+
+        curves = []
+        for (name, term), dashes in zip(terms.items(), cycle(DASHES), strict=False):
+            finite = np.isfinite(term)
+            points = np.stack([across(np.flatnonzero(finite) + 1), down(term[finite])], axis=1)
+            color = CURVES.get(name, GRAY)
+            curves.append(
+                Curve(name=name.replace("_", " "), color=color, dashes=dashes, points=points)
+            )
+        digits = (1, 2, 5) if high - low < 2 else (1,)
+        powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        gap = next(gap for gap in _round_numbers() if steps <= 8 * gap)
+        shown = sorted({1, *range(gap, steps + 1, gap)})
+        return cls(
+            rows=[(float(down(t)), f"{t:g}") for t in ticks if low <= np.log10(t) <= high],
+            columns=[(float(across(step)), str(step)) for step in shown],
+            ends=[
+                float(across(number + 0.5))
+                for number, (one, other) in enumerate(pairwise(history), start=1)
+                if one.level != other.level
+            ],
+            curves=curves,
+        )
+
+
 def losses(history: Sequence[Progress]) -> str:
     """Draw the terms of the objective at each step of a history that is not empty.
 
     From a template, in a fiftieth of the time that Matplotlib takes.
     """
-    terms = {
-        name: np.array([progress.losses[name] for progress in history])
-        for name in history[0].losses
-    }
-    values = np.concatenate(list(terms.values()))
-    values = values[np.isfinite(values) & (values > 0)]
-    low, high = (values.min(), values.max()) if values.size else (1.0, 1.0)
-    low, high = np.log10(low) - 0.05, np.log10(high) + 0.05
-    steps = len(history)
-
-    def across(step: Any) -> Array:
-        return np.array(np.round((np.asarray(step) - 1) / max(steps - 1, 1) * WIDTH, 1))
-
-    def down(value: Any) -> Array:
-        above = np.log10(np.maximum(value, 10**low)) - low
-        return np.array(np.round((1 - above / (high - low)) * HEIGHT, 1))
-
-    curves = []
-    for (name, term), dashes in zip(terms.items(), cycle(DASHES), strict=False):
-        finite = np.isfinite(term)
-        points = np.stack([across(np.flatnonzero(finite) + 1), down(term[finite])], axis=1)
-        curve = {"name": name.replace("_", " "), "color": CURVES.get(name, GRAY), "dashes": dashes}
-        curves.append(curve | {"points": " ".join(f"{x:g},{y:g}" for x, y in points.tolist())})
-    digits = (1, 2, 5) if high - low < 2 else (1,)
-    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-    ticks = [digit * 10.0**power for power in powers for digit in digits]
-    gap = next(gap for gap in _round_numbers() if steps <= 8 * gap)
-    picture = render(
-        "losses.svg",
-        width=WIDTH,
-        height=HEIGHT,
-        rows=[(down(tick), f"{tick:g}") for tick in ticks if low <= np.log10(tick) <= high],
-        columns=[(across(step), str(step)) for step in sorted({1, *range(gap, steps + 1, gap)})],
-        ends=[
-            across(number + 0.5)
-            for number, (one, other) in enumerate(pairwise(history), start=1)
-            if one.level != other.level
-        ],
-        curves=curves,
-    )
+    found = LossCurves.of(history, WIDTH, HEIGHT)
+    picture = render("losses.svg", width=WIDTH, height=HEIGHT, losses=found)
     return data_uri(picture.encode(), "image/svg+xml")
 
 
 def _round_numbers() -> Iterator[int]:
     """Yield 1, 2, 5, 10, 20, 50 and so on."""
     return (digit * 10**power for power in count() for digit in (1, 2, 5))
-
-
-def draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
-    """Draw the terms of the objective, with a line where a level ends."""
-    axes.set_title("losses (dimensionless)")
-    axes.set_xlabel("step", fontsize=8)
-    axes.tick_params(labelsize=7)
-    steps = np.arange(1, len(history) + 1)
-    for name, style in zip(history[0].losses if history else (), cycle(STYLES), strict=False):
-        values = [progress.losses[name] for progress in history]
-        label, color = name.replace("_", " "), CURVES.get(name)
-        axes.plot(steps, values, style, label=label, color=color, lw=1.1)
-    for number, (one, other) in enumerate(pairwise(history), start=1):
-        if one.level != other.level:
-            axes.axvline(number + 0.5, color="0.6", lw=0.8, ls="--")
-    if history:
-        axes.set_yscale("log")
-        axes.minorticks_off()
-        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten take long to typeset
-        low, high = axes.get_ylim()
-        axes.set_ylim(top=high * (high / low) ** 0.15)  # room for the names, two or three rows
-        axes.legend(
-            fontsize=7, loc="upper center", ncols=3, handlelength=2, columnspacing=1, frameon=False
-        )
-        axes.grid(alpha=0.3)
 
 
 def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
@@ -173,6 +193,8 @@ def methods(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def draw_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw what :func:`methods` does as a figure."""
+    from matplotlib.figure import Figure
+
     done = [row for row in rows if not row.get("error")]
     figure = Figure(figsize=(9, 1.3 + 0.5 * max(1, len(done))), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -201,12 +223,16 @@ def draw_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
 def _figure(
     width: float, height: float, *, right: float = 0.98, top: float = 0.97
 ) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height))
     figure.subplots_adjust(left=0.08, right=right, bottom=0.13, top=top)
     return figure, figure.subplots()
 
 
 def _address(figure: Figure) -> str:
+    import matplotlib
+
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "itk-nephi"}):
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})

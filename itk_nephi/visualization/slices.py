@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from contourpy import contour_generator
-from matplotlib import colormaps
-from matplotlib.colors import to_rgb
 from PIL import (
     Image,
+    ImageColor,
     WebPImagePlugin,  # noqa: F401 - otherwise Pillow loads all formats it has for this one
 )
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, canonical_order
 from itk_nephi.spatial.transforms import jacobians, transform_points
-from itk_nephi.visualization.palette import BLACK, DISTANCE, VOLUME, YELLOW
+from itk_nephi.visualization.palette import BLACK, DISTANCE, VOLUME, YELLOW, ColorMap
 from itk_nephi.visualization.planes import Plane
 
 BUDGET = 8_000_000
@@ -40,7 +39,7 @@ SHADES = 6
 SOME = 500_000
 """How many voxels, about, are looked at to find a range."""
 
-FOLD = np.rint(255 * np.array([to_rgb(BLACK), to_rgb(YELLOW)])).astype(np.uint8)
+FOLD = np.array([ImageColor.getrgb(color) for color in (BLACK, YELLOW)], np.uint8)
 
 OUTSIDE = np.array([120, 160], np.uint8)
 
@@ -106,19 +105,24 @@ def volume_picture(plane: Plane, determinants: Array, limit: float) -> Bytes:
     return colors
 
 
-def colored(values: Array, name: str) -> Bytes:
+def colored(values: Array, colors: ColorMap) -> Bytes:
     """Return values in [0, 1] as colors, shape (..., 3)."""
-    colors = _colors(name)
+    table = _table(tuple(colors.items()))
     # NaN, where nothing is known, in the first one
-    position = np.nan_to_num(values * len(colors))
-    return colors.take(np.clip(position, 0, len(colors) - 1).astype(int), axis=0)
+    position = np.nan_to_num(values * len(table))
+    found: Bytes = table.take(np.clip(position, 0, len(table) - 1).astype(int), axis=0)
+    return found
 
 
 @cache
-def _colors(name: str) -> Bytes:
-    """Return the colors of one of Matplotlib's maps, shape (N, 3)."""
-    found = colormaps[name]
-    return np.asarray(found(np.arange(found.N), bytes=True))[:, :3]
+def _table(colors: tuple[tuple[float, str], ...]) -> Bytes:
+    """Return the colors of a map, shape (256, 3)."""
+    shares, names = zip(*colors, strict=True)
+    channels = np.transpose([ImageColor.getrgb(name) for name in names])
+    even = np.linspace(0, 1, 256)
+    mixed = np.stack([np.interp(even, shares, channel) for channel in channels], axis=-1)
+    table: Bytes = np.rint(mixed).astype(np.uint8)
+    return table
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -254,7 +258,7 @@ class Grid:
     def paths(self, number: int, largest: float) -> list[str]:
         """Return an SVG path for each shade of displacement, from 0 to ``largest`` mm."""
         pixels, distances = self.lines(number)
-        shades = np.minimum((distances / (largest or 1) * SHADES).astype(int), SHADES - 1).ravel()
+        shades = shade_numbers(distances.ravel(), largest or 1)
         tenths = np.rint(pixels * 10).astype(int)
         pieces = np.concatenate([tenths[:, :-1], np.diff(tenths, axis=1)], axis=2).reshape(-1, 4)
         order = np.argsort(shades, kind="stable")
@@ -276,17 +280,26 @@ def marks(fixed: Array, back: Array) -> str:
     return "".join(f"M{x} {y}{cross}M{x} {y}L{u} {v}" for (x, y), (u, v) in lines.tolist())
 
 
-def color_bar(name: str) -> str:
+def color_bar(colors: ColorMap) -> str:
     """Return a color map from left to right, as the address of a PNG file."""
     content = io.BytesIO()
-    Image.fromarray(colored(np.linspace(0, 1, 256)[None], name)).save(content, "PNG")
+    Image.fromarray(colored(np.linspace(0, 1, 256)[None], colors)).save(content, "PNG")
     return data_uri(content.getvalue(), "image/png")
 
 
+def shade_numbers(distances: Array, largest: float) -> npt.NDArray[np.int_]:
+    """Return the shades of distances from 0 to the largest, by number."""
+    return np.minimum(distances / largest * SHADES, SHADES - 1).astype(int)
+
+
+def shade_colors() -> Bytes:
+    """Return the colors of the shades, shape (N, 3), light enough for a dark image."""
+    return colored(np.linspace(0.5, 1, SHADES), DISTANCE)
+
+
 def shades() -> list[str]:
-    """Return the colors of the displacements in a grid, light enough for a dark image."""
-    rgb: Iterable[Bytes] = colored(np.linspace(0.5, 1, SHADES), DISTANCE)
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
+    """Return the colors of the shades in hexadecimal."""
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in shade_colors()]
 
 
 def _some(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -229,7 +229,7 @@ class _Results:
                 found.initial_transform,
                 found.history,
                 fixed_mask=pair.fixed_mask,
-            ).savefig(folder / "overview.png", pil_kwargs={"compress_level": 1})
+            ).save(folder / "overview.png", compress_level=1)
         with self.timed("report", "drawing the report"):
             from itk_nephi.visualization.report import MethodResult, render_report
 

@@ -10,11 +10,10 @@ import pytest
 
 import itk_nephi
 from itk_nephi.phantoms.pairs import deformed_shape
-from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import compose, flatten
 from itk_nephi.visualization import slices
-from itk_nephi.visualization.planes import Plane
+from itk_nephi.visualization.overview import Overview, draw_overview
 
 SETTINGS = itk_nephi.RegistrationSettings(steps=3, points=200, regularizer_points=20)
 PHANTOM = deformed_shape(size=32, motion=3).pair
@@ -66,21 +65,18 @@ def test_it_is_short_in_words(registration: itk_nephi.Registration) -> None:
 
 
 def test_it_draws_itself(registration: itk_nephi.Registration) -> None:
-    figure = registration.plot(PHANTOM.fixed_image, PHANTOM.moving_image)
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    images = PHANTOM.fixed_image, PHANTOM.moving_image
+    transforms = registration.fixed_to_moving, registration.initial_transform
+    drawn = registration.plot(*images)
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+    np.testing.assert_array_equal(drawn, draw_overview(*images, *transforms, registration.history))
     warped = resample(PHANTOM.moving_image, [registration.fixed_to_moving], PHANTOM.fixed_image)
-    plane = Plane.coronal(ImageDomain.of(PHANTOM.fixed_image).canonical())
-    fixed, moving, registered = (
-        np.asarray(axes.images[0].get_array(), float) for axes in figure.axes[:3]
-    )
+    overview = Overview.of(*images, *transforms)
+    fixed, moving, registered = (panel.pixels.astype(float) for panel in overview.panels[:3])
     for shown, image in ((fixed, PHANTOM.fixed_image), (registered, warped)):
         values = slices.ordered(image)
-        expected = slices.picture(plane, values, slices.window(values))
+        expected = slices.picture(overview.plane, values, slices.window(values))
         assert np.ptp(expected) > 200
         # the window of the registered image leaves out what lies outside
         assert np.median(np.abs(shown - expected)) < 3
     assert np.abs(registered - moving).max() > 10
-    curves = {line.get_label(): line.get_ydata() for line in figure.axes[3].lines}
-    np.testing.assert_array_equal(
-        curves["total"], [progress.losses["total"] for progress in registration.history]
-    )

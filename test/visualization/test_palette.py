@@ -8,6 +8,7 @@ import pytest
 
 from itk_nephi.spatial.domain import Array
 from itk_nephi.visualization import palette
+from itk_nephi.visualization.slices import colored
 
 COLORS = {
     name: value
@@ -50,15 +51,21 @@ def test_all_eyes_tell_the_colors_apart(sight: str) -> None:
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_distances_get_brighter(sight: str) -> None:
-    colors = mpl.colormaps[palette.DISTANCE](np.linspace(0, 1, 20))
+    colors = colored(np.linspace(0, 1, 20), palette.DISTANCE) / 255
     lightness = [lab(mpl.colors.to_hex(color), sight)[0] for color in colors]
     assert min(np.diff(lightness)) > 0
 
 
 def test_no_change_of_volume_is_white_and_both_ways_differ() -> None:
-    shrinks, middle, grows = (
-        lab(mpl.colors.to_hex(c), "usual") for c in mpl.colormaps[palette.VOLUME]([0.0, 0.5, 1.0])
-    )
+    colors = colored(np.array([0.0, 0.5, 1.0]), palette.VOLUME) / 255
+    shrinks, middle, grows = (lab(mpl.colors.to_hex(color), "usual") for color in colors)
     assert middle[0] > 95
     assert max(shrinks[0], grows[0]) < 50
     assert np.linalg.norm(shrinks - grows) > 50
+
+
+@pytest.mark.parametrize(("colors", "name"), [("DISTANCE", "cividis"), ("VOLUME", "PuOr_r")])
+def test_the_maps_are_those_that_they_are_named_after(colors: str, name: str) -> None:
+    values = np.linspace(0, 1, 256)
+    found = colored(values, getattr(palette, colors)).astype(int)
+    np.testing.assert_allclose(found, mpl.colormaps[name](values, bytes=True)[:, :3], atol=3)

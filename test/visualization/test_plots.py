@@ -7,8 +7,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from itk_nephi.registration.result import Progress
 from itk_nephi.visualization import plots
@@ -17,24 +15,6 @@ HISTORY = [
     Progress(1 + n // 3, 2, n + 1, 6, {"dissimilarity": 1 / (n + 1), "total": 2 / (n + 1)})
     for n in range(6)
 ]
-
-
-def test_each_term_has_its_curve_and_a_line_ends_each_level() -> None:
-    axes = Figure().subplots()
-    plots.draw_losses(axes, HISTORY)
-    *curves, end = axes.lines
-    for curve, (name, factor) in zip(curves, {"dissimilarity": 1, "total": 2}.items(), strict=True):
-        assert curve.get_label() == name
-        assert to_hex(curve.get_color()) == plots.CURVES[name]
-        np.testing.assert_array_equal(curve.get_xdata(), np.arange(1, 7))
-        np.testing.assert_allclose(curve.get_ydata(), factor / np.arange(1, 7))
-    assert list(end.get_xdata()) == [3.5, 3.5]
-
-
-def test_nothing_is_drawn_of_no_steps() -> None:
-    axes = Figure().subplots()
-    plots.draw_losses(axes, [])
-    assert not axes.lines
 
 
 def test_the_report_has_a_curve_of_each_term_and_a_line_where_a_level_ends() -> None:
@@ -77,8 +57,11 @@ def test_methods_that_failed_are_not_drawn() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["notebook", "overview", "pages", "palette", "planes", "plots", "report", "slices"],
+    ["canvas", "notebook", "overview", "pages", "palette", "planes", "plots", "report", "slices"],
 )
-def test_pictures_and_pages_need_no_torch(module: str) -> None:
-    code = f"import sys, itk_nephi.visualization.{module}; assert 'torch' not in sys.modules"
+def test_pictures_and_pages_need_neither_torch_nor_matplotlib(module: str) -> None:
+    code = (
+        f"import sys, itk_nephi.visualization.{module}\n"
+        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
