@@ -17,8 +17,8 @@ from itk_nephi.visualization.planes import Plane
 
 def decoded(address: str) -> Any:
     kind, content = address.split(";base64,")
-    assert kind == "data:image/webp"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    assert kind in ("data:image/jpeg", "data:image/png")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
 def numbers(path: str) -> Any:
@@ -118,6 +118,13 @@ def test_pictures_survive_their_encoding() -> None:
     picture = (rows + 3 * columns).astype(np.uint8)
     difference = decoded(slices.encoded([picture])[0])[..., 0].astype(float) - picture
     assert np.abs(difference).mean() < 3
+    np.testing.assert_array_equal(decoded(slices.exact(picture))[..., 0], picture)
+
+
+def test_stripes_of_folds_stay_black_and_yellow() -> None:
+    stripes = slices.FOLD[(np.indices((40, 60)).sum(axis=0) // 2) % 2]
+    difference = decoded(slices.encoded([stripes])[0]).astype(float) - stripes
+    assert np.abs(difference).mean() < 12
 
 
 def test_the_outline_runs_along_the_edges_of_the_mask(domain: ImageDomain) -> None:
