@@ -38,6 +38,9 @@ LEFT, TOP, BOTTOM = 18, 32, 14
 WIDTH, HEIGHTS = 330, (250, 500)
 """The width of a picture, and its least and its largest height; pixels."""
 
+LOWEST_BAR = 150
+"""The least height of a color bar, pixels."""
+
 LEGEND = 3, 15
 """How many names of losses stand side by side, and the height of such a row, pixels."""
 
@@ -262,7 +265,7 @@ def _volume_panel(plane: Plane, determinants: Array, lines: Sequence[tuple[Array
 def _drawn(panel: Panel, plane: Plane, scale: float) -> Canvas:
     """Draw a panel's picture, its pixels as large as ``scale``."""
     rows, columns = panel.pixels.shape[:2]
-    canvas = Canvas(round(scale * columns), round(scale * rows))
+    canvas = Canvas(max(1, round(scale * columns)), max(1, round(scale * rows)))
     size = np.array([canvas.width, canvas.height])
     canvas.fill(panel.pixels)
     for points, color in panel.lines:
@@ -288,8 +291,9 @@ def _draw_panel(canvas: Canvas, picture: Canvas, panel: Panel, room: int) -> Non
     canvas.text((LEFT + WIDTH / 2, TOP - 14), panel.title, size=15, anchor="mm")
     canvas.paste(picture, (left, top))
     if panel.color_bar is not None:
-        corner = left + picture.width + 7, top + 5
-        _draw_color_bar(canvas, panel.color_bar, corner, picture.height - 10)
+        height = max(LOWEST_BAR, picture.height - 10)
+        corner = left + picture.width + 7, TOP + (room - height) / 2
+        _draw_color_bar(canvas, panel.color_bar, corner, height)
 
 
 def _draw_color_bar(canvas: Canvas, bar: ColorBar, corner: Pixel, height: int) -> None:
@@ -303,7 +307,7 @@ def _draw_color_bar(canvas: Canvas, bar: ColorBar, corner: Pixel, height: int) -
         value = bar.ends[0] + share * (bar.ends[1] - bar.ends[0])
         canvas.line([(left + 10, y), (left + 13, y)], "black")
         canvas.text((left + 15, y), f"{value:.2g}")
-    canvas.upright_text((left + 49, top + height / 2), bar.label, size=11)
+    canvas.upright_text((left + 52, top + height / 2), bar.label, size=11)
 
 
 def _draw_losses(canvas: Canvas, history: Sequence[Progress], room: int) -> None:

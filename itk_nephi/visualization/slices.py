@@ -312,6 +312,6 @@ def _stripes(shape: Sequence[int], width: int) -> npt.NDArray[np.int_]:
 
 def _jpeg(pixels: Bytes, quality: int) -> bytes:
     content = io.BytesIO()
-    # colors as sharp as gray, for the stripes of folds
+    # colors as sharp as gray, as folds are striped
     Image.fromarray(pixels).save(content, "JPEG", quality=quality, subsampling=0)
     return content.getvalue()

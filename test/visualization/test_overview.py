@@ -272,3 +272,19 @@ def test_folding_is_reported() -> None:
         for color in slices.FOLD:
             seen = (panel.pixels == color).all(axis=-1).any()
             assert seen == expected.startswith("folding")
+
+
+@pytest.mark.parametrize("size", [(1500, 2), (2, 1500), (2, 2), (900, 2, 2), (2, 2, 900)])
+def test_images_of_any_shape_are_drawn(size: tuple[int, ...]) -> None:
+    dimension = len(size)
+    grid = ImageDomain(
+        size=size,
+        spacing=(0.025,) * dimension,
+        origin=(0.0,) * dimension,
+        direction=tuple(tuple(row) for row in np.eye(dimension).tolist()),
+    )
+    image = image_from_array(np.zeros(size[::-1], np.float32), grid)
+    identity = translation([0.0] * dimension)
+    drawn = draw_overview(image, image, compose(identity), identity, history())
+    for row, column in np.ndindex(2, 4):
+        assert np.ptp(cell(drawn, row, column)) > 200
