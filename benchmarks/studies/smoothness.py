@@ -75,7 +75,7 @@ def draw(figures: Figures) -> Figure:
 STUDY = Study(
     name="smoothness",
     question="How smooth are transforms of the same landmark error?",
-    time="8 minutes, one core",
+    time="20 minutes, one core",
     measure=measure,
     table=table,
     figure=draw,

@@ -41,8 +41,11 @@ WIDTH, HEIGHTS = 330, (250, 500)
 LOWEST_BAR = 150
 """The least height of a color bar, pixels."""
 
+NUMBERS = 34
+"""What is free for numbers at the axes of the losses, pixels."""
+
 LEGEND = 3, 15
-"""How many names of losses stand side by side, and the height of such a row, pixels."""
+"""How many names of losses stand side by side below, and the height of such a row, pixels."""
 
 LIGHT_GRAY = "#dddddd"
 """Of the lines behind the losses."""
@@ -312,13 +315,13 @@ def _draw_color_bar(canvas: Canvas, bar: ColorBar, corner: Pixel, height: int) -
 
 def _draw_losses(canvas: Canvas, history: Sequence[Progress], room: int) -> None:
     """Draw the losses over the steps, their names below them."""
-    left, (across, row) = LEFT + 34, LEGEND
+    left, (across, row) = LEFT + NUMBERS, LEGEND
     width = canvas.width - left - LEFT
     canvas.text((left + width / 2, TOP - 14), "losses (dimensionless)", size=15, anchor="mm")
     if not history:
         return
     rows = -(-len(history[0].losses) // across)
-    height = room - 34 - rows * row
+    height = room - NUMBERS - rows * row
     below = TOP + height
     losses, axes = LossCurves.of(history, width, height), Canvas(width, height)
     for y, label in losses.rows:
@@ -332,7 +335,7 @@ def _draw_losses(canvas: Canvas, history: Sequence[Progress], room: int) -> None
     for number, curve in enumerate(losses.curves):
         axes.line(curve.points, curve.color, 1.5, curve.dashes)
         x = LEFT + number % across * (width + LEFT) / across
-        y = below + 42 + number // across * row
+        y = below + NUMBERS + (number // across + 0.5) * row
         canvas.line([(x, y), (x + 24, y)], curve.color, 1.5, curve.dashes)
         canvas.text((x + 28, y), curve.name, size=11)
     axes.frame((0, 0), width, height)
