@@ -19,7 +19,7 @@ from itk_nephi.spatial.transforms import jacobians, transform_points
 from itk_nephi.visualization.palette import BLACK, DISTANCE, VOLUME, YELLOW, ColorMap
 from itk_nephi.visualization.planes import Plane
 
-BUDGET = 8_000_000
+BUDGET = 6_000_000
 """Bytes of all pictures together, about; their quality is lowered until they fit."""
 
 QUALITIES = (88, 75, 55, 30)
