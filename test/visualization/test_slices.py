@@ -17,7 +17,7 @@ from itk_nephi.visualization.planes import Plane
 
 def decoded(address: str) -> Any:
     kind, content = address.split(";base64,")
-    assert kind in ("data:image/jpeg", "data:image/png")
+    assert kind in ("data:image/jpeg", "data:image/webp", "data:image/png")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
@@ -109,11 +109,18 @@ def test_noise_is_drawn_worse_rather_than_beyond_the_budget(
     rng = np.random.default_rng(1)
     noise = [rng.integers(0, 255, (64, 64), dtype=np.uint8) for _ in range(4)]
     full = sum(map(len, slices.encoded(noise)))
+    assert slices.encoded(noise)[0].startswith("data:image/jpeg;")
     monkeypatch.setattr(slices, "BUDGET", full // 2)
-    assert sum(map(len, slices.encoded(noise))) < full * 0.7
+    worse = slices.encoded(noise)
+    assert sum(map(len, worse)) < full * 0.7
+    assert worse[0].startswith("data:image/webp;")
 
 
-def test_pictures_survive_their_encoding() -> None:
+@pytest.mark.parametrize("encoding", slices.ENCODINGS[:3])
+def test_pictures_survive_their_encoding(
+    encoding: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "ENCODINGS", [encoding])
     rows, columns = np.indices((40, 60))
     picture = (rows + 3 * columns).astype(np.uint8)
     difference = decoded(slices.encoded([picture])[0])[..., 0].astype(float) - picture
