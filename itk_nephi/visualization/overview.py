@@ -29,6 +29,9 @@ EDGES = {
 }
 """Where in a picture, from 0 to 1, the letter of an edge is, and how it is anchored there."""
 
+COLUMNS = 4
+"""How many panels stand side by side; the losses are the last of the first row."""
+
 CELL, HEADING = 416, 26
 """The width of a panel with its margins, and the height of the line above all; pixels."""
 
@@ -170,17 +173,19 @@ class Overview:
         scale = min(WIDTH / width, highest / height)
         room = max(lowest, round(scale * height))
         cell = TOP + room + BOTTOM
-        sheet = Image.new("RGB", (4 * CELL, HEADING + 2 * cell), "white")
-        heading = Canvas(4 * CELL, HEADING)
-        heading.text((2 * CELL, HEADING / 2), self.heading, size=12, anchor="mm")
+        across = COLUMNS * CELL
+        sheet = Image.new("RGB", (across, HEADING + 2 * cell), "white")
+        heading = Canvas(across, HEADING)
+        heading.text((across / 2, HEADING / 2), self.heading, size=12, anchor="mm")
         sheet.paste(heading.finished(), (0, 0))
-        for number, panel in enumerate((*self.panels[:3], None, *self.panels[3:])):
+        first, others = self.panels[: COLUMNS - 1], self.panels[COLUMNS - 1 :]
+        for number, panel in enumerate((*first, None, *others)):
             canvas = Canvas(CELL, cell)
             if panel is None:
                 _draw_losses(canvas, history, room)
             else:
                 _draw_panel(canvas, _drawn(panel, self.plane, scale), panel, room)
-            row, column = divmod(number, 4)
+            row, column = divmod(number, COLUMNS)
             sheet.paste(canvas.finished(), (column * CELL, HEADING + row * cell))
         return sheet
 

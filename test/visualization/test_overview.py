@@ -15,6 +15,7 @@ from itk_nephi.visualization import slices
 from itk_nephi.visualization.overview import (
     BOTTOM,
     CELL,
+    EDGES,
     HEADING,
     LEFT,
     TOP,
@@ -147,7 +148,8 @@ def test_the_grid_shows_the_field_without_the_initial_transform() -> None:
     for panel, distance in ((still, 0), (moved, 5)):
         assert panel.color_bar is not None
         assert panel.color_bar.ends == pytest.approx((0, distance or 1))
-    assert {color for _, color in still.lines} == {slices.shades()[0]}
+    for panel, shade in ((still, 0), (moved, -1)):
+        assert {color for _, color in panel.lines} == {slices.shades()[shade]}
     plane = coronal(2)
     origin = plane.domain.points_from_index(np.zeros((1, 2)))
     expected = plane.project(origin + np.array([3.0, 4.0])) - plane.project(origin)
@@ -173,8 +175,10 @@ def test_the_head_is_up_and_the_patients_left_is_on_the_right() -> None:
     identity = translation([0.0] * 3)
     for along, brighter in ((0, np.s_[:, -1]), (2, np.s_[0])):
         image = picture(3, along)
-        panels = Overview.of(image, image, compose(identity), identity).panels
-        assert (panels[0].pixels[brighter] > 250).all()
+        overview = Overview.of(image, image, compose(identity), identity)
+        assert (overview.panels[0].pixels[brighter] > 250).all()
+    letters = overview.plane.letters
+    assert [letters[edge] for edge in EDGES] == ["R", "L", "S", "I"]
 
 
 @pytest.mark.parametrize(("dimension", "lettered"), [(2, "RB"), (3, "LRTB")])
