@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
-from operator import mul
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ from itk_nephi.fields.deformation import (
 from itk_nephi.fields.device import Reading
 from itk_nephi.registration.checkpoint import Checkpoint
 from itk_nephi.registration.lattice_objective import LatticeObjective
-from itk_nephi.registration.optimizer import Adam, Schedule, TimeLimit, steps_within
+from itk_nephi.registration.optimizer import Adam, Schedule, TimeLimit
 from itk_nephi.registration.pair_objective import PairObjective
 from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.quality_check import quality_findings
@@ -172,7 +171,7 @@ class _Optimization:
         later = len(self._costs) - level.number
         pace = self._limit.pace(level.schedule.phase, later)
         left = level.schedule.left(pace)
-        progress = self._progress(level, left, pace)
+        progress = self._progress(level, left, level.schedule.length(pace))
         self._underway.append((progress, *self._differentiate(objectives)))
         dissimilarity = None
         if len(self._underway) > self._ahead:
@@ -186,25 +185,23 @@ class _Optimization:
         if self._checkpoint is not None and due:
             self._checkpoint.write(self._state(level))
 
-    def _progress(self, level: _Level, left: int, pace: float) -> Callable[..., Progress]:
+    def _progress(self, level: _Level, left: int, length: int) -> Callable[..., Progress]:
         """Return what makes the progress after the next of ``left`` steps of its losses.
 
-        Later levels are foreseen to take their steps, or those there is time for, ``pace`` each.
+        Later levels are foreseen to take ``length`` steps each.
         """
         number, done = level.number, len(self.history) + len(self._underway) + 1
-        cost = self._costs[number - 1]
-        later = [steps_within(steps, pace) for steps in self._problem.settings.level_steps[number:]]
+        cost, later = self._costs[number - 1], self._costs[number:]
         spent = sum(self._costs[progress.level - 1] for progress in self.history[: level.done])
         spent += (done - level.done) * cost
-        ahead = (left - 1) * cost + sum(map(mul, later, self._costs[number:]))
         return partial(
             Progress,
             level=number,
             levels=len(self._costs),
             done=done,
-            total=done + left - 1 + sum(later),
+            total=done + left - 1 + length * len(later),
             left=left - 1,
-            share=spent / (spent + ahead),
+            share=spent / (spent + (left - 1) * cost + length * sum(later)),
         )
 
     def _report(self, level: _Level) -> bool:
@@ -286,9 +283,7 @@ class _Level:
     def _begin(self) -> None:
         settings = self._settings
         self.schedule = Schedule(
-            settings.level_steps[self.number - 1],
-            full_steps=self._full_steps,
-            early_stop=settings.early_stop,
+            settings.steps, full_steps=self._full_steps, early_stop=settings.early_stop
         )
         self.optimizer = Adam(self._parameters, self._square_decay)
 

@@ -131,11 +131,15 @@ class Schedule:
         full = min(1.0, steps / self.full_steps) ** 2
         return full * rise * (1 + math.cos(math.pi * self.phase)) / 2
 
+    def length(self, pace: float) -> int:
+        """Return how many steps a whole level takes where there is time for ``pace`` steps."""
+        return int(min(self.steps, max(LEAST_STEPS, pace)))
+
     def left(self, pace: float) -> int:
         """Return how many steps are left where there is time for ``pace`` steps a whole level."""
         if self.phase == 1:
             return 0
-        left = max(1, round((1 - self.phase) * steps_within(self.steps, pace)))
+        left = max(1, round((1 - self.phase) * self.length(pace)))
         return left if self.tail is None else min(left, self.tail)
 
     def advance(self, left: int, dissimilarity: float | None) -> None:
@@ -198,11 +202,6 @@ class TimeLimit:
             return math.inf
         seconds = self._end - now - later * self._preparation
         return seconds / median(self._durations) / (1 - phase + later)
-
-
-def steps_within(steps: int, pace: float) -> int:
-    """Return how many of a level's steps are taken where there is time for ``pace`` of them."""
-    return int(min(steps, max(LEAST_STEPS, pace)))
 
 
 def _plateau(values: list[float]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -48,10 +47,6 @@ WINDOWED: SimilarityName = "windowed_ncc"
 
 LATTICE_POINTS = 8
 """Along their longest axis, images on a lattice of fewer points show too little to begin with."""
-
-COARSE = 4.0
-"""From which smoothing on, voxels, the levels of a lattice take twice as many steps: they are
-cheap, and what they miss, finer levels do not find."""
 
 LEAST_POINTS = 500
 """How many points are drawn in the smallest images, unless fewer are asked for."""
@@ -110,8 +105,7 @@ class RegistrationSettings(ObjectiveWeights):
     )
     steps: int = setting(
         150,
-        "Optimizer steps of each level. With windowed_ncc, levels that are smoothed by "
-        f"{COARSE:g} voxels or more take twice as many, and fewer than 25 are smaller ones.",
+        "Optimizer steps of each level. With windowed_ncc, fewer than 25 are smaller ones.",
         minimum=1,
     )
     points: int = setting(
@@ -231,12 +225,6 @@ class RegistrationSettings(ObjectiveWeights):
     def compares_intensities(self) -> bool:
         """Whether the intensities of both images are compared as they are, in one unit."""
         return self.dissimilarity is not None or self.similarity == "mean_squares"
-
-    @property
-    def level_steps(self) -> tuple[int, ...]:
-        """How many steps each level takes, at most."""
-        doubled = COARSE if self.similarity == WINDOWED else math.inf
-        return tuple(self.steps * (1 + (sigma >= doubled)) for sigma in self.smoothing_sigmas)
 
     def step_costs(self, dimension: int) -> tuple[float, ...]:
         """Return how long a step of each level takes, in units of one of the last level."""

@@ -112,16 +112,6 @@ def test_steps_that_compare_more_points_are_a_larger_share() -> None:
     assert steps == pytest.approx(np.repeat([1, 4], 20) / 100)
 
 
-def test_coarse_levels_of_a_lattice_take_twice_as_many_steps() -> None:
-    changes: dict[str, Any] = {"smoothing_sigmas": (4.0, 2.0, 1.0), "steps": 5}
-    for similarity, expected in (("windowed_ncc", [10, 5, 5]), ("local_ncc", [5, 5, 5])):
-        settings = RegistrationSettings.preset("default", similarity=similarity, **changes)
-        _, history, _ = optimized(shape_pair(size=60), settings)
-        taken = [sum(each.level == level for each in history) for level in (1, 2, 3)]
-        assert taken == expected
-        assert {each.total for each in history} == {sum(expected)}
-
-
 def test_the_objective_falls() -> None:
     _, history, _ = optimized(shape_pair(), settings(smoothing_sigmas=(1.0,), steps=60))
     dissimilarities = [progress.losses["dissimilarity"] for progress in history]
