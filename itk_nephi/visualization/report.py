@@ -130,7 +130,8 @@ def _viewer(
     volume = 0.0 if determinants is None else slices.volume_limit(determinants)
 
     images = [slices.ordered(image) for image in (pair.fixed_image, *(one.warped for one in shown))]
-    windows = [slices.window(images[0])] + [slices.window(images[-1])] * len(shown)
+    moving = slices.window(slices.ordered(pair.moving_image))
+    windows = [slices.window(images[0]), *[moving] * len(shown)]
     pictures: list[slices.Bytes] = []
     result: list[dict[str, Any]] = []
     for plane, map_, grid in zip(planes, maps, grids, strict=True):

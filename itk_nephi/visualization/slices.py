@@ -55,11 +55,12 @@ def ordered(image: Any) -> npt.NDArray[Any]:
 
 
 def window(values: npt.NDArray[Any]) -> Window:
-    """Return what maps all but the most extreme of finite intensities to [0, 1]."""
+    """Return what maps all but the most extreme of finite intensities to [0, 1], NaN to 0."""
     some = _some(values)
     some = some[np.isfinite(some)]
     low, high = np.percentile(some, (0.5, 99.5)) if some.size else (0.0, 1.0)
-    return lambda shown: np.clip((shown - low) / max(high - low, 1e-12), 0, 1)
+    width = (high - low) or 1.0
+    return lambda shown: np.nan_to_num(np.clip((shown - low) / width, 0, 1))
 
 
 def volume_limit(determinants: npt.NDArray[Any]) -> float:
@@ -71,7 +72,7 @@ def volume_limit(determinants: npt.NDArray[Any]) -> float:
 
 def picture(plane: Plane, values: npt.NDArray[Any], window: Window) -> Bytes:
     """Return one slice in gray, shape (rows, columns)."""
-    return (window(resized(values, plane.size)) * 255).astype(np.uint8)
+    return (resized(window(values), plane.size) * 255).astype(np.uint8)
 
 
 def resized(values: npt.NDArray[Any], size: tuple[int, int]) -> Array:

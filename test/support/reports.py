@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import itk
 import numpy as np
+from PIL import Image
 
 from itk_nephi.evaluation.evaluation import evaluate
 from itk_nephi.evaluation.metrics import jacobian_determinant_image
@@ -17,6 +20,12 @@ from itk_nephi.spatial.resampling import resample
 from itk_nephi.visualization.report import MethodResult, render_report
 
 SIZES = {2: (40, 33), 3: (22, 18, 17)}
+
+
+def decoded(address: str) -> Any:
+    kind, content = address.split(";base64,")
+    assert kind in ("data:image/jpeg", "data:image/webp", "data:image/png")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
 def translation(*offset: float) -> Any:

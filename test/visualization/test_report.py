@@ -10,7 +10,7 @@ from typing import Any
 import itk
 import numpy as np
 import pytest
-from support.reports import outcome, page, phantom_pair, translation
+from support.reports import decoded, outcome, page, phantom_pair, translation
 
 from itk_nephi.evaluation.statistics import Statistics
 from itk_nephi.registration.result import Progress
@@ -137,6 +137,19 @@ def test_folds_are_counted_in_each_slice(pair: ImagePair) -> None:
         first, second = size[plane["name"]]
         for entry in plane["slices"]:
             assert entry["folds"] == domain.size[first] * domain.size[second]
+
+
+def test_what_lies_outside_the_moving_image_does_not_take_the_contrast() -> None:
+    pair = phantom_pair(2)
+    raised = image_like(pair.moving_image, 1e4 + np.asarray(pair.moving_image, float))
+    shift = translation(0.8 * ImageDomain.of(pair.fixed_image).half_extent[0], 0.0)
+    still = translation(0.0, 0.0)
+    pages = [
+        render_report(one, [outcome(one, "shifted", shift)], outcome(one, "before", still), {})
+        for one in (pair, replace(pair, moving=(raised,)))
+    ]
+    shown = [decoded(viewer(p)["planes"][0]["slices"][0]["pictures"][2]) for p in pages]
+    assert np.median(np.abs(shown[0].astype(int) - shown[1])) <= 1
 
 
 def test_names_are_shown_as_they_are_whatever_they_hold() -> None:

@@ -1,24 +1,16 @@
 from __future__ import annotations
 
-import base64
-import io
 import re
 from typing import Any
 
 import itk
 import numpy as np
 import pytest
-from PIL import Image
+from support.reports import decoded
 
 from itk_nephi.spatial.domain import ImageDomain, canonical_order, image_from_array
 from itk_nephi.visualization import slices
 from itk_nephi.visualization.planes import Plane
-
-
-def decoded(address: str) -> Any:
-    kind, content = address.split(";base64,")
-    assert kind in ("data:image/jpeg", "data:image/webp", "data:image/png")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
 def numbers(path: str) -> Any:
@@ -64,6 +56,20 @@ def test_a_window_leaves_out_the_most_extreme_intensities_and_what_is_not_finite
     np.testing.assert_allclose(shown, [0, 0, 0.5, 1, 1])
     for degenerate in (np.full(5, 3.0), np.full(5, np.nan)):
         assert 0 <= slices.window(degenerate)(np.array(3.0)) <= 1
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-30), (-5.0, 1e30)])
+def test_a_picture_is_the_same_in_any_unit_of_intensity(offset: float, scale: float) -> None:
+    plane = Plane.all_of(ImageDomain((30, 20), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0))))[0]
+    values = np.random.default_rng(0).normal(size=(20, 30))
+    values[3, 4] = np.nan
+    shown = [
+        slices.picture(plane, image, slices.window(image)).astype(int)
+        for image in (values, offset + scale * values)
+    ]
+    assert np.ptp(shown[0]) > 250
+    assert shown[0][3, 4] == 0
+    assert np.abs(shown[1] - shown[0]).max() <= 1
 
 
 def test_the_range_of_volume_change_holds_nearly_all_of_it_and_no_folds() -> None:
