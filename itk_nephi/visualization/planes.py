@@ -24,8 +24,8 @@ LETTERS = ("RL", "AP", "IS")
 OBLIQUE = np.sin(np.radians(20))
 """From which component on a direction gets a second letter."""
 
-SCALE_BARS = [length * 10.0**power for power in range(-3, 4) for length in (1, 2, 5)]
-"""Lengths of scale bars, mm."""
+SCALE_BARS = (0.5, 1.0, 2.0, 5.0)
+"""Lengths of scale bars, times a power of ten."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ class Plane:
     @property
     def scale_bar(self) -> float:
         """The length of a scale bar, mm, at most a third of the width."""
-        return max(length for length in SCALE_BARS if length <= self.extent[0] / 3)
+        longest = self.extent[0] / 3
+        unit = 10.0 ** np.floor(np.log10(longest))
+        return float(max(length * unit for length in SCALE_BARS if length * unit <= longest))
 
     @property
     def letters(self) -> dict[str, str]:
@@ -138,7 +140,9 @@ class Plane:
         if self.across is None:
             return ""
         backwards = -np.array(self.domain.direction)[:, self.across]
-        return f"{index * self.domain.spacing[self.across]:.1f} mm from {_letters(backwards)}"
+        spacing = self.domain.spacing[self.across]
+        decimals = max(1, int(np.ceil(-np.log10(spacing))))
+        return f"{index * spacing:.{decimals}f} mm from {_letters(backwards)}"
 
     def cut(self, values: npt.NDArray[Any], index: int) -> npt.NDArray[Any]:
         """Return one slice of an array in canonical order, its first row at the top."""

@@ -175,7 +175,7 @@ def landmark_errors(errors: Mapping[str, Array], order_by: str) -> str:
     for (name, values), color, marker in zip(
         errors.items(), cycle(COLORS), cycle(MARKERS), strict=False
     ):
-        label = f"{name}, mean {values.mean():.2f} mm"
+        label = f"{name}, mean {values.mean():.3g} mm"
         axes.plot(ranks, values[order], marker, ms=size, color=color, label=label)
     axes.set(xlabel=f"landmark, smallest error of {order_by} first", ylabel="error, mm")
     axes.set_yscale("symlog", linthresh=1, linscale=0.6)

@@ -197,7 +197,8 @@ class Grid:
     """The lines of a regular grid in each slice of a plane, moved by a field and seen from ahead.
 
     The field is what a transform does beyond the initial one: the displacement between the two,
-    taken back by the initial transform's Jacobian. For an affine initial transform it is exact.
+    taken back by the initial transform's Jacobian, unless that is singular. For an affine initial
+    transform it is exact.
 
     Parameters
     ----------
@@ -233,9 +234,9 @@ class Grid:
         residual = transform_points(fixed_to_moving, points) - transform_points(
             initial_transform, points
         )
-        displacement = np.linalg.solve(jacobians(initial_transform, points), residual[..., None])[
-            ..., 0
-        ]
+        initial = jacobians(initial_transform, points)
+        initial[np.linalg.det(initial) == 0] = np.eye(plane.domain.dimension)
+        displacement = np.linalg.solve(initial, residual[..., None])[..., 0]
         shape = (len(indices), len(lines), -1)
         self._pixels = plane.project(points + displacement).reshape(*shape, 2)
         distances = np.linalg.norm(displacement, axis=1)

@@ -66,10 +66,22 @@ def test_the_slice_to_start_with_is_in_the_middle_of_the_mask_or_of_the_grid() -
     assert Plane.coronal(upright((5, 6), (1.0, 1.0))).start(np.eye(6, 5)) == 0
 
 
-def test_the_scale_bar_is_round_and_no_longer_than_a_third_of_the_width() -> None:
-    for size, expected in ((60, 20.0), (59, 10.0), (16, 5.0), (2, 0.5)):
-        plane = Plane.coronal(upright((size, 6, 7), (1.0, 1.0, 1.0)))
-        assert plane.scale_bar == pytest.approx(expected)
+@pytest.mark.parametrize("spacing", [1.0, 1e-9, 1e-4, 1e7])
+def test_the_scale_bar_is_round_and_no_longer_than_a_third_of_the_width(spacing: float) -> None:
+    for size, expected in ((60.5, 20.0), (59, 10.0), (16, 5.0), (2, 0.5)):
+        edges = (size / 5 * spacing, spacing, spacing)
+        assert Plane.coronal(upright((5, 6, 7), edges)).scale_bar / spacing == pytest.approx(
+            expected
+        )
+
+
+@pytest.mark.parametrize("spacing", [30.0, 0.8, 0.025, 1e-6])
+def test_the_positions_of_slices_differ(spacing: float) -> None:
+    axial = Plane(upright((5, 6, 7), (spacing,) * 3), 2)
+    positions = [axial.position(index) for index in range(7)]
+    assert len(set(positions)) == 7
+    for index, position in enumerate(positions):
+        assert float(position.split(" mm")[0]) == pytest.approx(index * spacing, abs=spacing / 2)
 
 
 @pytest.mark.parametrize("size", [(512, 512, 300), (40, 900, 3), (3000, 200)])

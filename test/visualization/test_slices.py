@@ -12,6 +12,8 @@ from itk_nephi.spatial.domain import ImageDomain, canonical_order, image_from_ar
 from itk_nephi.visualization import slices
 from itk_nephi.visualization.planes import Plane
 
+DOMAIN = ImageDomain((30, 20), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+
 
 def numbers(path: str) -> Any:
     return np.array([int(n) for n in re.findall(r"-?\d+", path)]).reshape(-1, 2)
@@ -60,7 +62,7 @@ def test_a_window_leaves_out_the_most_extreme_intensities_and_what_is_not_finite
 
 @pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-30), (-5.0, 1e30)])
 def test_a_picture_is_the_same_in_any_unit_of_intensity(offset: float, scale: float) -> None:
-    plane = Plane.all_of(ImageDomain((30, 20), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0))))[0]
+    plane = Plane.all_of(DOMAIN)[0]
     values = np.random.default_rng(0).normal(size=(20, 30))
     values[3, 4] = np.nan
     shown = [
@@ -207,3 +209,10 @@ def test_stripes_show_what_lies_outside_the_moving_image() -> None:
 
 def test_values_and_images_share_their_order(domain: ImageDomain, image: Any) -> None:
     np.testing.assert_array_equal(slices.ordered(image), canonical_order(np.asarray(image), domain))
+
+
+def test_a_start_that_flattens_the_image_leaves_the_grid_as_it_is() -> None:
+    flat = itk.ScaleTransform[itk.D, 2].New()
+    flat.SetScale([0.0, 1.0])
+    grid = slices.Grid(Plane.all_of(DOMAIN)[0], flat, flat)
+    assert grid.largest == 0
