@@ -124,9 +124,15 @@ public:
   void
   SetFixedParameters(const FixedParametersType & fixedParameters) override;
 
-  /** As the superclass, but changes nothing when it throws. */
+  /** As the superclass, but change nothing when they throw. */
+  /** @ITKStartGrouping */
+  void
+  CopyInParameters(const ParametersValueType * begin, const ParametersValueType * end) override;
+  void
+  CopyInFixedParameters(const FixedParametersValueType * begin, const FixedParametersValueType * end) override;
   void
   UpdateTransformParameters(const DerivativeType & update, ParametersValueType factor = 1.0) override;
+  /** @ITKEndGrouping */
 
   /** Make the given transform the approximate inverse: the same with the roles of the two fields exchanged. */
   bool
@@ -212,6 +218,10 @@ public:
   void
   Clear();
 
+  /** Throws after Clear(). */
+  void
+  VerifyParameters() const;
+
 protected:
   NePhiTransform();
   ~NePhiTransform() override = default;
@@ -251,10 +261,6 @@ private:
            const DomainType &          domain,
            const FixedParametersType & fixedParameters,
            const ParametersType &      parameters);
-
-  /** Throws after Clear(). */
-  void
-  VerifyParameters() const;
 
   LayoutType m_Layout{};
   DomainType m_Domain{};

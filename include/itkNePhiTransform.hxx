@@ -173,6 +173,28 @@ NePhiTransform<TParametersValueType, VDimension>::SetParameters(const Parameters
 
 template <typename TParametersValueType, unsigned int VDimension>
 void
+NePhiTransform<TParametersValueType, VDimension>::CopyInParameters(const ParametersValueType * begin,
+                                                                   const ParametersValueType * end)
+{
+  ParametersType parameters(static_cast<SizeValueType>(end - begin));
+  std::copy(begin, end, parameters.begin());
+  this->SetParameters(parameters);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
+NePhiTransform<TParametersValueType, VDimension>::CopyInFixedParameters(const FixedParametersValueType * begin,
+                                                                        const FixedParametersValueType * end)
+{
+  FixedParametersType fixedParameters(static_cast<SizeValueType>(end - begin));
+  std::copy(begin, end, fixedParameters.begin());
+  this->SetFixedParameters(fixedParameters);
+}
+
+
+template <typename TParametersValueType, unsigned int VDimension>
+void
 NePhiTransform<TParametersValueType, VDimension>::UpdateTransformParameters(const DerivativeType & update,
                                                                             ParametersValueType    factor)
 {

@@ -20,6 +20,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace itk
@@ -81,6 +82,8 @@ public:
       return m_Values[m_Next++];
     }
 
+    // Nothing is known if what follows throws.
+    m_Next = std::numeric_limits<std::size_t>::max();
     m_Keys.assign(1, key);
     WalkType ahead = m_Walk;
     if (ahead.Step() && makeKey(ahead.GetPoint()) == key)

@@ -647,3 +647,16 @@ def test_a_refused_step_changes_nothing(transform: Any) -> None:
     with pytest.raises(RuntimeError, match="Expected finite parameters"):
         transform.UpdateTransformParameters(step, 1.0)
     np.testing.assert_array_equal(np.array(transform.GetParameters()), parameters)
+
+
+def test_parameters_refused_by_way_of_a_composite_change_nothing(transform: Any) -> None:
+    parameters = np.array(transform.GetParameters())
+    dimension = transform.GetInputSpaceDimension()
+    composite = itk.CompositeTransform[itk.D, dimension].New()
+    composite.AddTransform(itk.TranslationTransform[itk.D, dimension].New())
+    composite.AddTransform(transform)
+    refused = itk.OptimizerParameters[itk.D](composite.GetNumberOfParameters())
+    refused.Fill(np.nan)
+    with pytest.raises(RuntimeError, match="Expected finite parameters"):
+        composite.SetParameters(refused)
+    np.testing.assert_array_equal(np.array(transform.GetParameters()), parameters)

@@ -868,6 +868,7 @@ def test_a_file_without_all_parameters_does_not_read_as_the_identity(
         lambda: damaged.TransformPoints([point]),
         lambda: damaged.JacobiansWithRespectToPosition([point]),
         lambda: damaged.GetInverseTransform(),
+        lambda: damaged.GetFrequencyMatrices(),
         lambda: damaged.SetParameters(transform.GetParameters()),
     ):
         with pytest.raises(RuntimeError, match=message):

@@ -236,6 +236,7 @@ public:
 
     PyObject * _GetFrequencyMatrices() const
     {
+      $self->VerifyParameters();
       const auto & fixedParameters = $self->GetFixedParameters();
       return TupleOf(fixedParameters.data_block() + itk::NePhiFieldLayout<VDimension>::FrequenciesBegin,
                      2 * VDimension * $self->GetFrequencies());

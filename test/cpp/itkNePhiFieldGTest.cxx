@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <random>
 #include <thread>
 
@@ -209,6 +210,20 @@ TEST(NePhiLookAhead, AnswersAsTheMapAndPredictsLattices)
   {
     ask(10 + static_cast<std::uint64_t>(n % 5), { 0.5 * n, 1.0, 2.0 });
   }
+}
+
+TEST(NePhiLookAhead, FindsNothingInWhatCouldNotBeEvaluated)
+{
+  using LookAheadType = itk::NePhiLookAhead<3>;
+  using VectorType = LookAheadType::VectorType;
+  constexpr VectorType point{ 1.0, 2.0, 3.0 };
+  const auto           makeKey = [](const VectorType & asked) { return asked; };
+  const auto           find = [&](const auto & evaluate) {
+    return LookAheadType::GetThreadLocal(20).Find(point, 10, makeKey, evaluate);
+  };
+  EXPECT_THROW(find([](std::size_t, const double *, double *) { throw std::bad_alloc{}; }), std::bad_alloc);
+  const auto evaluate = [](std::size_t count, const double *, double * values) { std::fill_n(values, 3 * count, 7.0); };
+  EXPECT_EQ(find(evaluate), (VectorType{ 7.0, 7.0, 7.0 }));
 }
 
 TEST(NePhiField, ThreadsFindTheSame)
