@@ -65,10 +65,16 @@ class Deformation:
         spline_cells : sequence of tuple of int, optional
             The cells of each B-spline along each axis, i first; those that the settings give with
             the voxels of the domain when left out.
+
+        Raises
+        ------
+        ValueError
+            If no transform could hold it.
         """
         bounds = domain.bounds
         if spline_cells is None:
             spline_cells = settings.spline_cells(bounds, domain.voxel_size / domain.scale)
+        settings.check_transform(bounds, spline_cells)
         return cls(
             domain=domain,
             settings=settings,

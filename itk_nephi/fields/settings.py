@@ -16,6 +16,9 @@ T = TypeVar("T")
 LARGEST = 2**31 - 1
 """The largest whole number of a setting that names no other."""
 
+LARGEST_TRANSFORM = 2**24
+"""The most parameters of an ``itk.NePhiTransform``, hidden layers counted in sixteens."""
+
 _KEY = "itk_nephi"
 
 
@@ -293,6 +296,29 @@ class FieldSettings:
         return tuple(
             tuple(max(1, round(count * b / max(bounds))) for b in bounds) for count in longest
         )
+
+    def check_transform(
+        self, bounds: tuple[float, ...], spline_cells: Sequence[tuple[int, ...]] = ()
+    ) -> None:
+        """Raise ValueError unless a transform of these sizes can be made.
+
+        Parameters
+        ----------
+        bounds : tuple of float
+            Of the box, coords.
+        spline_cells : sequence of tuple of int
+            The cells of each B-spline per axis.
+        """
+        width, dimension = 16 * math.ceil(self.width / 16), len(bounds)
+        inputs = 2 * (2 * self.frequencies + 1) + self.global_code + self.local_channels
+        count = 2 * (width * inputs + (2 * self.depth * width + dimension) * (width + 1))
+        count += self.local_channels * math.prod(self.local_grid_size(bounds))
+        count += spline_numbers(spline_cells)
+        if count > LARGEST_TRANSFORM:
+            raise ValueError(
+                f"expected sizes of at most {LARGEST_TRANSFORM} parameters of a transform, got "
+                f"{count}: lower width, depth or local_grid, or raise spline_spacings"
+            )
 
 
 def spline_numbers(cells: Sequence[tuple[int, ...]]) -> int:

@@ -29,6 +29,9 @@ from itk_nephi.models.encoder import Encoder, EncoderSettings
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain
 
+LARGEST_SIZE = 2**27
+"""The most voxels of a model's box, 512 along each of three axes."""
+
 
 @documented
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,9 @@ class ModelSettings:
             )
         if len(self.spacing) != len(self.size):
             raise ValueError(f"expected spacing on {len(self.size)} axes, got {self.spacing}")
+        if math.prod(self.size) > LARGEST_SIZE:
+            raise ValueError(f"expected size of at most {LARGEST_SIZE} voxels, got {self.size}")
+        self.field.check_transform(self.bounds)
         for name in ("window", "quantiles"):
             pair = getattr(self, name)
             if pair is not None and not pair[0] < pair[1]:

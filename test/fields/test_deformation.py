@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -146,3 +147,64 @@ def test_a_local_code_on_a_grid_of_its_own_is_refused(
         ValueError, match=r"expected a local code on a grid of \(.*\) vertices, got"
     ):
         deformation_from_transform(transform)
+
+
+def parameters_of_the_compiled(domain: ImageDomain, settings: FieldSettings) -> int:
+    """Return how many parameters the compiled transform has; RuntimeError if it refuses them."""
+    dimension = domain.dimension
+    cells = settings.spline_cells(domain.bounds, domain.voxel_size / domain.scale)
+    fixed_parameters = [2 if cells else 1, settings.width, settings.depth, settings.frequencies]
+    fixed_parameters += [settings.global_code, settings.local_channels]
+    fixed_parameters += [*settings.local_grid_size(domain.bounds), *domain.size, *domain.spacing]
+    fixed_parameters += [*domain.origin, *np.ravel(domain.direction)]
+    fixed_parameters += [0] * (2 * dimension * settings.frequencies) + [*np.ravel(cells)]
+    transform = itk.NePhiTransform[itk.D, dimension].New()
+    given = np.array(fixed_parameters, float).tolist()
+    transform.SetFixedParameters(itk.OptimizerParameters[itk.D](given))
+    return int(transform.GetNumberOfParameters())
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"width": 2041},
+        {"width": 1, "depth": 20_000},
+        {"local_channels": 900_000, "local_grid": 2},
+        {"width": 600, "frequencies": 5_000, "global_code": 3_000},
+        {"spline_spacings": (3.0, 0.07)},
+    ],
+    ids=lambda sizes: next(iter(sizes)),
+)
+def test_what_no_transform_holds_is_refused_before_it_is_made(
+    sizes: dict[str, Any], dimension: int
+) -> None:
+    direction = tuple(map(tuple, np.eye(dimension).tolist()))
+    domain = ImageDomain(
+        (300, 200, 5)[:dimension], (1.0,) * dimension, (0.0,) * dimension, direction
+    )
+    settings = FieldSettings(**{"width": 8, "depth": 2} | sizes)
+    with pytest.raises(ValueError, match="at most 16777216 parameters") as ours:
+        Deformation.identity(domain, settings, torch.Generator())
+    with pytest.raises(RuntimeError, match=r"at most 1.67772e\+07 parameters") as theirs:
+        parameters_of_the_compiled(domain, settings)
+    counts = [
+        float(re.search(r"parameters.*, got ([0-9.e+]+)", str(error.value)).group(1))
+        for error in (ours, theirs)
+    ]
+    assert counts[0] == pytest.approx(counts[1], rel=1e-5)
+
+
+def test_the_largest_transform_is_held() -> None:
+    domain = ImageDomain((3, 3), (1.0, 1.0), (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+    settings = FieldSettings(width=16, depth=0, frequencies=1, global_code=0, local_grid=2)
+    # weights to two hidden layers and of two outputs of both fields, and four vertices
+    channels, others = 2 * 16 + 4, 2 * (16 * 6 + 2 * 17)
+    largest = replace(settings, local_channels=(2**24 - others) // channels)
+    largest.check_transform(domain.bounds)
+    assert parameters_of_the_compiled(domain, largest) > 2**24 - channels - others
+    more = replace(largest, local_channels=largest.local_channels + 1)
+    with pytest.raises(ValueError, match="at most"):
+        more.check_transform(domain.bounds)
+    with pytest.raises(RuntimeError, match="at most"):
+        parameters_of_the_compiled(domain, more)

@@ -229,6 +229,8 @@ def test_a_model_without_encoder_starts_from_the_code_0(
     [
         ({"size": (8,)}, "size on 2 or 3 axes"),
         ({"size": (8, 1)}, "size of at least 2"),
+        ({"size": (20_000, 20_000)}, "size of at most 134217728 voxels"),
+        ({"field": FieldSettings(local_grid=2_000)}, "at most 16777216 parameters"),
         ({"spacing": (1.0, 1.0, 1.0)}, "spacing on 2 axes"),
         ({"spacing": (1.0, 0.0)}, "spacing of more than 0, "),
         ({"field": FieldSettings(spline_spacings=(4.0,))}, "a model's field without B-splines"),

@@ -147,6 +147,8 @@ def test_settings_of_another_model_are_refused(path: Path, tmp_path: Path) -> No
         {"field": {"depth": 10**7}},
         {"field": {"width": 10**5}},
         {"field": {"local_grid": 10**9}},
+        {"field": {"local_grid": 9 * 10**3}},
+        {"size": [3 * 10**6, 3 * 10**6]},
         {"encoder": {"pooled": 10**4}},
         {"encoder": {"filters": [10**4, 10**4, 10**4], "local_block": 1}},
     ):
