@@ -1,8 +1,9 @@
-"""Points of 3D Slicer: markups in JSON, which keep all but their positions."""
+"""Points of 3D Slicer: markups in JSON, which keep all but positions and what was measured."""
 
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ import numpy as np
 from itk_nephi.io.errors import require_file
 from itk_nephi.io.tables import SPACES
 from itk_nephi.spatial.domain import Array
+
+logger = logging.getLogger(__name__)
+
+TYPES = ("Fiducial", "Line", "Angle", "Curve", "ClosedCurve")
+"""The markups that are their points alone; others, such as ROI, have a center and axes, too."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,13 @@ class Markups:
         Raises
         ------
         ValueError
-            If it is none, its points are not finite or in mm, or in a space that is not known.
+            If it is none, a markup is more than its points, or these are not finite or in mm, or in
+            a space that is not known.
         """
         require_file(path, argument)
         expectation = f"expected {argument} to be markups of 3D Slicer, got {path}"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
             points = [
                 _numbers(point["position"]) * _signs(markup)
                 for markup in content["markups"]
@@ -57,16 +64,21 @@ class Markups:
         return cls(path, content, np.stack(points))
 
     def write(self, path: Path, points: Array) -> None:
-        """Write the file with other positions."""
+        """Write the file with other positions; what was measured at the former ones is left out."""
         content = json.loads(json.dumps(self.content))
         rows = iter(points)
         for markup in content["markups"]:
+            if markup.pop("measurements", None):
+                logger.warning("%s: measurements are left out", self.path)
             for point in _placed(markup):
                 point["position"] = (next(rows) * _signs(markup)).tolist()
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _placed(markup: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the control points of a markup that have a position."""
+    if (kind := markup.get("type", TYPES[0])) not in TYPES:
+        raise ValueError(f"it has a markup of the type {kind}: convert it to a point list first")
     return [point for point in markup["controlPoints"] if point.get("position")]
 
 

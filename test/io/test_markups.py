@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,24 @@ def test_positions_move_in_the_space_of_the_file_and_all_else_stays(
     assert json.loads((tmp_path / "b.mrk.json").read_text()) == wanted
 
 
+@pytest.mark.parametrize("kind", ["Fiducial", "Line", "Angle", "Curve", "ClosedCurve"])
+def test_what_was_measured_at_the_former_positions_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    measured = content(type=kind, measurements=[{"name": "length", "value": 12.5}])
+    (tmp_path / "a.mrk.json").write_text(json.dumps(measured))
+    found = Markups.read(tmp_path / "a.mrk.json", "CSV")
+    with caplog.at_level(logging.WARNING):
+        found.write(tmp_path / "b.mrk.json", found.points)
+    assert json.loads((tmp_path / "b.mrk.json").read_text()) == content(type=kind)
+    assert caplog.messages == [f"{tmp_path / 'a.mrk.json'}: measurements are left out"]
+
+
+def test_a_byte_order_mark_as_of_windows_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.mrk.json").write_text(json.dumps(content()), encoding="utf-8-sig")
+    assert len(Markups.read(tmp_path / "a.mrk.json", "CSV").points) == 2
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -51,6 +70,8 @@ def test_positions_move_in_the_space_of_the_file_and_all_else_stays(
         (content(controlPoints=[{"position": [1, True, 3]}]), "three finite numbers"),
         (content(controlPoints=[{"position": [1, 2, 10**400]}]), "three finite numbers"),
         (content(controlPoints=[]), "no points"),
+        (content(type="ROI", center=[1, 2, 3]), "type ROI: convert it to a point list"),
+        (content(type="Plane", normal=[0, 0, 1]), "type Plane: convert it to a point list"),
     ],
 )
 def test_what_is_no_such_file_is_named(tmp_path: Path, given: Any, words: str) -> None:
