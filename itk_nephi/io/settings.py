@@ -24,7 +24,7 @@ def read_toml(path: Path, argument: str) -> dict[str, Any]:
     """
     require_file(path, argument)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"expected {argument} to be a TOML file, got {path}: {error}") from error
 

@@ -94,6 +94,11 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         read_toml(path, "FILE")
 
 
+def test_a_byte_order_mark_as_of_windows_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("steps = 3\n", encoding="utf-8-sig")
+    assert read_toml(tmp_path / "a.toml", "FILE") == {"steps": 3}
+
+
 def test_commands_without_settings_do_not_wait_for_pydantic_or_torch() -> None:
     code = "import sys, itk_nephi.cli.app; sys.exit(bool({'pydantic', 'torch'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
