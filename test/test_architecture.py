@@ -35,7 +35,6 @@ TESTED_ELSEWHERE = {
     "io/image_header": "io/test_images.py",
     "io/mesh_content": "io/test_meshes.py",
     "io/mesh_formats": "io/test_meshes.py",
-    "io/ply": "io/test_meshes.py",
     "io/voxel_bytes": "io/test_images.py",
     "io/voxels": "io/test_images.py",
     "io/vtk_polydata": "io/test_meshes.py",

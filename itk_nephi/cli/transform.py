@@ -190,9 +190,10 @@ def transform_mesh(
 
     Points are physical, in mm, as in ITK (LPS): x to the patient's left, y to
     the back, z to the head; a file with SPACE=RAS, as 3D Slicer writes
-    it, is read and written as that. Normals and other vectors are left out.
-    A transform that resamples moving images maps fixed points to moving
-    points; to map a mesh the other way take moving_to_fixed.h5.
+    it, is read and written as that, and so is GIFTI, but where its data space
+    is empty, as ITK writes it. Normals and other vectors are left out. A
+    transform that resamples moving images maps fixed points to moving points;
+    to map a mesh the other way take moving_to_fixed.h5.
     """
     with staged_file(output, "--output", [mesh, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")

@@ -28,7 +28,9 @@ class MeshContent:
     comments : str
         Where programs name the space of the points.
     space : str
-        The space that the format itself names, ``"RAS"`` or ``"LPS"``; empty where it names none.
+        The space of the format itself, ``"RAS"`` or ``"LPS"``; empty where it has none.
+    space_is_assumed : bool
+        Whether the format could name a space, and the file does not.
     left_out : sequence of str
         What does not turn with the points, and is therefore not in the rebuilt file.
     kept : sequence of str
@@ -39,6 +41,7 @@ class MeshContent:
     rebuild: Callable[[Array], bytes]
     comments: str = ""
     space: str = ""
+    space_is_assumed: bool = False
     left_out: Sequence[str] = field(default=())
     kept: Sequence[str] = field(default=())
 

@@ -131,7 +131,7 @@ def read_byu(content: bytes) -> MeshContent:
 
 def read_stl(content: bytes) -> MeshContent:
     """Find the points of an STL file; the normals of its facets are computed anew."""
-    if re.match(rb"solid[^\n]*\n\s*(facet|endsolid)\b", content):
+    if re.match(rb"solid[^\n]*\n\s*(facet|endsolid)\b", content, re.IGNORECASE):
         return _read_stl_text(content)
     (count,) = struct.unpack_from("<I", content.ljust(84), 80)
     if len(content) < 84 or len(content) != 84 + 50 * count:
@@ -151,17 +151,17 @@ def read_stl(content: bytes) -> MeshContent:
 
 def _read_stl_text(content: bytes) -> MeshContent:
     text = content.decode("latin-1")
-    if not re.search(r"endsolid[^\n]*\s*$", text):
+    if not re.search(r"(?i)endsolid[^\n]*\s*$", text):
         raise ValueError("truncated: it has no end")
-    rows = [found[1].split() for found in re.finditer(r"\bvertex\s+([^\n]+)", text)]
-    points = points_from_words(rows)
-    if len(points) % 3 or len(points) != 3 * len(re.findall(r"\bfacet\s+normal\b", text)):
+    vertex, normal = r"(?i)(\bvertex\s+)([^\n]+)", r"(?i)(\bfacet\s+normal\s+)[^\n]+"
+    points = points_from_words([found[2].split() for found in re.finditer(vertex, text)])
+    if len(points) % 3 or len(points) != 3 * len(re.findall(normal, text)):
         raise ValueError("damaged: its facets have not three points each")
 
     def rebuild(moved: Array) -> bytes:
         vertices, normals = iter(row_text(moved, 9)), iter(row_text(_facet_normals(moved), 9))
-        found = re.sub(r"(\bvertex\s+)[^\n]+", lambda part: part[1] + next(vertices), text)
-        found = re.sub(r"(\bfacet\s+normal\s+)[^\n]+", lambda part: part[1] + next(normals), found)
+        found = re.sub(vertex, lambda part: part[1] + next(vertices), text)
+        found = re.sub(normal, lambda part: part[1] + next(normals), found)
         return found.encode("latin-1")
 
     return MeshContent(points=points, rebuild=rebuild, comments=text.partition("\n")[0])
@@ -194,8 +194,9 @@ def read_gifti(content: bytes) -> MeshContent:
             check_indices(_gifti_values(array[1], array[2]).astype(int).ravel(), len(points))
     named = re.search(r"<DataSpace>\s*(?:<!\[CDATA\[)?\s*(\w+)", chosen[2])
     matrix = re.search(r"<MatrixData>(.*?)</MatrixData>", chosen[2], re.S)
-    space = "" if named is None or named[1] == "NIFTI_XFORM_UNKNOWN" else "RAS"
-    if not space and matrix is not None:
+    space = "LPS" if named is None else "RAS"  # empty as ITK writes it, else as all others do
+    is_unknown = named is None or named[1] == "NIFTI_XFORM_UNKNOWN"
+    if is_unknown and matrix is not None:
         numbers = np.array(matrix[1].split(), float)
         if numbers.shape != (16,) or not np.array_equal(numbers.reshape(4, 4), np.eye(4)):
             raise ValueError("its points are in a space of their own, which a matrix leads out of")
@@ -206,7 +207,7 @@ def read_gifti(content: bytes) -> MeshContent:
             pieces.append(text[at : array.start()])
             at = array.end()
             if array is chosen:
-                pieces.append(_gifti_array(array[0], array[1], moved))
+                pieces.append(_gifti_array(array[0], moved))
             elif array not in left_out:
                 pieces.append(array[0])
         count -= len(left_out)
@@ -219,6 +220,7 @@ def read_gifti(content: bytes) -> MeshContent:
         points=finite_points(points),
         rebuild=rebuild,
         space=space,
+        space_is_assumed=is_unknown,
         left_out=(NORMALS,) if left_out else (),
     )
 
@@ -255,17 +257,22 @@ def _gifti_values(attributes: str, inside: str) -> npt.NDArray[np.float64]:
     return values.reshape(shape, order="F" if columns else "C")
 
 
-def _gifti_array(whole: str, attributes: str, points: Array) -> str:
+def _gifti_array(array: str, points: Array) -> str:
+    """Return an array with other points; whole numbers, which would be rounded, become float."""
+    array = re.sub(
+        r'(\bDataType=")NIFTI_TYPE_U?INT\d+"', r'\g<1>NIFTI_TYPE_FLOAT32"', array, count=1
+    )
+    attributes = array.partition(">")[0]
     columns = "Column" in _gifti_attribute(attributes, "ArrayIndexingOrder")
     ordered = points.ravel(order="F" if columns else "C")
     encoding = _gifti_attribute(attributes, "Encoding")
     if encoding == "ASCII":
-        data = "\n".join(row_text(points, 17))
+        data = "\n".join(row_text(ordered.reshape(points.shape), 17))
     else:
         packed = ordered.astype(_gifti_kind(attributes)).tobytes()
         packed = zlib.compress(packed) if encoding.startswith("GZip") else packed
         data = base64.b64encode(packed).decode()
-    return re.sub(r"(<Data>).*?(</Data>)", rf"\g<1>{data}\g<2>", whole, flags=re.S)
+    return re.sub(r"(<Data>).*?(</Data>)", rf"\g<1>{data}\g<2>", array, flags=re.S)
 
 
 READERS: dict[str, Callable[[bytes], MeshContent]] = {

@@ -50,7 +50,8 @@ def read_mesh(path: Path, argument: str) -> Mesh:
     ----------
     path : Path
         A legacy VTK, OBJ, OFF, PLY, STL, GIFTI or BYU file. Where it names a space, as 3D Slicer
-        writes ``SPACE=RAS`` into comments, its points are of that space, else of ITK's.
+        writes ``SPACE=RAS`` into comments, its points are of that space, else of ITK's. Those of
+        GIFTI are in RAS, but where its data space is empty, as ITK writes it.
     argument : str
         What messages call it.
 
@@ -76,6 +77,8 @@ def read_mesh(path: Path, argument: str) -> Mesh:
         space = _space(found.comments) or found.space or "LPS"
         if space not in TO_LPS:
             raise ValueError(f"its space is {space}, which is none of {', '.join(TO_LPS)}")
+    if found.space_is_assumed:
+        logger.warning("%s: its points, whose space it does not name, are taken as %s", path, space)
     for what in found.left_out:
         logger.warning("%s: %s are left out", path, what)
     for what in found.kept:

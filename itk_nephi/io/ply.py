@@ -50,9 +50,15 @@ def read_ply(content: bytes) -> MeshContent:
     kinds = {kind for element in elements for entry in element.properties for kind in entry[:-1]}
     if unknown := kinds - PLY_TYPES.keys() - {"list"}:
         raise ValueError(f"expected known types, got {', '.join(sorted(unknown))}")
-    kept = [name for name in names if name not in ("nx", "ny", "nz")]
-    lines = [line for line in header if line.split()[-1:] not in (["nx"], ["ny"], ["nz"])]
-    head, body = "\n".join([*lines, ""]).encode("latin-1"), content[found.end() :]
+    kept = {
+        name: _ply_point_type(kind) if name in ("x", "y", "z") else kind
+        for kind, name in vertex.properties
+        if name not in ("nx", "ny", "nz")
+    }
+    own = range(starts[0], [*starts[1:], len(header)][0])
+    lines = [line if n not in own else _ply_property(line, kept) for n, line in enumerate(header)]
+    head = "".join(f"{line}\n" for line in lines if line).encode("latin-1")
+    body = content[found.end() :]
     if order == "ascii":
         points, rows = _ply_text(body, elements, kept)
     else:
@@ -67,7 +73,7 @@ def read_ply(content: bytes) -> MeshContent:
 
 
 def _ply_text(
-    body: bytes, elements: list[PlyElement], kept: list[str]
+    body: bytes, elements: list[PlyElement], kept: dict[str, str]
 ) -> tuple[Array, Callable[[Array], bytes]]:
     """Return the points of a body of text, and what writes it with others and what is kept."""
     names, count = [entry[1] for entry in elements[0].properties], int(elements[0].items)
@@ -94,7 +100,7 @@ def _ply_text(
 
 
 def _ply_binary(
-    body: bytes, elements: list[PlyElement], kept: list[str], sign: str
+    body: bytes, elements: list[PlyElement], kept: dict[str, str], sign: str
 ) -> tuple[Array, Callable[[Array], bytes]]:
     """Return the points of a binary body, and what writes it with others and what is kept."""
     count = int(elements[0].items)
@@ -104,11 +110,10 @@ def _ply_binary(
     _check_ply_rest(rest, elements[1:], sign, count)
 
     def rebuild(moved: Array) -> bytes:
-        made = np.empty(count, [(name, kind[name]) for name in kept])
+        made = np.empty(count, [(name, sign + PLY_TYPES[form]) for name, form in kept.items()])
+        columns = dict(zip("xyz", moved.T, strict=True))
         for name in kept:
-            made[name] = vertices[name]
-        for name, values in zip("xyz", moved.T, strict=True):
-            made[name] = values
+            made[name] = columns.get(name, vertices[name])
         return made.tobytes() + rest
 
     return finite_points(
@@ -122,6 +127,19 @@ class PlyElement(NamedTuple):
     name: str
     items: str
     properties: list[list[str]]
+
+
+def _ply_point_type(kind: str) -> str:
+    """Return the type of moved coordinates: double for whole numbers, which would be rounded."""
+    return kind if PLY_TYPES[kind].startswith("f") else "double"
+
+
+def _ply_property(line: str, kept: dict[str, str]) -> str:
+    """Return a line of the vertices' header with the types to write; empty if it is left out."""
+    if not line.startswith("property"):
+        return line
+    name = line.split()[-1]
+    return f"property {kept[name]} {name}" if name in kept else ""
 
 
 def _ply_properties(lines: list[str]) -> list[list[str]]:
@@ -139,7 +157,7 @@ def _check_ply_lines(lines: list[list[str]], elements: list[PlyElement], points:
                 length = 1
                 if entry[0] == "list":
                     length, at = int(float(words[at])), at + 1
-                    _check_corners(entry, np.array(words[at : at + length], float), points)
+                    _check_corners(element, entry, np.array(words[at : at + length], float), points)
                 at += length
                 if length < 0 or at > len(words):
                     raise ValueError(f"truncated or damaged: a {element.name} lacks numbers")
@@ -163,8 +181,9 @@ def _equal_lists(rest: bytes, at: int, element: PlyElement, sign: str) -> Any:
     return lists if (lists["length"] == many).all() else None
 
 
-def _check_corners(entry: list[str], corners: Array, points: int) -> None:
-    if entry[-1] in CORNERS and not ((corners >= 0) & (corners < points)).all():
+def _check_corners(element: PlyElement, entry: list[str], corners: Array, points: int) -> None:
+    least = -1 if element.name == "tristrips" else 0  # where a strip ends
+    if entry[-1] in CORNERS and not ((corners >= least) & (corners < points)).all():
         raise ValueError(f"damaged: a corner is none of its {points} points")
 
 
@@ -175,7 +194,7 @@ def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str, points: 
         check_count(int(element.items), len(rest))
         lists = _equal_lists(rest, at, element, sign)
         if lists is not None:
-            _check_corners(element.properties[0], lists["numbers"], points)
+            _check_corners(element, element.properties[0], lists["numbers"], points)
             at += lists.nbytes
             continue
         for _ in range(int(element.items)):
@@ -190,7 +209,9 @@ def _check_ply_rest(rest: bytes, elements: list[PlyElement], sign: str, points: 
                     start = at + kinds[0].itemsize
                     if not 0 <= length <= len(rest) - start:
                         raise ValueError(f"truncated or damaged: a list of {many} numbers")
-                    _check_corners(entry, np.frombuffer(rest, kinds[1], many, start), points)
+                    _check_corners(
+                        element, entry, np.frombuffer(rest, kinds[1], many, start), points
+                    )
                 at += kinds[0].itemsize + length
     if at != len(rest.rstrip(b"\n")) and at != len(rest):
         raise ValueError(f"truncated or damaged: {len(rest)} bytes after the vertices, not {at}")

@@ -1,101 +1,30 @@
 from __future__ import annotations
 
+import base64
 import logging
 import struct
+import zlib
 from pathlib import Path
-from typing import Any
 
 import itk
 import numpy as np
 import pytest
+from support.meshes import (
+    CONTENTS,
+    NORMALS,
+    OBJ,
+    OFF,
+    PLY,
+    POINTS,
+    VTK,
+    binary_ply,
+    binary_stl,
+    gifti,
+    rewritten,
+    scaled,
+)
 
-from itk_nephi.io.meshes import Mesh, move_mesh, read_mesh, write_mesh
-
-POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]], np.float32)
-VTK = """# vtk DataFile Version 3.0
-tetrahedron
-ASCII
-DATASET POLYDATA
-POINTS 4 float
-0 0 0 1 0 0 0 2 0 0 0 3
-POLYGONS 2 8
-3 0 1 2
-3 0 1 3
-"""
-SCALARS = "POINT_DATA 4\nSCALARS number float 1\nLOOKUP_TABLE default\n1 2 3 4\n"
-NORMALS = "POINT_DATA 4\nNORMALS normals float\n0 0 1 0 1 0 1 0 0 0 0 1\n"
-OBJ = "# by hand\nv 0 0 0\nv 1 0 0 1 1 1\nv 0 2 0\nv 0 0 3\nvn 0 0 1\ng side\nf 1//1 2//1 3//1\n"
-OFF = "OFF\n# by hand\n4 2 0\n0 0 0\n1 0 0\n0 2 0\n0 0 3\n3 0 1 2\n3 0 1 3 255 0 0\n"
-PLY = """ply
-format ascii 1.0
-comment by hand
-element vertex 4
-property float x
-property float y
-property float z
-property float nx
-property uchar red
-element face 1
-property list uchar int vertex_indices
-end_header
-0 0 0 1 7
-1 0 0 1 8
-0 2 0 1 9
-0 0 3 1 10
-3 0 1 2
-"""
-
-
-def binary_vtk() -> bytes:
-    head = VTK.replace("ASCII", "BINARY").partition("0 0 0 1")[0].encode()
-    cells = struct.pack(">8i", 3, 0, 1, 2, 3, 0, 1, 3)
-    labels = b"CELL_DATA 2\nSCALARS region int 1\nLOOKUP_TABLE default\n"
-    return b"".join(
-        [
-            head + POINTS.astype(">f4").tobytes() + b"\nPOLYGONS 2 8\n" + cells + b"\n",
-            labels + struct.pack(">2i", 16777217, -5) + b"\n",
-        ]
-    )
-
-
-def binary_ply(order: str) -> bytes:
-    sign = {"little": "<", "big": ">"}[order]
-    head = PLY.partition("end_header\n")[0].replace("ascii", f"binary_{order}_endian")
-    rows = [
-        struct.pack(f"{sign}4fB", *point, 1.0, 7 + n) for n, point in enumerate(POINTS.tolist())
-    ]
-    return f"{head}end_header\n".encode() + b"".join(rows) + struct.pack(f"{sign}B3i", 3, 0, 1, 2)
-
-
-def binary_stl() -> bytes:
-    corners = POINTS[[0, 1, 2, 0, 1, 3]].reshape(2, 9).tolist()
-    facets = [struct.pack("<12fH", 0, 0, 1, *facet, n) for n, facet in enumerate(corners)]
-    return b"made by hand".ljust(80) + struct.pack("<I", 2) + b"".join(facets)
-
-
-def text_stl() -> bytes:
-    corners = "vertex 0 0 0\nvertex 1 0 0\nvertex 0 2 0\n"
-    facet = f"facet normal 0 0 1\nouter loop\n{corners}endloop\nendfacet\n"
-    return f"solid x\n{facet}endsolid x\n".encode()
-
-
-def gifti(tmp_path: Path) -> bytes:
-    (tmp_path / "g.vtk").write_text(VTK)
-    itk.meshwrite(itk.meshread(str(tmp_path / "g.vtk"), itk.F), str(tmp_path / "g.gii"))
-    return (tmp_path / "g.gii").read_bytes()
-
-
-CONTENTS: dict[str, bytes] = {
-    "text.vtk": (VTK + SCALARS).encode(),
-    "binary.vtk": binary_vtk(),
-    "a.obj": OBJ.encode(),
-    "a.off": OFF.encode(),
-    "text.ply": PLY.encode(),
-    "little.ply": binary_ply("little"),
-    "big.ply": binary_ply("big"),
-    "binary.stl": binary_stl(),
-    "text.stl": text_stl(),
-}
+from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
 
 
 @pytest.fixture(params=[*CONTENTS, "a.gii"])
@@ -104,18 +33,6 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     content = gifti(tmp_path) if name == "a.gii" else CONTENTS[name]
     (tmp_path / name).write_bytes(content)
     return tmp_path / name
-
-
-def scaled() -> Any:
-    transform = itk.ScaleTransform[itk.D, 3].New()
-    transform.SetScale([2.0, 3.0, -1.0])
-    return transform
-
-
-def rewritten(path: Path, transform: Any) -> tuple[Mesh, Mesh]:
-    mesh = read_mesh(path, "MESH")
-    write_mesh(move_mesh(mesh, transform), path.with_name(f"moved-{path.name}"))
-    return mesh, read_mesh(path.with_name(f"moved-{path.name}"), "MESH")
 
 
 def test_points_move_in_every_format(path: Path) -> None:
@@ -179,12 +96,82 @@ def test_a_named_space_is_honored_and_kept(
         read_mesh(tmp_path / name, "MESH")
 
 
-def test_a_space_that_gifti_names_is_that_of_nifti(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("named", "space"),
+    [
+        (b"<DataSpace><![CDATA[NIFTI_XFORM_SCANNER_ANAT]]></DataSpace>", ""),
+        (b"<DataSpace><![CDATA[NIFTI_XFORM_UNKNOWN]]></DataSpace>", "RAS"),
+        (b"<DataSpace><![CDATA[]]></DataSpace>", "LPS"),
+        (b"", "LPS"),
+    ],
+)
+def test_the_space_of_gifti_is_that_of_nifti_but_where_itk_leaves_it_empty(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, named: bytes, space: str
+) -> None:
+    path, empty = tmp_path / "a.gii", b"<DataSpace><![CDATA[]]></DataSpace>"
     content = gifti(tmp_path)
-    path = tmp_path / "a.gii"
-    empty = b"<DataSpace><![CDATA["
-    path.write_bytes(content.replace(empty, empty + b"NIFTI_XFORM_SCANNER_ANAT"))
-    np.testing.assert_array_equal(read_mesh(path, "MESH").points, POINTS * [-1, -1, 1])
+    assert empty in content
+    path.write_bytes(content.replace(empty, named))
+    with caplog.at_level(logging.WARNING):
+        found = read_mesh(path, "MESH")
+    np.testing.assert_array_equal(
+        found.points, POINTS * ([1] * 3 if space == "LPS" else [-1, -1, 1])
+    )
+    words = f"{path}: its points, whose space it does not name, are taken as {space}"
+    assert caplog.messages == [words] * bool(space)
+
+
+def whole_gifti(encoding: str, order: str) -> bytes:
+    values = POINTS.astype("<i4").ravel(order="F" if order == "ColumnMajorOrder" else "C")
+    data = {
+        "ASCII": " ".join(map(str, values.tolist())).encode(),
+        "Base64Binary": base64.b64encode(values.tobytes()),
+        "GZipBase64Binary": base64.b64encode(zlib.compress(values.tobytes())),
+    }[encoding]
+    head = (
+        '<GIFTI NumberOfDataArrays="1"><DataArray Intent="NIFTI_INTENT_POINTSET" '
+        f'DataType="NIFTI_TYPE_INT32" ArrayIndexingOrder="{order}" Dimensionality="2" Dim0="4" '
+        f'Dim1="3" Encoding="{encoding}" Endian="LittleEndian">'
+    )
+    return head.encode() + b"<Data>" + data + b"</Data></DataArray></GIFTI>"
+
+
+def whole_ply(order: str) -> bytes:
+    content = PLY.encode() if order == "ascii" else binary_ply(order)
+    head, body = content.split(b"end_header\n")
+    for axis, kind in ((b"x", b"short"), (b"y", b"uchar"), (b"z", b"int")):
+        head = head.replace(b"property float %s\n" % axis, b"property %s %s\n" % (kind, axis))
+    if order != "ascii":
+        sign = {"little": "<", "big": ">"}[order]
+        rows = [
+            struct.pack(f"{sign}hBifB", *point, 1.0, 7 + n)
+            for n, point in enumerate(POINTS.astype(int).tolist())
+        ]
+        body = b"".join(rows) + struct.pack(f"{sign}B3i", 3, 0, 1, 2)
+    return head + b"end_header\n" + body
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((f"{order}.ply", whole_ply(order)) for order in ("ascii", "little", "big")),
+        *(
+            (f"{encoding}{order}.gii", whole_gifti(encoding, order))
+            for encoding in ("ASCII", "Base64Binary", "GZipBase64Binary")
+            for order in ("RowMajorOrder", "ColumnMajorOrder")
+        ),
+    ],
+)
+def test_points_of_whole_numbers_are_not_rounded(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    shift = itk.TranslationTransform[itk.D, 3].New()
+    shift.SetOffset([0.5, -20.25, 3e5])
+    before, after = rewritten(tmp_path / name, shift)
+    np.testing.assert_array_equal(np.abs(before.points), POINTS)
+    np.testing.assert_array_equal(after.points, before.points + np.array([0.5, -20.25, 3e5]))
+    moved = (tmp_path / f"moved-{name}").read_bytes()
+    assert b"INT32" not in moved
+    assert b"property uchar red\n" in moved or name.endswith(".gii")
 
 
 def test_arrays_keep_names_types_and_values(tmp_path: Path) -> None:
