@@ -334,10 +334,6 @@ def _point_columns(
     axes = "xyz"[:dimension]
     landmarks = landmark_columns(dimension)
     is_landmarks = set(landmarks) <= set(table.header) and not set(axes) <= set(table.header)
-    if dimension == 2 and {"z", "fixed_z"} & set(table.header):
-        raise ValueError(
-            f"expected CSV in 2 dimensions like TRANSFORM, got {table.path} with a column z"
-        )
     if not is_landmarks:
         return list(axes)
     spaces = list(Columns) if SPACES.get(transform.stem) else []

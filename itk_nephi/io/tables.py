@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -9,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,29 +38,43 @@ def read_csv(path: Path, argument: str) -> list[list[str]]:
     ValueError
         If it is no such file; ``argument`` is what the message calls it.
     """
-    _, header, rows = _read(path, argument)
+    _, header, rows, _ = _read(path, argument)
     return [header, *rows]
 
 
-def _read(path: Path, argument: str) -> tuple[list[str], list[str], list[list[str]]]:
-    """Return the comments, the header and the rows of a CSV file."""
+class Form(NamedTuple):
+    """How a CSV file is written."""
+
+    separator: str
+    newline: str
+    encoding: str
+
+
+def _read(path: Path, argument: str) -> tuple[list[str], list[str], list[list[str]], Form]:
+    """Return the comments, the header and the rows of a CSV file, and its form."""
     require_file(path, argument)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
         every = text.splitlines(keepends=True)
         comments = [line.rstrip("\r\n") for line in every if line.startswith("#")]
         body = [line for line in every if not line.startswith("#")]
         names = [found[1] for line in comments if (found := _COLUMNS.match(line))]
         body = [*names[:1], *body]
         separator = max(",;\t", key=body[0].count) if body else ","
-        content = "".join(line if line.endswith("\n") else f"{line}\n" for line in body)
-        reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+        ended = "".join(line if line.endswith("\n") else f"{line}\n" for line in body)
+        reader = csv.reader(io.StringIO(ended, newline=""), delimiter=separator, strict=True)
         lines = [line for line in reader if line]
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"expected {argument} to be a CSV file, got {path}: {error}") from error
     if not lines:
         raise ValueError(f"expected {argument} to be a CSV file with a header, got {path}, empty")
-    return comments, [name.strip() for name in lines[0]], lines[1:]
+    form = Form(
+        separator,
+        "\r\n" if every[0].endswith("\r\n") else "\n",
+        "utf-8-sig" if content.startswith(codecs.BOM_UTF8) else "utf-8",
+    )
+    return comments, [name.strip() for name in lines[0]], lines[1:], form
 
 
 _COLUMNS = re.compile(r"#\s*columns\s*=\s*(.*)")
@@ -77,6 +93,7 @@ class Table:
     argument: str
     header: list[str]
     rows: list[list[str]]
+    form: Form
     comments: tuple[str, ...] = ()
     signs: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -90,7 +107,7 @@ class Table:
             If it is no such file, or in a space that is not known; ``argument`` is what the
             message calls it.
         """
-        comments, header, rows = _read(path, argument)
+        comments, header, rows, form = _read(path, argument)
         for number, row in enumerate(rows, start=1):
             if len(row) != len(header):
                 raise ValueError(
@@ -104,7 +121,7 @@ class Table:
             raise ValueError(
                 f"expected {argument} in LPS or RAS, got {path} in the coordinate system {space}"
             )
-        return cls(path, argument, header, rows, tuple(comments), SPACES[space])
+        return cls(path, argument, header, rows, form, tuple(comments), SPACES[space])
 
     def points(self, columns: list[str]) -> Array:
         """Return the numbers of some columns, shape (rows, columns); x and y come in LPS.
@@ -112,8 +129,8 @@ class Table:
         Raises
         ------
         ValueError
-            If a column is missing or there twice, there is no row, or a value is not a finite
-            number.
+            If a column is missing or there twice, there is no row, a value is not a finite number,
+            or points have a z beside an x and a y.
         """
         counts = Counter(self.header)
         missing = [name for name in columns if not counts[name]]
@@ -128,6 +145,12 @@ class Table:
                 f"expected each column of {self.argument} once, got {twice[0]!r} "
                 f"{counts[twice[0]]} times in {self.path}"
             )
+        third = {f"{name[:-1]}z" for name in columns if name.endswith("y")} - set(columns)
+        if further := sorted(third & set(self.header)):
+            raise ValueError(
+                f"expected {self.argument} in 2 dimensions, got {self.path} with a column "
+                f"{further[0]}"
+            )
         indices = [self.header.index(name) for name in columns]
         points = np.array([[_number(row[index]) for index in indices] for row in self.rows])
         if not np.isfinite(points).all():
@@ -140,11 +163,12 @@ class Table:
         return np.asarray(points * self._signs(columns))
 
     def write(self, path: Path, columns: list[str], points: Array) -> None:
-        """Write the table with new numbers in some columns."""
+        """Write the table with new numbers in some columns, in the form that it was read in."""
         indices = [self.header.index(name) for name in columns]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in self.comments)
-            writer = csv.writer(file, lineterminator="\n")
+        separator, newline, encoding = self.form
+        with path.open("w", newline="", encoding=encoding) as file:
+            file.writelines(f"{line}{newline}" for line in self.comments)
+            writer = csv.writer(file, delimiter=separator, lineterminator=newline)
             if not any(map(_COLUMNS.match, self.comments)):
                 writer.writerow(self.header)
             for row, point in zip(self.rows, (points * self._signs(columns)).tolist(), strict=True):

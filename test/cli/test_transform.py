@@ -389,7 +389,7 @@ def test_the_spaces_of_another_transform_are_described(inputs: Path, tmp_path: P
     ("text", "fragment"),
     [
         ("a,b\n1,2\n", "the columns x, y, got"),
-        ("x,y,z\n1,2,3\n", "expected CSV in 2 dimensions like TRANSFORM"),
+        ("x,y,z\n1,2,3\n", "expected CSV in 2 dimensions, got"),
         ("x,y\n1,inf\n", "'inf' in row 1, column y"),
         ("x,y\n", "with 0 rows"),
         ("\x00\xff", "CSV"),

@@ -10,7 +10,13 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.io.pair_files import PairPaths, landmark_columns, read_pair, write_pair
+from itk_nephi.io.pair_files import (
+    PairPaths,
+    landmark_columns,
+    read_landmarks,
+    read_pair,
+    write_pair,
+)
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
@@ -77,6 +83,16 @@ def test_labels_are_both_or_none(pair: ImagePair, tmp_path: Path) -> None:
     paths = write_pair(pair, tmp_path)
     assert paths.labels == (tmp_path / "fixed_labels.nii.gz", tmp_path / "moving_labels.nii.gz")
     assert replace(paths, moving_labels=None).labels is None
+
+
+@pytest.mark.parametrize("lacking", [[], ["fixed_z"], ["moving_z"]])
+def test_landmarks_in_three_dimensions_are_none_of_images_in_two(
+    tmp_path: Path, lacking: list[str]
+) -> None:
+    columns = [name for name in landmark_columns(3) if name not in lacking]
+    (tmp_path / "a.csv").write_text(f"{','.join(columns)}\n{','.join('1' for _ in columns)}\n")
+    with pytest.raises(ValueError, match=r"expected FILE in 2 dimensions, got .*_z"):
+        read_landmarks(tmp_path / "a.csv", "FILE", 2)
 
 
 def test_messages_call_a_file_as_the_user_does(

@@ -27,6 +27,21 @@ def test_tables_of_all_spreadsheets_are_the_same(
     np.testing.assert_array_equal(found.points(["y", "x"]), [[-2, 1.5], [40, 3]])
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_table_is_written_in_the_form_that_it_was_read_in(
+    tmp_path: Path, separator: str, encoding: str, newline: str
+) -> None:
+    lines = [["# by hand"], ["name", "x", "y"], ["é, left; tip\tof it", "1.5", "-2.0"]]
+    lines[2][0] = f'"{lines[2][0]}"'
+    content = "".join(separator.join(line) + newline for line in lines).encode(encoding)
+    (tmp_path / "a.csv").write_bytes(content)
+    found = Table.read(tmp_path / "a.csv", "CSV")
+    found.write(tmp_path / "b.csv", ["x", "y"], found.points(["x", "y"]))
+    assert (tmp_path / "b.csv").read_bytes() == content
+
+
 def test_numbers_come_back_to_the_last_bit_and_other_columns_as_they_were(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(20, 2)) * 10.0 ** np.arange(-10, 10)[:, None]
     rows = "".join(f'0,"a, {n}",0,007\n' for n in range(20))
@@ -49,6 +64,7 @@ def test_numbers_come_back_to_the_last_bit_and_other_columns_as_they_were(tmp_pa
         ("x,y\n1,2\n3,four\n", "finite numbers in CSV, got 'four' in row 2, column y"),
         ("x,y\ninf,2\n", "got 'inf' in row 1, column x"),
         ("x,y\n,2\n", "got '' in row 1, column x"),
+        ("x,y,z\n1,2,3\n", "expected CSV in 2 dimensions, got .* with a column z"),
         ("x,y\n1_0,2\n", "got '1_0' in row 1, column x"),
         ('x,y,z\n1,2,"3\n4,5,6\n', "expected CSV to be a CSV file, got .* end of data"),
     ],
