@@ -16,6 +16,7 @@ import numpy.typing as npt
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
 from itk_nephi.spatial.maps import coarser, sampled_transform
+from itk_nephi.spatial.preparation import check_labels
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import (
     DIFFERENCE,
@@ -309,7 +310,14 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
         Label to Dice in [0, 1], for each label of either image. What maps outside the moving
         image is background. In large images the transform is sampled, see
         :func:`itk_nephi.spatial.maps.sampled_transform`.
+
+    Raises
+    ------
+    ValueError
+        If there are labels that are not whole numbers.
     """
+    check_labels(fixed_labels, "fixed_labels")
+    check_labels(moving_labels, "moving_labels")
     quick = sampled_transform(fixed_to_moving, fixed_labels)
     warped_labels = resample(moving_labels, [quick], fixed_labels, interpolation="nearest")
     fixed, warped, moving = map(itk.asarray, (fixed_labels, warped_labels, moving_labels))

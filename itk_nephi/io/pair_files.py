@@ -17,6 +17,10 @@ from itk_nephi.io.transforms import read_initial_transform, write_transform
 from itk_nephi.spatial.domain import Array
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import KINDS
+from itk_nephi.spatial.preparation import check_labels
+
+LABELS = ("fixed_labels", "moving_labels")
+"""The label images."""
 
 LANDMARKS = ("evaluation_landmarks", "guide_landmarks")
 """The files of points."""
@@ -107,6 +111,9 @@ def read_pair(paths: PairPaths, argument: Callable[[str], str] = str) -> ImagePa
         for name, path in files.items()
         if name not in (*LANDMARKS, "initial_transform")
     }
+    for name in LABELS:
+        if name in images:
+            check_labels(images[name], f"{argument(name)} {files[name]}")
     dimension = int(images["fixed"].GetImageDimension())
     for name, image in images.items():
         if image.GetImageDimension() != dimension:

@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from itk_nephi.io.errors import require_file, spelling_hint
+from itk_nephi.io.errors import plain_words, require_file, spelling_hint
 from itk_nephi.io.images import read_image, read_scalar_header
-from itk_nephi.io.pair_files import LANDMARKS, PairPaths, landmark_columns
+from itk_nephi.io.pair_files import LABELS, LANDMARKS, PairPaths, landmark_columns
 from itk_nephi.io.tables import Table, read_csv
 from itk_nephi.io.transforms import read_initial_transform
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import ImageDomain, difference
 from itk_nephi.spatial.initialization import KINDS
+from itk_nephi.spatial.preparation import check_labels, checked_mask
 
 REQUIRED = ("fixed", "moving")
-
-LABELS = ("fixed_labels", "moving_labels")
 
 ON_GRID_OF = {
     "fixed_mask": "fixed",
@@ -32,6 +31,8 @@ ON_GRID_OF = {
     "moving_labels": "moving",
 }
 """The columns of images that lie on the grid of another column's image."""
+
+MASKS = ("fixed_mask", "moving_mask")
 
 IMAGES = (*REQUIRED, *ON_GRID_OF)
 
@@ -75,7 +76,7 @@ def read_pair_table(
         If there is no such file, or it is no CSV file.
     TableError
         If anything is wrong with the table or what it names; the message has a line for each fault,
-        with its row. Of images only the headers are read, of label images the voxels too.
+        with its row. Of images only the headers are read, of masks and label images the voxels too.
     """
     header, *rows = read_csv(path, argument)
     problems = _column_problems(header)
@@ -107,7 +108,7 @@ def read_pair_table(
 
 def pair_faults(pair: PairPaths) -> list[str]:
     """Return what is wrong with the files of a pair; none is registered to find out."""
-    return _faults(pair, _domain, _label_values)
+    return _faults(pair, _domain, _check_mask, _label_values)
 
 
 def _row_number(problem: str) -> int:
@@ -166,17 +167,19 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
 
 
 def _file_problems(pairs: list[PairPaths]) -> list[str]:
-    domain, label_values = cache(_domain), cache(_label_values)  # an image can be in many rows
+    # an image can be in many rows
+    readers = cache(_domain), cache(_check_mask), cache(_label_values)
     return [
         f"row {pair.row} ({pair.name}): {fault}"
         for pair in pairs
-        for fault in _faults(pair, domain, label_values)
+        for fault in _faults(pair, *readers)
     ]
 
 
 def _faults(
     pair: PairPaths,
     domain: Callable[[Path, str], ImageDomain],
+    check_mask: Callable[[Path, str], None],
     label_values: Callable[[Path, str], frozenset[float]],
 ) -> list[str]:
     faults: list[str] = []
@@ -199,17 +202,23 @@ def _faults(
                     f"expected {column} on the grid of {image}, got {pair.files[column]} on "
                     f"another: {difference(*grids)}"
                 )
+    for column in MASKS:
+        if column in domains:
+            with _collected(faults):
+                check_mask(pair.files[column], column)
     labels = [column for column in LABELS if column in pair.files]
     if len(labels) == 1:
         faults.append(f"expected fixed_labels and moving_labels or neither, got only {labels[0]}")
     elif labels and domains.keys() >= set(labels):
-        with _collected(faults):
-            values = [label_values(pair.files[column], column) for column in labels]
-            if not values[0] & values[1]:
-                raise ValueError(
-                    "expected fixed_labels and moving_labels to share a value other than 0, got "
-                    + " and ".join(_listed(found) for found in values)
-                )
+        values = []
+        for column in labels:
+            with _collected(faults):
+                values.append(label_values(pair.files[column], column))
+        if len(values) == 2 and not values[0] & values[1]:
+            faults.append(
+                "expected fixed_labels and moving_labels to share a value other than 0, got "
+                + " and ".join(map(_listed, values))
+            )
     dimension = dimensions.pop() if len(dimensions) == 1 else None
     with _collected(faults):
         read_initial_transform(pair.initial_transform, "initial_transform", dimension)
@@ -228,6 +237,8 @@ def _collected(faults: list[str]) -> Iterator[None]:
         yield
     except ValueError as error:
         faults.append(str(error))
+    except OSError as error:  # such as a folder that may not be read
+        faults.append(plain_words(error))
 
 
 def _domain(path: Path, column: str) -> ImageDomain:
@@ -238,8 +249,15 @@ def _domain(path: Path, column: str) -> ImageDomain:
         raise ValueError(f"{column} {path}: {error}") from None
 
 
+def _check_mask(path: Path, column: str) -> None:
+    mask = read_image(path, column)
+    checked_mask(mask, f"{column} {path}", mask, column)
+
+
 def _label_values(path: Path, column: str) -> frozenset[float]:
-    return frozenset(np.unique(itk.array_view_from_image(read_image(path, column))).tolist()) - {0}
+    labels = read_image(path, column)
+    check_labels(labels, f"{column} {path}")
+    return frozenset(np.unique(itk.array_view_from_image(labels)).tolist()) - {0}
 
 
 def _listed(values: frozenset[float]) -> str:

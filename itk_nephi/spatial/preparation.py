@@ -159,6 +159,23 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     return _in_canonical_order(inside, domain, voxels, np.uint8)
 
 
+def check_labels(labels: Image, name: str) -> None:
+    """Check that a label image has finite whole numbers; ``name`` is the user's word for it.
+
+    Raises
+    ------
+    ValueError
+        If it has others.
+    """
+    values = itk.array_view_from_image(labels)
+    if values.dtype.kind in "iub":
+        return
+    for plane in values:
+        others = plane[~np.isfinite(plane) | (plane != np.rint(plane))]
+        if others.size:
+            raise ValueError(f"expected {name} to have whole numbers, got {others[0]:g}")
+
+
 def check_grid(image: Image, name: str, reference: Image, reference_name: str) -> ImageDomain:
     """Check that an image is on the grid of a reference, and return its domain."""
     domain, expected = checked_domain(image, name), ImageDomain.of(reference)

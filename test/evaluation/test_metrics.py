@@ -187,6 +187,18 @@ def test_dice_of_a_label_in_one_image_only_is_zero() -> None:
     assert dice(one, other, itk.IdentityTransform[itk.D, 2].New()) == {1: 0.0, 2: 0.0}
 
 
+@pytest.mark.parametrize("name", ["fixed_labels", "moving_labels"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 0.7])
+def test_dice_is_of_whole_numbers(name: str, value: float) -> None:
+    labels = {
+        key: itk.image_from_array(np.ones((4, 5), np.float32))
+        for key in ("fixed_labels", "moving_labels")
+    }
+    itk.array_view_from_image(labels[name])[2, 3] = value
+    with pytest.raises(ValueError, match=f"expected {name} to have whole numbers, got {value:g}"):
+        dice(**labels, fixed_to_moving=itk.IdentityTransform[itk.D, 2].New())
+
+
 def test_correlation_agrees_with_numpy_and_ignores_scale() -> None:
     fixed, warped = np.random.default_rng(0).normal(size=(2, 6, 5))
     mask = np.random.default_rng(1).integers(0, 2, size=(6, 5))

@@ -95,6 +95,17 @@ def test_landmarks_in_three_dimensions_are_none_of_images_in_two(
         read_landmarks(tmp_path / "a.csv", "FILE", 2)
 
 
+@pytest.mark.parametrize("name", ["fixed_labels", "moving_labels"])
+def test_labels_are_whole_numbers(pair: ImagePair, tmp_path: Path, name: str) -> None:
+    paths = write_pair(pair, tmp_path, ".nrrd")
+    labels = itk.imread(paths.files[name], itk.F)
+    itk.array_view_from_image(labels)[-1, -1] = np.nan
+    itk.imwrite(labels, paths.files[name])
+    words = f"expected the {name} {paths.files[name]} to have whole numbers, got nan"
+    with pytest.raises(ValueError, match=words):
+        read_pair(paths, lambda file: f"the {file}")
+
+
 def test_messages_call_a_file_as_the_user_does(
     pair: ImagePair, dimension: int, tmp_path: Path
 ) -> None:

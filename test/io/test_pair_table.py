@@ -251,6 +251,46 @@ def test_labels_share_a_value(folder: Path, value: int, said: str) -> None:
     assert fault.endswith(f"to share a value other than 0, got 3 and {said}")
 
 
+@pytest.mark.parametrize("column", ["fixed_labels", "moving_labels"])
+@pytest.mark.parametrize("value", [np.nan, 0.3])
+def test_labels_are_whole_numbers(folder: Path, column: str, value: float) -> None:
+    path = folder / FILES[column]
+    labels = itk.imread(str(path), itk.F)
+    itk.array_view_from_image(labels)[-1, -1] = value
+    itk.imwrite(labels, str(path))
+    (fault,) = faults(written(folder, FILES))
+    assert fault.endswith(f"expected {column} {path} to have whole numbers, got {value:g}")
+
+
+@pytest.mark.parametrize("column", ["fixed_mask", "moving_mask"])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "to have non-zero voxels, got an empty mask"),
+        (np.nan, "to be finite, got"),
+        (1.5, "to be from 0 to 1 where it is soft, got"),
+    ],
+)
+def test_masks_are_neither_empty_nor_out_of_range(
+    folder: Path, column: str, value: float, words: str
+) -> None:
+    path = folder / FILES[column]
+    mask = itk.imread(str(path), itk.F)
+    itk.array_view_from_image(mask)[...] = 0.5 if value else 0
+    itk.array_view_from_image(mask)[-1, -1] = value
+    itk.imwrite(mask, str(path))
+    (fault,) = faults(written(folder, FILES))
+    assert f"expected {column} {path} {words}" in fault
+
+
+@pytest.mark.parametrize("column", FILES)
+def test_a_name_that_no_file_can_have_hides_no_other_fault(folder: Path, column: str) -> None:
+    longest = {column: "a" * 300}
+    found = faults(written(folder, FILES | longest, FILES | {"moving": "no.mha"}))
+    assert [line.split(":")[0] for line in found] == ["row 1 (pair-0001)", "row 2 (pair-0002)"]
+    assert str(folder / longest[column]) in found[0]
+
+
 @pytest.mark.parametrize("space", ["fixed", "moving"])
 def test_landmarks_lie_in_their_image(folder: Path, domain: ImageDomain, space: str) -> None:
     inside = np.concatenate([domain.center] * 2)
