@@ -150,9 +150,9 @@ def transform_points(
     Points are physical, in mm, as in ITK: x to the patient's left, y to the
     back, z to the head; files of 3D Slicer are read and written in the
     coordinate system that they name. All else is kept, but for what 3D Slicer
-    measured at the former points. A transform that
-    resamples moving images maps fixed points to moving points; to map
-    points the other way take moving_to_fixed.h5, or --exact-inverse.
+    measured at the former points. A transform that resamples moving images
+    maps fixed points to moving points; to map points the other way take
+    moving_to_fixed.h5, or --exact-inverse.
     """
     with staged_file(output, "--output", [table, transform]) as target:
         mapping = read_transform(transform, "TRANSFORM")
