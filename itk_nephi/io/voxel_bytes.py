@@ -67,13 +67,12 @@ def image_suffix(path: Path) -> str:
 
 
 def _check_nifti(path: Path, size: int, _values: int) -> npt.NDArray[np.intp] | None:
-    voxels = path
+    header, voxels = path, path
     if image_suffix(path) in (".hdr", ".img"):
-        found = [path.with_name(_stem(path) + end) for end in (".img", ".img.gz")]
-        voxels = next((each for each in found if each.is_file()), found[0])
-    with path.open("rb") as file:
-        start = next(_inflated(file)) if _is_gzip(path) else file.read(544)
-    offset, kind = checked_voxels(start, is_single=voxels == path)
+        header, voxels = _half(path, ".hdr"), _half(path, ".img")
+    with header.open("rb") as file:
+        start = next(_inflated(file)) if _is_gzip(header) else file.read(544)
+    offset, kind = checked_voxels(start, is_single=voxels == header)
     seen = NotFinite(kind, offset, size) if kind else None
     with voxels.open("rb") as file:
         _check_end(_check_binary(file, offset, size, seen))
@@ -268,8 +267,16 @@ def _beside(path: Path, name: str) -> Path:
     return target
 
 
-def _stem(path: Path) -> str:
-    return re.sub(r"\.(hdr|img)(\.gz)?$", "", path.name, flags=re.I)
+def _half(path: Path, suffix: str) -> Path:
+    """Return the file of a NIfTI pair that has a suffix, compressed or not; given is either."""
+    stem = re.sub(r"\.(hdr|img)(\.gz)?$", "", path.name, flags=re.I)
+    found = [path.with_name(stem + end) for end in (suffix, f"{suffix}.gz")]
+    if path in found:
+        return path
+    half = next((each for each in found if each.is_file()), None)
+    if half is None:
+        raise ValueError(f"half of a pair, whose other half, {found[0].name}, does not exist")
+    return half
 
 
 def _is_gzip(path: Path) -> bool:

@@ -52,6 +52,17 @@ def test_a_number_that_itk_would_take_a_default_for_is_refused(
         read_image(path, "FIXED")
 
 
+@pytest.mark.parametrize("given", ["a.hdr", "a.img"])
+def test_either_file_of_a_pair_is_checked(tmp_path: Path, given: str) -> None:
+    content(tmp_path / given)
+    read_image(tmp_path / given, "FIXED")
+    damaged = bytearray((tmp_path / "a.hdr").read_bytes())
+    struct.pack_into("<f", damaged, 112, INF)
+    (tmp_path / "a.hdr").write_bytes(damaged)
+    with pytest.raises(ValueError, match="damaged: its header scales voxels by inf"):
+        read_image(tmp_path / given, "FIXED")
+
+
 def test_a_slope_that_is_no_number_says_that_there_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     unscaled = content(path)
@@ -61,7 +72,9 @@ def test_a_slope_that_is_no_number_says_that_there_is_none(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.hdr", "a.nrrd"])
+@pytest.mark.parametrize(
+    "name", ["a.nii", "a.nii.gz", "a.hdr", "a.img", "a.hdr.gz", "a.img.gz", "a.nrrd"]
+)
 def test_voxels_that_are_not_finite_are_not_taken_for_0(
     tmp_path: Path, kind: type, name: str
 ) -> None:
