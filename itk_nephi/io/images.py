@@ -19,9 +19,10 @@ import numpy.typing as npt
 from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.compression import compress
 from itk_nephi.io.dicom import check_dicom
-from itk_nephi.io.errors import plain_errors, plain_words, require_file
+from itk_nephi.io.errors import READING_ERRORS, plain_errors, plain_words, require_file
+from itk_nephi.io.image_files import image_files, image_suffix, lower_suffix
 from itk_nephi.io.image_header import ImageHeader
-from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes, image_suffix
+from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes
 from itk_nephi.io.voxels import KINDS, VECTOR_KINDS, exact_image
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
@@ -156,7 +157,7 @@ def write_image(image: Any, path: Path) -> None:
         If ITK cannot write it, or not all of it got to the disk.
     """
     require_image_suffix(path)
-    name = _lower_suffix(path)  # as ITK knows it
+    name = lower_suffix(path)  # as ITK knows it
     is_packed = name.endswith(".nii.gz")
     written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
     try:
@@ -185,7 +186,7 @@ def _write(image: Any, path: Path) -> None:
 
 def require_image_suffix(path: Path) -> None:
     """Raise a ValueError unless ITK writes images of this suffix."""
-    name = str(path.with_name(_lower_suffix(path)))
+    name = str(path.with_name(lower_suffix(path)))
     if itk.ImageIOFactory.CreateImageIO(name, itk.CommonEnums.IOFileMode_WriteMode) is None:
         raise ValueError(
             f"expected to write an image to {path}, whose suffix is none of an image that ITK "
@@ -370,18 +371,18 @@ def _output(kind: Any, name: str | list[str]) -> Any:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Path]:
-    """Give a path whose suffix is in lower case, as ITK's readers want it."""
-    name = _lower_suffix(path)
-    if name == path.name or path.is_dir():
+    """Give a path whose suffix is in lower case, as ITK's readers want it, its voxels beside it."""
+    files = {} if path.is_dir() else image_files(path)
+    if all(path.parent / name == file for name, file in files.items()):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        link = Path(folder) / name
-        link.symlink_to(path.absolute())
-        yield link
-
-
-def _lower_suffix(path: Path) -> str:
-    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
-    end = Path(stem).suffix + path.name[len(stem) :]
-    return path.name.removesuffix(end) + end.lower()
+        for name, file in files.items():
+            link = Path(folder) / name
+            if link.is_relative_to(folder) and ".." not in link.parts:
+                link.parent.mkdir(exist_ok=True, parents=True)
+                link.symlink_to(file.absolute())
+        try:
+            yield Path(folder) / next(iter(files))
+        except READING_ERRORS as error:
+            raise ValueError(plain_words(error).replace(folder, str(path.parent))) from error

@@ -16,12 +16,18 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from itk_nephi.io.image_files import (
+    HEADER_BYTES,
+    half_of_pair,
+    image_suffix,
+    meta_fields,
+    named_voxels,
+    nrrd_fields,
+    voxels_beside,
+)
 from itk_nephi.io.nifti_header import NotFinite, checked_voxels
 
 BLOCK = 2**16
-
-HEADER_BYTES = 2**16
-"""How much of a file is searched for the end of its header."""
 
 TIFF_TYPES = {3: "H", 4: "I", 5: "Q", 8: "h", 9: "i", 10: "q", 11: "f", 12: "d", 16: "Q"}
 """The codes of :mod:`struct` for types of TIFF's values; all others are bytes."""
@@ -61,15 +67,10 @@ def check_voxel_bytes(path: Path, size: int, values: int) -> npt.NDArray[np.intp
     return FORMATS[image_suffix(path)](path, size, values)
 
 
-def image_suffix(path: Path) -> str:
-    """Return the suffix of an image file in lower case; of a compressed one that below .gz."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
 def _check_nifti(path: Path, size: int, _values: int) -> npt.NDArray[np.intp] | None:
     header, voxels = path, path
     if image_suffix(path) in (".hdr", ".img"):
-        header, voxels = _half(path, ".hdr"), _half(path, ".img")
+        header, voxels = half_of_pair(path, ".hdr"), half_of_pair(path, ".img")
     with header.open("rb") as file:
         start = next(_inflated(file)) if _is_gzip(header) else file.read(544)
     offset, kind = checked_voxels(start, is_single=voxels == header)
@@ -102,17 +103,16 @@ def _check_vtk(path: Path, size: int, values: int) -> None:
 
 
 def _check_meta(path: Path, size: int, values: int) -> None:
-    fields, start = _fields(path, rb"^\s*(\w+)\s*=\s*(.*?)\s*$", rb"^\s*ElementDataFile\s*=")
+    fields, start = meta_fields(path)
     for key in META_NUMBERS & fields.keys():
         words = fields[key].encode("latin-1").split()
         _check_numbers(words)
         if not all(math.isfinite(float(word)) for word in words):
             raise ValueError(f"damaged: its header has {fields[key][:60]} for {key}")
-    voxels = fields.get("elementdatafile", "")
-    if voxels.upper() == "LOCAL":
-        target = path
-    else:
-        target, start = _beside(path, voxels), max(int(fields.get("headersize", 0)), 0)
+    target, name, skip = path, named_voxels(fields), 0
+    if name is not None:
+        target, skip = voxels_beside(path, name), int(fields.get("headersize", 0))
+        start = max(skip, 0)
     with target.open("rb") as file:
         file.seek(start)
         if fields.get("binarydata", "true").lower() == "false":
@@ -128,14 +128,14 @@ def _check_meta(path: Path, size: int, values: int) -> None:
         if compressed:
             _check_stream(_inflated(file), 0, size)
         else:
-            _check_end(_check_binary(file, start, size))
+            _check_skipped(file, start, skip, size)
 
 
 def _check_nrrd(path: Path, size: int, values: int) -> None:
-    fields, start = _fields(path, rb"^([\w ]+?)\s*:=?\s*(.*?)\s*$", rb"^\s*$")
-    target, detached = path, fields.get("data file", fields.get("datafile"))
-    if detached is not None:
-        target, start = _beside(path, detached), 0
+    fields, start = nrrd_fields(path)
+    target, name = path, named_voxels(fields)
+    if name is not None:
+        target, start = voxels_beside(path, name), 0
     encoding = fields.get("encoding", "raw").lower()
     with target.open("rb") as file:
         file.seek(start)
@@ -150,12 +150,8 @@ def _check_nrrd(path: Path, size: int, values: int) -> None:
             _check_stream(_inflated(file), skip, size)
         elif encoding in ("bzip2", "bz2"):
             _check_stream(_inflated(file, bz2.BZ2Decompressor), skip, size)
-        elif skip >= 0:
-            _check_end(_check_binary(file, file.tell() + skip, size))
-        elif skip < -1:
-            raise ValueError(f"damaged: its header skips {skip} bytes")
-        else:  # the voxels are the last bytes of the file
-            _check_count(target.stat().st_size - start, size)
+        else:
+            _check_skipped(file, file.tell() + max(skip, 0), skip, size)
 
 
 def _check_png(path: Path, _size: int, _values: int) -> None:
@@ -241,47 +237,20 @@ FORMATS: dict[str, Callable[[Path, int, int], npt.NDArray[np.intp] | None]] = {
 """By suffix: what checks a file before its voxels are read."""
 
 
-def _fields(path: Path, entry: bytes, last: bytes) -> tuple[dict[str, str], int]:
-    """Return the entries of a header of text, keys in lower case, and where it ends."""
-    fields = {}
-    with path.open("rb") as file:
-        while file.tell() < HEADER_BYTES and (line := file.readline(HEADER_BYTES)):
-            found = re.match(entry, line.rstrip(b"\r\n"))
-            if found:
-                fields[found[1].decode("latin-1").lower()] = found[2].decode("latin-1")
-            if re.match(last, line.rstrip(b"\r\n")):
-                return fields, file.tell()
-        # a detached header may end without an empty line
-        return fields, file.tell()
-
-
-def _beside(path: Path, name: str) -> Path:
-    """Return the file of voxels that a header names, in the folder of the header."""
-    if not name:
-        raise ValueError("truncated or damaged: its header names no voxels")
-    if "%" in name or name.upper().startswith("LIST"):
-        raise ValueError(f"its voxels are in several files, {name!r}: save it as one")
-    target = path.parent / name
-    if not target.is_file():
-        raise ValueError(f"its header names {name} for the voxels, which does not exist")
-    return target
-
-
-def _half(path: Path, suffix: str) -> Path:
-    """Return the file of a NIfTI pair that has a suffix, compressed or not; given is either."""
-    stem = re.sub(r"\.(hdr|img)(\.gz)?$", "", path.name, flags=re.I)
-    found = [path.with_name(stem + end) for end in (suffix, f"{suffix}.gz")]
-    if path in found:
-        return path
-    half = next((each for each in found if each.is_file()), None)
-    if half is None:
-        raise ValueError(f"half of a pair, whose other half, {found[0].name}, does not exist")
-    return half
-
-
 def _is_gzip(path: Path) -> bool:
+    """Whether a file is compressed; ITK goes by the name, as voxels may begin as gzip does."""
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        return path.name.lower().endswith(".gz") and file.read(2) == b"\x1f\x8b"
+
+
+def _check_skipped(file: BinaryIO, start: int, skip: int, size: int) -> None:
+    """Check voxels before which a header skips bytes; for -1 they are the last of the file."""
+    if skip < -1:
+        raise ValueError(f"damaged: its header skips {skip} bytes")
+    if skip == -1:
+        _check_count(file.seek(0, os.SEEK_END) - start, size)
+    else:
+        _check_end(_check_binary(file, start, size))
 
 
 def _check_binary(file: BinaryIO, start: int, size: int, seen: NotFinite | None = None) -> bytes:
@@ -291,17 +260,15 @@ def _check_binary(file: BinaryIO, start: int, size: int, seen: NotFinite | None 
     shown to ``seen``.
     """
     file.seek(0)
-    if file.read(2) == b"\x1f\x8b":
-        file.seek(0)
+    if _is_gzip(Path(file.name)):
         _check_stream(_shown(_inflated(file), seen), start, size)
         return b""
-    file.seek(0)
     for _ in [] if seen is None else _shown(iter(partial(file.read, 64 * BLOCK), b""), seen):
         pass
     found = file.seek(0, os.SEEK_END) - start
     _check_count(found, size)
     file.seek(start + size)
-    return file.read(HEADER_BYTES).lstrip(b"\0")
+    return file.read(BLOCK).lstrip(b"\0")
 
 
 def _shown(blocks: Iterator[bytes], seen: NotFinite | None) -> Iterator[bytes]:
