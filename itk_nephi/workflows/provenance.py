@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from itk_nephi.io.image_files import image_files
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.methods import METHODS
 
@@ -25,10 +26,18 @@ def describe_inputs(pair: ImagePair) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """Return the checksum of a file, or of all files of a folder."""
+    """Return the checksum of a file, or of all files of a folder or of an image in several."""
     if path.is_dir():
-        parts = (f"{file.name} {sha256(file)}" for file in sorted(path.iterdir()) if file.is_file())
-        return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+        files = [file for file in path.iterdir() if file.is_file()]
+    else:
+        files = list(image_files(path).values())
+        if len(files) == 1:
+            return _file_sha256(path)
+    parts = (f"{file.name} {_file_sha256(file)}" for file in sorted(files))
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import itk
+import pytest
 
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.workflows.provenance import describe_inputs, find_versions, sha256
@@ -16,6 +17,22 @@ def test_a_checksum_is_that_of_the_standard(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "a") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels"),
+    [("a.hdr", "a.img"), ("a.img", "a.hdr"), ("a.mhd", "a.raw"), ("a.nhdr", "a.raw")],
+)
+def test_a_checksum_is_that_of_all_files_of_an_image(
+    tmp_path: Path, image: Any, name: str, voxels: str
+) -> None:
+    itk.imwrite(image, str(tmp_path / name))
+    before = sha256(tmp_path / name)
+    assert sha256(tmp_path / name) == before
+    content = bytearray((tmp_path / voxels).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / voxels).write_bytes(content)
+    assert sha256(tmp_path / name) != before
 
 
 def test_inputs_are_files_with_their_checksums_and_the_start(tmp_path: Path, image: Any) -> None:
