@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
+import re
 import resource
 import signal
 from collections.abc import Callable
@@ -17,6 +18,9 @@ Result = TypeVar("Result")
 
 SECONDS = 60
 """How long a reader may compute, and a second more for each MiB of its file."""
+
+PATIENCE = 10
+"""How many times longer it may take in all, with waiting for the disk."""
 
 SPARE_BYTES = 2**30
 """How much memory a reader may take, and more in proportion to its file."""
@@ -35,7 +39,7 @@ def read_apart(
     read : callable
         From the file to what can be pickled.
     path : Path
-        The file.
+        The file, or a folder of files.
     size : int, optional
         Of a file that is written, bytes, which bounds time and memory.
 
@@ -52,11 +56,12 @@ def read_apart(
         If ``read`` raised, or the process died; the message names the cause.
     """
     is_written = size is not None
-    size = path.stat().st_size if size is None else size
+    size = _size(path) if size is None else size
+    seconds, memory = SECONDS + size // 2**20, SPARE_BYTES + LARGEST_RATIO * size
     receiving, sending = os.pipe()
     child = os.fork()
     if not child:
-        _answer(read, path, size, sending)
+        _answer(read, path, seconds, memory, sending)
     os.close(sending)
     try:
         with os.fdopen(receiving, "rb") as pipe:
@@ -66,30 +71,42 @@ def read_apart(
     finally:
         _, status = os.waitpid(child, 0)
     if failed:
-        raise ValueError(answer or _end_in_words(status, is_written))
+        raise ValueError(answer or _end_in_words(status, seconds, is_written))
     return answer, printed
 
 
-def _answer(read: Callable[[Path], Any], path: Path, size: int, sending: int) -> None:
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of those in a folder."""
+    files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def _answer(
+    read: Callable[[Path], Any], path: Path, seconds: int, memory: int, sending: int
+) -> None:
     """Read in the child, send what came of it, and end the child."""
     try:
         faulthandler.disable()  # a crash becomes a sentence
         printed = os.memfd_create("printed")
         for descriptor in (1, 2):
             os.dup2(printed, descriptor)
-        seconds = SECONDS + size // 2**20
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(PATIENCE * seconds)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        memory = pages * resource.getpagesize() + SPARE_BYTES + LARGEST_RATIO * size
-        resource.setrlimit(resource.RLIMIT_AS, (memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
         failed, answer = False, None
         try:
             answer = read(path)
-        except MemoryError:
-            failed, answer = True, "damaged: it asks for more memory than its size justifies"
         except Exception as error:
             failed, answer = True, plain_words(error)
+            if isinstance(error, MemoryError) or re.search("allocate|bad_alloc", answer):
+                answer = (
+                    f"reading it takes more than {memory // 2**20} MiB of memory, "
+                    "which its size does not justify"
+                )
         os.lseek(printed, 0, os.SEEK_SET)
         lines = os.read(printed, 2**16).decode(errors="replace").splitlines()
         with os.fdopen(sending, "wb") as pipe:
@@ -98,12 +115,15 @@ def _answer(read: Callable[[Path], Any], path: Path, size: int, sending: int) ->
         os._exit(0)
 
 
-def _end_in_words(status: int, is_written: bool) -> str:
+def _end_in_words(status: int, seconds: int, is_written: bool) -> str:
     if is_written:
         return "the library that writes it crashed, perhaps as the disk is full"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        if number in (signal.SIGXCPU, signal.SIGKILL):
-            return "damaged: reading it does not end"
-        return f"damaged: reading it ends in a crash of the library ({signal.Signals(number).name})"
-    return "damaged: reading it ended without a result"
+    if not os.WIFSIGNALED(status):
+        return "damaged: reading it ended without a result"
+    number = os.WTERMSIG(status)
+    if number in (signal.SIGXCPU, signal.SIGALRM):
+        taken = seconds if number == signal.SIGXCPU else PATIENCE * seconds
+        return f"reading it takes more than {taken} s, which its size does not justify"
+    if number == signal.SIGKILL:
+        return "reading it was ended from outside, perhaps for lack of memory"
+    return f"damaged: reading it ends in a crash of the library ({signal.Signals(number).name})"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,16 @@ def spins(_: Path) -> None:
         pass
 
 
+def waits(_: Path) -> None:
+    time.sleep(60)
+
+
+def is_killed(_: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def allocates(_: Path) -> None:
-    np.ones(2**40, np.uint8)
+    np.empty(2**40, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -60,16 +70,26 @@ def allocates(_: Path) -> None:
         (raised, "^it is no image$"),
         (crashed, r"ends in a crash of the library \(SIGSEGV\)"),
         (ended, "ended without a result"),
-        (spins, "reading it does not end"),
-        (allocates, "asks for more memory than its size justifies"),
+        (spins, "reading it takes more than 1 s, which its size does not justify"),
+        (waits, "reading it takes more than 1 s, which its size does not justify"),
+        (is_killed, "ended from outside, perhaps for lack of memory"),
+        (allocates, "reading it takes more than 1024 MiB of memory, which its size does not"),
     ],
 )
 def test_whatever_becomes_of_the_child_is_a_sentence(
     path: Path, monkeypatch: pytest.MonkeyPatch, read: Any, words: str
 ) -> None:
     monkeypatch.setattr(child_process, "SECONDS", 1)
+    monkeypatch.setattr(child_process, "PATIENCE", 1 if read is waits else 60)
     with pytest.raises(ValueError, match=words):
         read_apart(read, path)
+
+
+def test_a_folder_is_as_large_as_its_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(bytes(2**20))
+    found, _ = read_apart(lambda _: np.empty(2**30 + 2**29, np.uint8).nbytes, tmp_path)
+    assert found == 2**30 + 2**29
 
 
 def test_threads_read_at_once_and_leave_the_standard_streams(path: Path) -> None:
