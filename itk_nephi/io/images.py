@@ -22,6 +22,7 @@ from itk_nephi.io.dicom import check_dicom
 from itk_nephi.io.errors import READING_ERRORS, plain_errors, plain_words, require_file
 from itk_nephi.io.image_files import image_files, image_suffix, lower_suffix
 from itk_nephi.io.image_header import ImageHeader
+from itk_nephi.io.tiff import TIFF_SUFFIXES, check_tiff
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes
 from itk_nephi.io.voxels import KINDS, VECTOR_KINDS, exact_image
 from itk_nephi.spatial import light_itk as itk
@@ -33,9 +34,6 @@ T = TypeVar("T")
 
 IN_PROCESS = (".nii", ".gipl")
 """The suffixes of files whose headers, of fixed length, ITK reads in this process."""
-
-IN_CHILD = (".tif", ".tiff", ".lsm")
-"""The suffixes of those that are checked before, but hold more than what is checked."""
 
 Reader = Callable[["str | list[str]", "ImageHeader"], Any]
 """From a file, or those of a DICOM series, and the header of the first, to an image."""
@@ -162,7 +160,7 @@ def write_image(image: Any, path: Path) -> None:
     written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
     try:
         with plain_errors(f"expected to write an image to {path}"):
-            if image_suffix(written) in FORMATS:
+            if image_suffix(written) in (*FORMATS, *TIFF_SUFFIXES):
                 _write(image, written)
             else:  # in a child process: HDF5 cannot be rid of a file that it could not write
                 read_apart(partial(_write, image), written, itk.array_view_from_image(image).nbytes)
@@ -237,10 +235,12 @@ def _read(
         if path.is_dir():
             return _apart(partial(_read_series, series=series, read=read), path)
         suffix = image_suffix(name)
-        if suffix in IN_CHILD:
-            check_voxel_bytes(name, 0, 0)
-        if suffix in IN_CHILD or suffix not in FORMATS:
-            return _apart(partial(_read_all, read=read), name)
+        if suffix not in FORMATS:
+            spacing = check_tiff(name) if suffix in TIFF_SUFFIXES else None
+            header, image = _apart(partial(_read_all, read=read), name)
+            if spacing is not None and len(spacing) == len(header.size):
+                header = replace(header, spacing=spacing)
+            return header, image
         header = _read_header(str(name)) if suffix in IN_PROCESS else _apart(_read_header, name)
         values = math.prod(header.size) * header.components
         lost = check_voxel_bytes(name, values * header.component_bytes, values)

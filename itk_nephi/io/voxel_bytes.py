@@ -29,17 +29,11 @@ from itk_nephi.io.nifti_header import NotFinite, checked_voxels
 
 BLOCK = 2**16
 
-TIFF_TYPES = {3: "H", 4: "I", 5: "Q", 8: "h", 9: "i", 10: "q", 11: "f", 12: "d", 16: "Q"}
-"""The codes of :mod:`struct` for types of TIFF's values; all others are bytes."""
-
 META_NUMBERS = {
     *("dimsize", "elementspacing", "elementsize", "elementnumberofchannels", "headersize"),
     *("offset", "position", "origin", "transformmatrix", "rotation", "orientation"),
 }
 """The fields of a MetaImage, in lower case, of which ITK takes a default where they are damaged."""
-
-STRIPS = (273, 279, 324, 325)
-"""The tags of a TIFF file that name offsets and lengths of its strips and of its tiles."""
 
 
 def check_voxel_bytes(path: Path, size: int, values: int) -> npt.NDArray[np.intp] | None:
@@ -181,41 +175,6 @@ def _check_bmp(path: Path, _size: int, _values: int) -> None:
     _check_count(path.stat().st_size, named)
 
 
-def _check_tiff(path: Path, _size: int, _values: int) -> None:
-    """Check that all directories of a TIFF file, and the strips or tiles they name, are in it."""
-    end = path.stat().st_size
-    with path.open("rb") as file:
-
-        def read(start: int, code: str) -> tuple[int, ...]:
-            length = struct.calcsize(order + code)
-            if not 0 <= start <= end - length:
-                raise ValueError("truncated or damaged: it names bytes beyond its end")
-            file.seek(start)
-            return struct.unpack(order + code, file.read(length))
-
-        order = "<" if file.read(2) == b"II" else ">"
-        big = read(2, "H")[0] == 43
-        at, count, entry, next_one = (8, "Q", "HHQQ", "Q") if big else (4, "H", "HHII", "I")
-        (offset,), seen = read(at, next_one), set()
-        while offset:
-            if offset in seen:
-                raise ValueError("damaged: its directories go round in circles")
-            seen.add(offset)
-            (entries,), values = read(offset, count), {}
-            start, step = offset + struct.calcsize(order + count), struct.calcsize(order + entry)
-            for number in range(entries):
-                tag, kind, many, value = read(start + number * step, entry)
-                code = f"{many}{TIFF_TYPES.get(kind, 'B')}" if many < end else f"{end}q"
-                inline = struct.calcsize(order + code) <= struct.calcsize(order + next_one)
-                field = start + number * step + struct.calcsize(order + entry[:-1])
-                values[tag] = read(field if inline else value, code)
-            for offsets, lengths in (STRIPS[:2], STRIPS[2:]):
-                pairs = zip(values.get(offsets, ()), values.get(lengths, ()), strict=True)
-                if any(first + length > end for first, length in pairs):
-                    raise ValueError("truncated: it names voxels beyond its end")
-            (offset,) = read(start + entries * step, next_one)
-
-
 FORMATS: dict[str, Callable[[Path, int, int], npt.NDArray[np.intp] | None]] = {
     ".nii": _check_nifti,
     ".hdr": _check_nifti,
@@ -230,9 +189,6 @@ FORMATS: dict[str, Callable[[Path, int, int], npt.NDArray[np.intp] | None]] = {
     ".mrc": _check_mrc,
     ".rec": _check_mrc,
     ".bmp": _check_bmp,
-    ".tif": _check_tiff,
-    ".tiff": _check_tiff,
-    ".lsm": _check_tiff,
 }
 """By suffix: what checks a file before its voxels are read."""
 
