@@ -28,6 +28,7 @@ def content(path: Path) -> bytearray:
         (84, "f", [NAN], "a spacing of"),
         (88, "f", [-INF], "a spacing of"),
         (108, "f", [-4.0], "its voxels begin at byte -4"),
+        (108, "f", [0.0], "its voxels begin at byte 0"),
         (108, "f", [NAN], "its voxels begin at byte nan"),
         (112, "f", [INF], "scales voxels by inf"),
         (112, "2f", [1.0, NAN], "scales voxels by 1 and nan"),
