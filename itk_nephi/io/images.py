@@ -24,7 +24,7 @@ from itk_nephi.io.image_files import image_files, image_suffix, lower_suffix
 from itk_nephi.io.image_header import ImageHeader
 from itk_nephi.io.tiff import TIFF_SUFFIXES, check_tiff
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes
-from itk_nephi.io.voxels import KINDS, VECTOR_KINDS, exact_image
+from itk_nephi.io.voxels import KINDS, VECTOR_KINDS, exact_image, own_type
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, image_from_array
 
@@ -124,8 +124,7 @@ def read_voxels(
         _check_size(header, path, argument, (2, 3, 4))
     values = image if isinstance(image, np.ndarray) else itk.array_from_image(image)
     values = values.reshape(-1, *header.size[2::-1], header.components)
-    kind = KINDS.get(header.component, (None, np.float64))[1]
-    return header, values.view(kind) if values.itemsize == 8 else values.astype(kind, copy=False)
+    return header, own_type(values, header)
 
 
 def read_grid(path: Path, argument: str, series: Sequence[str] = ()) -> Image:

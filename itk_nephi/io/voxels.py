@@ -34,6 +34,18 @@ VECTOR_KINDS = ("UC", "US", "SS", "F")
 """The components of images of vectors in ITK's Python; all others become double."""
 
 
+WIDER: dict[str, tuple[Any, ...]] = {
+    "int8": (np.int16,),
+    "int64": (np.int32, np.uint64, np.float64),
+}
+"""As what voxels are written of whose type ITK's Python has no images: the first that holds all."""
+
+WIDER_VECTORS: dict[str, tuple[Any, ...]] = {"int8": (np.int16,)} | dict.fromkeys(
+    ("int32", "uint32", "int64", "uint64"), (np.float64,)
+)
+"""The same of vectors."""
+
+
 def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: ImageDomain) -> Image:
     """Return an image of the voxels of a file on another grid.
 
@@ -51,14 +63,17 @@ def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: Ima
     ValueError
         If ITK's Python has no images that hold all values.
     """
-    values = _writable(values if header.components > 1 else values[..., 0])
+    is_vector = header.components > 1
+    values = _writable(
+        values if is_vector else values[..., 0], WIDER_VECTORS if is_vector else WIDER
+    )
     if len(header.size) < 4:
         values = values[0]
     values = np.ascontiguousarray(values)
     if values.dtype == np.uint64:
         image = _unsigned_image(values)
     else:
-        image = itk.image_from_array(values, is_vector=header.components > 1)
+        image = itk.image_from_array(values, is_vector=is_vector)
     spacing, origin, direction = domain.spacing, domain.origin, np.array(domain.direction)
     if len(header.size) == 4:
         spacing, origin = (*spacing, header.spacing[3]), (*origin, header.origin[3])
@@ -69,12 +84,26 @@ def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: Ima
     return image
 
 
-def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def own_type(values: npt.NDArray[Any], header: ImageHeader) -> npt.NDArray[Any]:
+    """Return the voxels of a file, as ITK's Python has read them, in the type they have there.
+
+    Raises
+    ------
+    ValueError
+        If they are vectors of whole numbers of 2**53 or more, which are read as double.
+    """
+    kind = KINDS.get(header.component, (None, np.float64))[1]
+    if values.dtype == np.uint64:
+        return values.view(kind)
+    if np.dtype(kind).itemsize == 8 and kind != np.float64 and (np.abs(values) >= 2.0**53).any():
+        raise ValueError(
+            f"expected components below 2**53, got {values.min():g} to {values.max():g}"
+        )
+    return values.astype(kind, copy=False)
+
+
+def _writable(values: npt.NDArray[Any], wider: dict[str, tuple[Any, ...]]) -> npt.NDArray[Any]:
     """Return voxels in a type of which ITK's Python has images; that they changed is logged."""
-    wider: dict[str, tuple[Any, ...]] = {
-        "int8": (np.int16,),
-        "int64": (np.int32, np.uint64, np.float64),
-    }
     if values.dtype.name not in wider:
         return values
     for kind in wider[values.dtype.name]:

@@ -20,6 +20,7 @@ from itk_nephi.io.images import (
     read_voxels,
     write_image,
 )
+from itk_nephi.io.voxels import image_from_voxels
 from itk_nephi.spatial.domain import ImageDomain
 
 COLOR = np.zeros((6, 7, 3), np.uint8) + np.array([200, 100, 0], np.uint8)
@@ -325,6 +326,31 @@ def test_sheared_axes_are_refused_with_a_way_out(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"its axes are sheared, .*: resample it onto"):
         read_image(path, "FIXED")
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64, np.uint64])
+def test_vectors_of_whole_numbers_are_read_and_written(
+    tmp_path: Path, kind: type, caplog: pytest.LogCaptureFixture
+) -> None:
+    largest = min(np.iinfo(kind).max, 2**53 - 1)
+    values = np.array([[[0, 1], [2, largest], [largest - 1, 5]], [[7, 8], [9, 10], [1, 2]]], kind)
+
+    def write(values: Any) -> Path:
+        header = f"NRRD0004\ntype: {kind.__name__}\ndimension: 3\nsizes: 2 3 2\nencoding: raw\n"
+        header += "kinds: vector domain domain\nendian: little\n\n"
+        (tmp_path / "a.nrrd").write_bytes(header.encode() + values.tobytes())
+        return tmp_path / "a.nrrd"
+
+    header, found = read_voxels(write(values), "MOVING")
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found[0], values)
+    with caplog.at_level(logging.WARNING):
+        write_image(image_from_voxels(found, header, header.domain), tmp_path / "b.nrrd")
+    assert "are written as float64" in caplog.messages[0]
+    np.testing.assert_array_equal(read_voxels(tmp_path / "b.nrrd", "MOVING")[1], found)
+    if np.iinfo(kind).max > 2**53:
+        with pytest.raises(ValueError, match=r"expected components below 2\*\*53, got 9"):
+            read_voxels(write(values + kind(2**53)), "MOVING")
 
 
 def test_reading_leaves_the_locale_as_it_was(tmp_path: Path) -> None:
