@@ -16,12 +16,12 @@ READING_ERRORS = (
 )
 """What a damaged file can raise in its reader."""
 
-_HELP = {
-    "No orthonormal definition found": (
-        "its axes are sheared, which ITK has no images of: resample it onto straight axes first, "
-        "for instance with nibabel.processing.conform or 3D Slicer's module Resample Image"
-    ),
-}
+SHEARED = (
+    "its axes are sheared, which ITK has no images of: resample it onto straight axes first, "
+    "for instance with nibabel.processing.conform or 3D Slicer's module Resample Image"
+)
+
+_HELP = {"No orthonormal definition found": SHEARED}
 """What helps where ITK only names the cause."""
 
 
@@ -39,6 +39,23 @@ def plain_words(error: BaseException) -> str:
         if known in message:
             message = words
     return " ".join(message.split()).rstrip(".") or type(error).__name__
+
+
+def is_damage(printed: list[str]) -> bool:
+    """Whether what libraries print while they read a file is more than warnings.
+
+    A line that is none of a warning is more, where those of ITK and GDCM have several lines; so is
+    a warning that voxels are not what they should be.
+    """
+    within = False
+    for line in printed:
+        if re.search("missing slices|discarding", line, re.I):
+            return True
+        if "warning" in line.lower():
+            within = line.lower().startswith("warning: in ")
+        elif not within:
+            return True
+    return False
 
 
 def spelling_hint(name: str, known: Collection[str]) -> str:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from itk_nephi.io.errors import READING_ERRORS, plain_words
 
 HEADER_BYTES = 2**24
 """The longest header of text that is read."""
@@ -39,6 +44,25 @@ def image_files(path: Path) -> dict[str, Path]:
     except ValueError:
         pass
     return files
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Path]:
+    """Give a path whose suffix is in lower case, as ITK's readers want it, its voxels beside it."""
+    files = {} if path.is_dir() else image_files(path)
+    if all(path.parent / name == file for name, file in files.items()):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in files.items():
+            link = Path(folder) / name
+            if link.is_relative_to(folder) and ".." not in link.parts:
+                link.parent.mkdir(exist_ok=True, parents=True)
+                link.symlink_to(file.absolute())
+        try:
+            yield Path(folder) / next(iter(files))
+        except READING_ERRORS as error:
+            raise ValueError(plain_words(error).replace(folder, str(path.parent))) from error
 
 
 def half_of_pair(path: Path, suffix: str) -> Path:

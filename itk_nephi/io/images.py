@@ -5,7 +5,6 @@ from __future__ import annotations
 import locale
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,8 +18,8 @@ import numpy.typing as npt
 from itk_nephi.io.child_process import read_apart
 from itk_nephi.io.compression import compress
 from itk_nephi.io.dicom import check_dicom
-from itk_nephi.io.errors import READING_ERRORS, plain_errors, plain_words, require_file
-from itk_nephi.io.image_files import image_files, image_suffix, lower_suffix
+from itk_nephi.io.errors import SHEARED, is_damage, plain_errors, plain_words, require_file
+from itk_nephi.io.image_files import image_suffix, lower_suffix, readable
 from itk_nephi.io.image_header import ImageHeader
 from itk_nephi.io.tiff import TIFF_SUFFIXES, check_tiff
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes
@@ -34,6 +33,9 @@ T = TypeVar("T")
 
 IN_PROCESS = (".nii", ".gipl")
 """The suffixes of files whose headers, of fixed length, ITK reads in this process."""
+
+META_COLORS = {3: "rgb", 4: "rgba"}
+"""What components of bytes are in a MetaImage, which has no colors of its own."""
 
 Reader = Callable[["str | list[str]", "ImageHeader"], Any]
 """From a file, or those of a DICOM series, and the header of the first, to an image."""
@@ -229,8 +231,10 @@ def _read(
         require_file(path, argument)
     with (
         plain_errors(f"expected {argument} to be an image that ITK can read, got {path}"),
-        _readable(path) as name,
+        readable(path) as name,
     ):
+        if path.is_file():
+            path.open("rb").close()  # the reason why it cannot be read, which ITK does not give
         if path.is_dir():
             return _apart(partial(_read_series, series=series, read=read), path)
         suffix = image_suffix(name)
@@ -269,9 +273,8 @@ def _apart(read: Callable[[Path], T], path: Path) -> T:
     suffix = ".dcm" if path.is_dir() else path.suffix or ".dcm"
     itk.ImageIOFactory.CreateImageIO(suffix, itk.CommonEnums.IOFileMode_ReadMode)
     found, printed = read_apart(read, path)
-    text = " ".join(printed)
-    words = plain_words(ValueError(text))
-    if printed and ("warning" not in text.lower() or "missing slices" in words):
+    words = plain_words(ValueError(" ".join(printed)))
+    if is_damage(printed):
         raise ValueError(f"damaged: {words}")
     if printed:
         logger.warning("%s: %s", path, words)
@@ -333,14 +336,22 @@ def _read_header(name: str | Path) -> ImageHeader:
     direction = tuple(tuple(reader.GetDirection(axis)) for axis in axes)
     if not (np.isfinite([*spacing, *origin]).all() and np.isfinite(direction).all()):
         raise ValueError("damaged: its header has a spacing, origin or axes that are not finite")
+    rotation = np.array(direction)[:3, :3]
+    if len(size) > 2 and not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4):
+        raise ValueError(SHEARED)
+    pixel = reader.GetPixelTypeAsString(reader.GetPixelType())
+    component = reader.GetComponentTypeAsString(reader.GetComponentType())
+    components = int(reader.GetNumberOfComponents())
+    if reader.GetNameOfClass() == "MetaImageIO" and component == "unsigned_char":
+        pixel = META_COLORS.get(components, pixel)
     return ImageHeader(
         size=size,
         spacing=spacing,
         origin=origin,
         direction=direction,
-        pixel=reader.GetPixelTypeAsString(reader.GetPixelType()),
-        component=reader.GetComponentTypeAsString(reader.GetComponentType()),
-        components=int(reader.GetNumberOfComponents()),
+        pixel=pixel,
+        component=component,
+        components=components,
         component_bytes=int(reader.GetComponentSize()),
     )
 
@@ -366,22 +377,3 @@ def _output(kind: Any, name: str | list[str]) -> Any:
         reader = itk.ImageSeriesReader[kind].New(file_names=name)
     reader.Update()
     return reader.GetOutput()
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[Path]:
-    """Give a path whose suffix is in lower case, as ITK's readers want it, its voxels beside it."""
-    files = {} if path.is_dir() else image_files(path)
-    if all(path.parent / name == file for name, file in files.items()):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for name, file in files.items():
-            link = Path(folder) / name
-            if link.is_relative_to(folder) and ".." not in link.parts:
-                link.parent.mkdir(exist_ok=True, parents=True)
-                link.symlink_to(file.absolute())
-        try:
-            yield Path(folder) / next(iter(files))
-        except READING_ERRORS as error:
-            raise ValueError(plain_words(error).replace(folder, str(path.parent))) from error

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import locale
 import logging
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from support.dicom_series import write_series
 
 from itk_nephi.io.images import (
+    _apart,
     read_grid,
     read_image,
     read_image_header,
@@ -318,14 +320,79 @@ def test_a_folder_is_its_one_series_or_the_one_that_is_chosen(tmp_path: Path) ->
         read_image(tmp_path / "empty", "FIXED")
 
 
-def test_sheared_axes_are_refused_with_a_way_out(tmp_path: Path) -> None:
-    path = written(itk.image_from_array(np.ones((4, 5, 6), np.float32)), tmp_path / "a.nii")
-    content = bytearray(path.read_bytes())
+def sheared_nifti(path: Path) -> None:
+    content = bytearray(written(itk.image_from_array(np.ones((4, 5, 6))), path).read_bytes())
     struct.pack_into("<hh", content, 252, 0, 1)
     struct.pack_into("<12f", content, 280, 1, 0.3, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"its axes are sheared, .*: resample it onto"):
+
+
+def sheared_nrrd(path: Path) -> None:
+    path.write_bytes(
+        b"NRRD0004\ntype: uint8\ndimension: 3\nspace: left-posterior-superior\nsizes: 6 5 4\n"
+        b"space directions: (1,0,0) (0.3,1,0) (0,0,1)\nspace origin: (0,0,0)\nencoding: raw\n\n"
+        + bytes(120)
+    )
+
+
+def sheared_meta(path: Path) -> None:
+    path.write_bytes(
+        b"ObjectType = Image\nNDims = 3\nDimSize = 6 5 4\nTransformMatrix = 1 0 0 0.3 1 0 0 0 1\n"
+        b"ElementType = MET_UCHAR\nElementDataFile = LOCAL\n" + bytes(120)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.nii", sheared_nifti), ("a.nrrd", sheared_nrrd), ("a.mha", sheared_meta)]
+)
+def test_sheared_axes_are_refused_with_a_way_out(tmp_path: Path, name: str, write: Any) -> None:
+    write(tmp_path / name)
+    for read in (read_image, read_image_header, read_grid):
+        with pytest.raises(
+            ValueError, match=f"got .*{name}: its axes are sheared, .*: resample it"
+        ):
+            read(tmp_path / name, "FIXED")
+
+
+def test_why_a_file_cannot_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = written(itk.image_from_array(COLOR[..., 0].copy()), tmp_path / "a.png")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=f"expected FIXED to be .*: Permission denied: {path}"):
         read_image(path, "FIXED")
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_damage"),
+    [
+        (["TIFFReadDirectory: Warning, Unknown field with tag 65000"], False),
+        (["WARNING: In itkReader.cxx, line 7", "Reader (0x1f): something is odd", "at all"], False),
+        (["a.tif: Warning, an odd tag", "TIFFFillStrip: Read error at scanline 5"], True),
+        (["PackBitsDecode: Warning, Discarding 2 bytes to avoid buffer overrun"], True),
+        (["libpng error: bad adaptive filter value"], True),
+    ],
+)
+def test_what_libraries_print_is_a_warning_if_every_part_of_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lines: list[str], is_damage: bool
+) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+
+    def read(_: Path) -> int:
+        os.write(2, "\n".join(lines).encode())
+        return 7
+
+    if is_damage:
+        with pytest.raises(ValueError, match=r"^damaged: "):
+            _apart(read, path)
+    else:
+        with caplog.at_level(logging.WARNING):
+            assert _apart(read, path) == 7
+        assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64, np.uint64])
@@ -351,6 +418,18 @@ def test_vectors_of_whole_numbers_are_read_and_written(
     if np.iinfo(kind).max > 2**53:
         with pytest.raises(ValueError, match=r"expected components below 2\*\*53, got 9"):
             read_voxels(write(values + kind(2**53)), "MOVING")
+
+
+@pytest.mark.parametrize("components", [3, 4])
+@pytest.mark.parametrize("suffix", ["mha", "mhd", "nrrd", "nii.gz", "png"])
+def test_color_stays_color_in_every_format(tmp_path: Path, suffix: str, components: int) -> None:
+    color = np.random.default_rng(0).integers(0, 255, (6, 7, components)).astype(np.uint8)
+    image = itk.image_from_array(color, is_vector=True)
+    write_image(image, tmp_path / f"a.{suffix}")
+    assert read_scalar_header(tmp_path / f"a.{suffix}", "FIXED").is_color
+    write_image(image, tmp_path / "b.png")
+    expected = read_image(tmp_path / "b.png", "FIXED")
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}", "FIXED"), expected)
 
 
 def test_reading_leaves_the_locale_as_it_was(tmp_path: Path) -> None:
