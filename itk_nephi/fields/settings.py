@@ -254,7 +254,8 @@ class FieldSettings:
     spline_spacings: tuple[float, ...] = setting(
         (),
         "Grid spacings of the cubic B-splines of displacements that are added to the network, one "
-        "each. None by default.",
+        "each. None by default. In images so large that there were more than 12 million numbers, "
+        "all are larger by one factor.",
         unit="voxels",
         above=0,
         may_be_empty=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -37,8 +38,13 @@ from itk_nephi.spatial.intensities import OUTLYING, IntensityRange
 from itk_nephi.spatial.preparation import checked_mask, intensity_range, mask_inside
 from itk_nephi.spatial.transforms import compose
 
+logger = logging.getLogger(__name__)
+
 SPLINE_NUMBERS = 12_000_000
 """The most numbers in B-splines: a transform holds 2^24, its networks' and codes' among them."""
+
+WIDEST = 4.0
+"""By how much all cells of B-splines are larger, at most, so that there are no more numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,6 +130,7 @@ class RegistrationProblem:
         domain, finding = grid.canonical(), None
         if model is not None:
             domain, finding = model.fit_box(first.fixed_image, first.fixed_mask)
+        settings = with_fitting_splines(settings, domain, pairs)
         initial_transform, doubt = checked_initial_transform(first)
         kind = first.initial_transform
         if model is None and settings.similarity == "windowed_ncc" and kind in ALIGNMENTS:
@@ -163,14 +170,7 @@ class RegistrationProblem:
     def spline_cells(self) -> tuple[tuple[int, ...], ...]:
         """The cells of each B-spline of the fields along each axis, i first."""
         voxel = self.samplers[0].voxel_coords
-        cells = self.settings.field.spline_cells(self.domain.bounds, voxel)
-        if spline_numbers(cells) > SPLINE_NUMBERS:
-            raise ValueError(
-                f"expected larger spline_spacings, for at most {SPLINE_NUMBERS} numbers in the "
-                f"B-splines, got {self.settings.field.spline_spacings}, for {cells} cells with "
-                f"{spline_numbers(cells)} numbers"
-            )
-        return cells
+        return self.settings.field.spline_cells(self.domain.bounds, voxel)
 
     def objectives(self, level: int) -> list[PairObjective] | list[LatticeObjective]:
         """Return the objective of each pair at a level, counted from 1, coarse to fine."""
@@ -192,6 +192,37 @@ class RegistrationProblem:
             PairObjective.prepare(sampler, similarity, sigma, settings, self.chunk)
             for sampler in self.samplers
         ]
+
+
+def with_fitting_splines(
+    settings: RegistrationSettings, domain: ImageDomain, pairs: Sequence[ImagePair]
+) -> RegistrationSettings:
+    """Return settings of which all B-splines have larger cells where there were too many numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are too many even then.
+    """
+    first, given = pairs[0], settings.field.spline_spacings
+    sizes = [ImageDomain.of(each).voxel_size for each in (first.fixed_image, first.moving_image)]
+    factor, field = 1.0, settings.field
+    while True:
+        cells = field.spline_cells(domain.bounds, max(sizes) / domain.scale)
+        if spline_numbers(cells) <= SPLINE_NUMBERS:
+            break
+        factor *= 1.01
+        if factor > WIDEST:
+            raise ValueError(
+                f"expected larger spline_spacings or smaller working_voxels, for at most "
+                f"{SPLINE_NUMBERS} numbers in the B-splines, got {given} voxels and "
+                f"{settings.working_voxels}: even {WIDEST:g} times as large cells are too many"
+            )
+        field = replace(field, spline_spacings=tuple(factor * each for each in given))
+    if factor == 1:
+        return settings
+    logger.info("cells of B-splines are %.2f times as large as spline_spacings, to fit", factor)
+    return replace(settings, field=field)
 
 
 def _samplers(

@@ -11,8 +11,15 @@ import pytest
 import torch
 from support.registrations import HASTY, stored_otherwise
 
+from itk_nephi.fields.settings import spline_numbers
 from itk_nephi.phantoms.pairs import lung
-from itk_nephi.registration.problem import RegistrationProblem
+from itk_nephi.registration import problem as problem_module
+from itk_nephi.registration.problem import (
+    SPLINE_NUMBERS,
+    RegistrationProblem,
+    with_fitting_splines,
+)
+from itk_nephi.registration.settings import PRESETS, RegistrationSettings
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import compose, transform_points
@@ -99,3 +106,46 @@ def test_small_images_get_fewer_points(chest: ImagePair) -> None:
     inside = int((np.asarray(chest.fixed_mask) > 0).sum())
     assert problem.samplers[0].compared_voxels == inside
     assert problem.settings == settings.for_image(inside, 1)
+
+
+@pytest.mark.parametrize("size", [(512, 512, 200), (400, 400, 400), (5000, 4000, 2), (8000, 8000)])
+def test_the_splines_of_presets_fit_all_images_that_they_do_not_average(
+    size: tuple[int, ...],
+) -> None:
+    image = itk.Image[itk.F, len(size)].New()
+    image.SetRegions(size)
+    domain = ImageDomain.of(image)
+    voxel = domain.voxel_size / domain.scale
+    for name in PRESETS:
+        settings = RegistrationSettings.preset(name)
+        spacings = settings.field.spline_spacings
+        pair = ImagePair(fixed=(image,), moving=(image,))
+        found = with_fitting_splines(settings, domain, [pair])
+        factors = np.divide(found.field.spline_spacings, spacings)
+        assert factors == pytest.approx(np.full(len(spacings), factors[0]), rel=1e-12)
+        numbers, larger = (
+            spline_numbers(field.spline_cells(domain.bounds, voxel))
+            for field in (
+                found.field,
+                replace(found.field, spline_spacings=tuple(0.98 * factors * spacings)),
+            )
+        )
+        assert numbers <= SPLINE_NUMBERS
+        assert factors[0] == 1 or larger > SPLINE_NUMBERS
+
+
+def test_splines_that_cannot_fit_are_refused_before_an_alignment(
+    chest: ImagePair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair, settings = pair_of(chest), RegistrationSettings.preset("accurate")
+    numbers = spline_numbers(RegistrationProblem.prepare([pair], settings, CPU).spline_cells)
+    assert not caplog.records
+    monkeypatch.setattr(problem_module, "SPLINE_NUMBERS", numbers // 2)
+    with caplog.at_level("INFO", "itk_nephi"):
+        fitting = RegistrationProblem.prepare([pair], settings, CPU)
+    assert spline_numbers(fitting.spline_cells) <= numbers // 2
+    assert "times as large as spline_spacings" in caplog.text
+    monkeypatch.setattr(problem_module, "SPLINE_NUMBERS", numbers // 50)
+    monkeypatch.delattr(problem_module, "checked_initial_transform")
+    with pytest.raises(ValueError, match="expected larger spline_spacings or smaller working_vox"):
+        RegistrationProblem.prepare([pair], settings, CPU)

@@ -103,13 +103,6 @@ def test_an_earlier_result_with_other_splines_is_refused(pairs: list[ImagePair])
             start.deformations(problem, np.eye(1), torch.Generator())
 
 
-def test_too_fine_splines_are_refused(pairs: list[ImagePair]) -> None:
-    problem = prepared(pairs[:1], Start(), with_splines(4.0, 0.01))
-    message = r"larger spline_spacings, for at most 12000000 numbers .*, got \(4.0, 0.01\), for"
-    with pytest.raises(ValueError, match=message):
-        Start().deformations(problem, np.eye(1), torch.Generator())
-
-
 @pytest.fixture
 def model() -> NePhi:
     settings = ModelSettings(
