@@ -16,8 +16,8 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.maps import at_points
-from itk_nephi.spatial.preparation import MASK_TOLERANCE, check_grid, mask_inside
-from itk_nephi.spatial.resampling import sample_image
+from itk_nephi.spatial.preparation import check_grid, mask_inside
+from itk_nephi.spatial.resampling import sample_image, sample_inside
 from itk_nephi.spatial.transforms import transform_points
 
 MAX_POINTS = 50_000
@@ -61,7 +61,7 @@ class Evaluation:
         not fold, dimensionless.
     ncc : float
         Normalized cross correlation of the first images where they and their masks overlap, in
-        [-1, 1]; NaN where nothing does.
+        [-1, 1], whatever lies outside the masks; NaN where nothing does.
     inverse_consistency_error_mm : Statistics, optional
         Distances of points from their images under both transforms, mm, if there is an inverse.
     landmark_error_mm : Statistics, optional
@@ -188,13 +188,14 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the fixed mask is empty, or it or ``determinants`` lies on another grid than the fixed
-        image; if ``refinement`` is below 1, or above it with ``determinants``.
+        If a mask is empty or lies on another grid than its image, or ``determinants`` on another
+        than the fixed image; if ``refinement`` is below 1, or above it with ``determinants``.
     """
     if refinement < 1 or (refinement > 1 and determinants is not None):
         most = "" if determinants is None else ", and 1 with determinants"
         raise ValueError(f"expected refinement of at least 1{most}, got {refinement}")
-    domain, inside = ImageDomain.of(pair.fixed_image), _inside(pair)
+    domain = ImageDomain.of(pair.fixed_image)
+    inside = _inside(pair.fixed_mask, "fixed_mask", pair.fixed_image, "fixed")
     count = math.prod(domain.size) if inside is None else int(inside.sum())
     grid = domain if refinement > 1 else metrics.determinant_grid(domain, count)
     if determinants is not None and not ImageDomain.of(determinants).matches(grid):
@@ -210,9 +211,11 @@ def evaluate(
     voxels = _some_voxels(domain, inside)
     points = domain.voxel_points(voxels)
     moved = transform_points(fixed_to_moving, points)
-    seen = np.ones(len(moved), bool)
-    if pair.moving_mask is not None:
-        seen = sample_image(pair.moving_mask, moved) > MASK_TOLERANCE
+    in_moving = _inside(pair.moving_mask, "moving_mask", pair.moving_image, "moving")
+    if in_moving is None:
+        moving_values = sample_image(pair.moving_image, moved)
+    else:
+        moving_values = sample_inside(pair.moving_image, in_moving, moved)
     fixed_values = itk.array_view_from_image(pair.fixed_image).reshape(-1)[voxels]
     consistency = errors = overlaps = None
     if moving_to_fixed is not None:
@@ -226,7 +229,7 @@ def evaluate(
         voxels=count,
         folding_fraction=folding_fraction,
         log_jacobian_sd=log_jacobian_sd,
-        ncc=_correlation(fixed_values[seen], sample_image(pair.moving_image, moved)[seen]),
+        ncc=_correlation(fixed_values, moving_values),
         inverse_consistency_error_mm=consistency,
         landmark_error_mm=None if errors is None else Statistics.of(errors),
         landmark_errors_mm=errors,
@@ -240,12 +243,14 @@ def _described(grid: ImageDomain, compared: npt.NDArray[np.bool_] | None) -> Det
     return DeterminantGrid(size=grid.size, spacing_mm=grid.spacing, points=points)
 
 
-def _inside(pair: ImagePair) -> npt.NDArray[np.bool_] | None:
-    """Return whether each fixed voxel, shape (k, j, i), is in the mask; None without a mask."""
-    if pair.fixed_mask is None:
+def _inside(
+    mask: Image | None, name: str, image: Image, image_name: str
+) -> npt.NDArray[np.bool_] | None:
+    """Return whether each voxel, shape (k, j, i), is in the mask of its image; None without one."""
+    if mask is None:
         return None
-    check_grid(pair.fixed_mask, "fixed_mask", pair.fixed_image, "fixed")
-    return mask_inside(pair.fixed_mask, "fixed_mask")
+    check_grid(mask, name, image, image_name)
+    return mask_inside(mask, name)
 
 
 def _some_voxels(domain: ImageDomain, inside: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int_]:

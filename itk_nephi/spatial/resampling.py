@@ -214,14 +214,42 @@ def sample_image(image: Image, points: npt.ArrayLike) -> Array:
     array, shape (N,)
         NaN outside the image, which ends half a voxel beyond the outermost voxel centers.
     """
-    domain = ImageDomain.of(image)
+    return _interpolated(itk.array_view_from_image(image), ImageDomain.of(image), points)
+
+
+def sample_inside(image: Image, inside: npt.NDArray[np.bool_], points: npt.ArrayLike) -> Array:
+    """Interpolate an image linearly at points, between its voxels inside a mask alone.
+
+    Parameters
+    ----------
+    image : itk.Image
+        Any scalar pixel type; what lies outside the mask is not looked at.
+    inside : array of bool, shape (k, j, i)
+        The mask.
+    points : array, shape (N, D)
+        Physical points, mm.
+
+    Returns
+    -------
+    array, shape (N,)
+        The average of the voxels inside, by the weights of linear interpolation; NaN where these
+        are less than half of all, and outside the image.
+    """
+    values, domain = itk.array_view_from_image(image), ImageDomain.of(image)
+    known = np.where(inside, values, values.dtype.type(0))
+    sums, shares = (_interpolated(each, domain, points) for each in (known, inside))
+    average: Array = np.full(sums.shape, np.nan)
+    return np.divide(sums, shares, out=average, where=shares >= 0.5)
+
+
+def _interpolated(values: npt.NDArray[Any], domain: ImageDomain, points: npt.ArrayLike) -> Array:
     inside = domain.contains(points)
     last = np.array(domain.size) - 1
     index = np.clip(domain.index_from_points(np.asarray(points)[inside]), 0, last)
     lower = np.minimum(index.astype(int), last - 1)
     steps = np.cumprod((1, *domain.size[:-1]))
     first = lower @ steps
-    voxels = itk.array_view_from_image(image).ravel()
+    voxels = values.ravel()
     corners = [
         voxels.take(first + int(steps @ np.array(corner[::-1]))).astype(np.float64)
         for corner in product((0, 1), repeat=domain.dimension)

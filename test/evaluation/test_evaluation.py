@@ -128,6 +128,30 @@ def test_correlation_is_that_of_the_resampled_image_where_it_is_not_outside(
     assert found.region == ("fixed mask" if masked else "fixed image")
 
 
+@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("shift", [0.0, 0.3, 2.0])
+def test_what_lies_outside_the_moving_mask_changes_nothing(
+    pair: ImagePair, domain: ImageDomain, soft: bool, shift: float
+) -> None:
+    inside = np.random.default_rng(5).random(domain.size[::-1]) < 0.6
+    values = np.where(inside, 0.3 if soft else 1, 0).astype(np.float32)
+    transform = translation(*steps(domain, shift))
+    found = []
+    for outside in (0.0, -3.0, -3024.0, 1e30, np.nan, np.inf):
+        moving = np.where(inside, np.asarray(pair.moving_image), np.float32(outside))
+        masked = replace(
+            pair,
+            moving=(image_like(pair.moving_image, moving),),
+            moving_mask=image_like(pair.moving_image, values),
+        )
+        found.append(evaluate(masked, transform).ncc)
+    assert len(set(found)) == 1
+    if shift == 0:
+        both = inside & (np.asarray(pair.fixed_mask) != 0)
+        images = [np.asarray(image)[both] for image in (pair.fixed_image, pair.moving_image)]
+        assert found[0] == pytest.approx(np.corrcoef(*images)[0, 1], abs=1e-6)
+
+
 def test_what_lies_outside_the_mask_changes_nothing_but_labels(
     pair: ImagePair, affine: Any
 ) -> None:
@@ -315,6 +339,10 @@ def test_what_cannot_be_evaluated_is_refused(
         evaluate(replace(pair, fixed_mask=empty), affine)
     with pytest.raises(ValueError, match="expected fixed_mask to lie on the grid of fixed"):
         evaluate(replace(pair, fixed_mask=elsewhere), affine)
+    with pytest.raises(ValueError, match="moving_mask to have non-zero voxels, got an empty"):
+        evaluate(replace(pair, moving_mask=empty), affine)
+    with pytest.raises(ValueError, match="expected moving_mask to lie on the grid of moving"):
+        evaluate(replace(pair, moving_mask=elsewhere), affine)
     with pytest.raises(ValueError, match="expected determinants to lie on the grid of fixed"):
         evaluate(pair, affine, determinants=elsewhere)
     with pytest.raises(ValueError, match="refinement of at least 1, got 0"):

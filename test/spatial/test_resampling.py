@@ -9,7 +9,7 @@ import pytest
 
 from itk_nephi.spatial import resampling
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
-from itk_nephi.spatial.resampling import resample, sample_image
+from itk_nephi.spatial.resampling import resample, sample_image, sample_inside
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
@@ -60,3 +60,22 @@ def test_few_voxels_are_resampled_as_many_are(
     rounded = np.issubdtype(kind, np.integer)
     np.testing.assert_allclose(*found, rtol=1e-5, atol=rounded)
     assert not rounded or (found[0] != found[1]).mean() < 0.02
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "float32"])
+def test_outside_a_mask_nothing_is_looked_at(domain: ImageDomain, kind: str) -> None:
+    inside = np.random.default_rng(3).random(domain.size[::-1]) < 0.6
+    points = domain.points_from_index(
+        np.random.default_rng(4).uniform(-0.4, 3.4, (500, domain.dimension))
+    )
+    share = sample_image(image_from_array(inside.astype(np.float32), domain), points)
+    for outside in (0, 9, 200 if kind == "uint8" else -3024):
+        values = np.where(inside, 7, outside).astype(kind)
+        found = sample_inside(image_from_array(values, domain), inside, points)
+        np.testing.assert_allclose(found, np.where(share >= 0.5, 7, np.nan), rtol=1e-12)
+    everywhere = np.ones_like(inside)
+    noise = np.random.default_rng(5).integers(0, 99, inside.shape).astype(kind)
+    image = image_from_array(noise, domain)
+    np.testing.assert_array_equal(
+        sample_inside(image, everywhere, points), sample_image(image, points)
+    )
