@@ -17,6 +17,8 @@ TAIL = 0.001
 """Share of the voxels at either end of the intensities that may be outliers."""
 SOME = 100_000
 """Voxels, at least, that the range of intensities is found from."""
+LEAST, LARGEST = 2.0**-90, 2.0**90
+"""The ranges of intensities that are averaged as they are."""
 SOFT_TOLERANCE = 1e-3
 """By how much rounding may take a soft mask out of the range from 0 to 1."""
 
@@ -121,15 +123,14 @@ class Pyramid:
             inside = None if self._weights is None else self._weights[slab]
             if inside is not None:
                 weights[plane] = _block_means(inside, block)
-            for channel, (image, (low, high)) in enumerate(
-                zip(self._values, self._bounds, strict=True)
-            ):
-                part = image[slab].astype(np.float32)
+            for channel, (image, usual) in enumerate(zip(self._values, self._bounds, strict=True)):
+                part = image[slab]
                 if inside is None:
-                    values[channel, plane] = _block_means(np.clip(part, low, high), block)
+                    part = usual.scaled(part, LEAST, LARGEST)
                 else:
-                    part = np.clip(np.where(inside > 0, part, low), low, high) * inside
-                    values[channel, plane] = _block_means(part, block)
+                    known = np.where(inside > 0, part, part.dtype.type(0))
+                    part = usual.scaled(known, LEAST, LARGEST) * inside
+                values[channel, plane] = _block_means(part, block)
         if smooth:
             values = np.array([_smoothed(channel) for channel in values])
         values /= np.maximum(_smoothed(weights) if smooth else weights, 1e-6)
@@ -138,7 +139,7 @@ class Pyramid:
             channel[...] = np.clip((channel - low) / max(high - low, 1e-30), 0, 1)
         return weights, values
 
-    def _range(self, values: npt.NDArray[Any], name: str) -> tuple[float, float]:
+    def _range(self, values: npt.NDArray[Any], name: str) -> IntensityRange:
         """Return between which intensities all but a few outliers lie."""
         inside = None if self._weights is None else self._weights[self._box] > 0
         values = values[self._box]
@@ -156,12 +157,13 @@ class Pyramid:
         low, high = 2 * low - high, 2 * high - low
         if not high > low:
             low, high = float(found.min()), float(found.max())
-        if IntensityRange(low, high).is_rounding(values.dtype):
+        found_range = IntensityRange(float(low), float(high))
+        if found_range.is_rounding(values.dtype):
             raise ValueError(
                 f"expected the {name} image to have contrast{' in its mask' * self.masked}, got "
                 f"{low:g} in every voxel" + " but for rounding" * (low < high)
             )
-        return float(low), float(high)
+        return found_range
 
 
 def _soft(mask: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32]:

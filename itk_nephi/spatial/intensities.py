@@ -90,15 +90,17 @@ class IntensityRange:
         """Return the range of both."""
         return IntensityRange(min(self.low, other.low), max(self.high, other.high))
 
-    def scaled(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def scaled(
+        self, values: npt.NDArray[Any], least: float = LEAST, largest: float = LARGEST
+    ) -> npt.NDArray[np.float32]:
         """Return intensities in single precision, outliers at the ends of the range.
 
         Where their offset or scale is so extreme that single precision would lose them, they are
         taken from the middle of the range and multiplied by a power of two, so that they span about
-        1; all others stay as they are.
+        1; all others, of ranges between twice ``least`` and ``largest``, stay as they are.
         """
         middle, half = self.low / 2 + self.high / 2, self.high / 2 - self.low / 2
-        if LEAST <= half <= LARGEST and abs(middle) <= OFFSET * half:
+        if least <= half <= largest and abs(middle) <= OFFSET * half:
             found = values.astype(np.float32)
             low, high = np.float32(self.low), np.float32(self.high)
             within = found.min() >= low and found.max() <= high
@@ -140,7 +142,12 @@ def fill_outside(
     values : array, shape (k, j, i)
         Intensities; those outside are not looked at, and may be NaN.
     inside : array of bool, shape (k, j, i)
-        The mask, with at least one voxel.
+        The mask.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
     """
     if inside.all():
         return values

@@ -16,7 +16,7 @@ from itk_nephi.alignment.pyramid import Pyramid
 from itk_nephi.alignment.rotation_search import search
 from itk_nephi.alignment.rotations import small_rotations
 from itk_nephi.phantoms.pairs import lung
-from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array, image_like
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import matrix_and_offset, transform_points
 
@@ -315,6 +315,27 @@ def test_voxels_outside_masks_change_nothing(
     found = align(*images, fixed_mask=soft, moving_mask=chest.moving_mask)
     parameters = list(aligned_chest.transform.GetParameters())
     assert list(found.transform.GetParameters()) == parameters
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize(
+    ("scale", "offset"), [(1, 1e8), (1, 1e10), (1, -1e12), (1e-60, 0), (1e60, 0), (1e-60, 1e-52)]
+)
+def test_extreme_intensities_are_aligned_as_usual_ones(
+    scale: float, offset: float, masked: bool
+) -> None:
+    fixed = drawn(blobs(2), grid(2))
+    values = np.asarray(fixed).astype(np.float64)
+    fixed, moving = (
+        image_like(fixed, scale * each + offset) for each in (values, np.roll(values, 4, axis=1))
+    )
+    mask = image_like(fixed, np.ones(values.shape, np.uint8)) if masked else None
+    found = align(
+        fixed, moving, degrees_of_freedom="translation", fixed_mask=mask, moving_mask=mask
+    )
+    expected = np.array([4 * SPACING[2][0], 0])
+    moves = np.array(found.transform.TransformPoint([0.0, 0.0]))
+    np.testing.assert_allclose(moves, expected, atol=0.1)
 
 
 @pytest.mark.parametrize("dimension", [2])
