@@ -17,7 +17,7 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform, image_like
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import checked_domain
-from itk_nephi.spatial.transforms import flatten
+from itk_nephi.spatial.transforms import cloned, flatten
 
 SIZE_RATIO = 5.0
 """How many times as long as the other's an image's longest edge is without a finding."""
@@ -209,7 +209,7 @@ def checked_device(device: str) -> torch.device:
 def initial_transforms_from(given: Any) -> tuple[Any, list[Transform] | None]:
     """Return an initial transform and, where it is an earlier result, its own inverse in parts."""
     if isinstance(given, Registration):
-        return given.fixed_to_moving, flatten(given.moving_to_fixed)
+        return given.fixed_to_moving, flatten(cloned(given.moving_to_fixed))
     return given, None
 
 

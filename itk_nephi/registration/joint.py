@@ -20,7 +20,7 @@ from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.registration.start import Start
 from itk_nephi.spatial.domain import Transform
 from itk_nephi.spatial.image_pair import ImagePair
-from itk_nephi.spatial.transforms import compose
+from itk_nephi.spatial.transforms import cloned, compose
 
 
 @memory_errors_named("use smaller working_voxels, fewer points, a memory_limit, or the device cpu")
@@ -128,7 +128,7 @@ def register_jointly(
         times=tuple(times),
         knots=tuple(knots),
         deformations=tuple(at_knots),
-        initial_transform=problem.initial_transform,
+        initial_transform=cloned(problem.initial_transform),
         inverse_initial_transform=compose(problem.inverse_initial),
         history=solution.history,
         settings=settings,

@@ -30,6 +30,11 @@ def compose(first_to_last: Iterable[Any]) -> Any:
     return chain
 
 
+def cloned(transform: Any) -> Any:
+    """Return a transform, or a composite with all of its parts, that changes no more with it."""
+    return itk.down_cast(transform).Clone()
+
+
 def is_neural(transform: Any) -> bool:
     """Return whether a transform is an ``itk.NePhiTransform``, a neural deformation field."""
     return bool(transform.GetNameOfClass() == "NePhiTransform")
