@@ -108,7 +108,7 @@ def image_from(given: Any, name: str) -> Image:
         return read_image(Path(given), name)
     image = itk.output(given)
     if not isinstance(image, itk.Object) and is_arraylike(image):
-        image = _image_from_array(array_from_tensor(image, name), name)
+        image = _image_from_array(wrapped_array(image, name), name)
     if not hasattr(image, "GetLargestPossibleRegion"):
         raise TypeError(
             f"expected {name} to be an itk.Image, a filter, a path or an array, got "
@@ -131,11 +131,16 @@ def array_from_tensor(given: Any, name: str) -> Any:
     return given.numpy(force=True)[0]
 
 
+def wrapped_array(given: Any, name: str) -> Any:
+    """Return an array or tensor as an array of which ITK makes an image; all else as it is."""
+    array = array_from_tensor(given, name)
+    kind = getattr(getattr(array, "dtype", None), "name", "")
+    return array.astype(np.float64) if kind in UNWRAPPED else array
+
+
 def _image_from_array(array: Any, name: str) -> Image:
     if array.ndim not in (2, 3):
         raise ValueError(f"expected {name} of shape (k, j, i) or (j, i), got {array.shape}")
-    if array.dtype.name in UNWRAPPED:
-        array = array.astype(np.float64)
     images: list[Image] = []
     accept_array_like_xarray_torch(images.append)(array)
     return images[0]

@@ -9,7 +9,7 @@ import torch
 from itk.support.helpers import accept_array_like_xarray_torch
 
 from itk_nephi.registration.filter_arguments import argument_values
-from itk_nephi.registration.inputs import array_from_tensor, image_from, mask_from
+from itk_nephi.registration.inputs import image_from, mask_from, wrapped_array
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.spatial import light_itk as itk
@@ -102,8 +102,8 @@ def registered(
 
     # ITK would take the first axis of a tensor, its channel, for an axis of the image.
     warped, registration = accept_array_like_xarray_torch(run)(
-        array_from_tensor(fixed_image, "fixed_image"),
-        array_from_tensor(moving_image, "moving_image"),
+        wrapped_array(fixed_image, "fixed_image"),
+        wrapped_array(moving_image, "moving_image"),
     )
     if isinstance(fixed_image, torch.Tensor) or isinstance(moving_image, torch.Tensor):
         warped = torch.from_numpy(np.array(warped))[None]

@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,7 @@ def register_series(
     """
     started = time.perf_counter()
     settings = chosen_settings(settings, preset, refine)
+    seed, refine_steps = index(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
     images = list(images)
     masks = [None] * len(images) if masks is None else list(masks)

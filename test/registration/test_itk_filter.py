@@ -11,6 +11,7 @@ import itk
 import numpy as np
 import pytest
 import torch
+from support.registrations import same_bits
 
 import itk_nephi
 from itk_nephi.fields.settings import FieldSettings, flat_settings, setting_value
@@ -18,6 +19,7 @@ from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.registration.filter_arguments import ARGUMENTS, camel
 from itk_nephi.registration.filter_arguments import SETTINGS as FILTER_SETTINGS
+from itk_nephi.registration.inputs import UNWRAPPED
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.registration.settings import RegistrationSettings
@@ -772,6 +774,19 @@ def test_the_function_takes_images_of_different_types_and_filters(
     assert bits(registration.fixed_to_moving) == bits(expected.fixed_to_moving)
     assert type(warped) is type(short)
     np.testing.assert_array_equal(warped, warped_by_itk(expected, fixed, short))
+
+
+@pytest.mark.parametrize("kind", UNWRAPPED)
+@pytest.mark.parametrize("tensor", [True, False])
+def test_the_function_takes_arrays_of_numbers_of_which_itk_has_no_images(
+    kind: str, tensor: bool
+) -> None:
+    values = np.random.default_rng(1).integers(0, 2, size=(2, 9, 11)).astype(kind)
+    given: list[Any] = [torch.from_numpy(each)[None] if tensor else each for each in values]
+    how: dict[str, Any] = {"settings": SETTINGS, "initial_transform": None}
+    warped, found = itk.nephi_registration_method(*given, **how)
+    assert same_bits(found, register(*given, **how))
+    assert warped.shape == given[0].shape
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])

@@ -7,6 +7,7 @@ import itk
 import numpy as np
 import pytest
 import torch
+from support.registrations import HASTY, same_bits
 
 from itk_nephi import (
     EncoderSettings,
@@ -267,3 +268,12 @@ def test_images_and_times_outside_are_named(series: Series) -> None:
         )
     with pytest.raises(ValueError, match=r"a time from 0\.5 to 2, got 2\.5"):
         series.at(2.5)
+
+
+def test_a_seed_may_be_a_whole_number_of_any_type() -> None:
+    chest = breath(1.0)
+    given = chest.fixed_image, [chest.moving_image]
+    one, other = (register_series(*given, seed=seed, settings=HASTY) for seed in (3, np.int64(3)))
+    assert same_bits(one.at(0), other.at(0))
+    with pytest.raises(TypeError, match="integer"):
+        register_series(*given, seed=0.5)
