@@ -15,8 +15,11 @@ from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.intensities import IntensityRange
-from itk_nephi.spatial.preparation import checked_image
+from itk_nephi.spatial.preparation import check_scalar, checked_image
 from itk_nephi.spatial.transforms import flatten, matrix_and_offset, transform_points
+
+FLAT = 1e-9
+"""The least length, as a share of the largest, to which a transform may map a unit vector."""
 
 
 def checked_images(
@@ -44,22 +47,33 @@ def checked_images(
     TypeError
         If one is not an ITK image, or its pixels are not scalars.
     ValueError
-        If they lie on different grids, or one has no contrast.
+        If one has no contrast, or is not finite.
     """
     ranges: Sequence[IntensityRange | None] = intensities or [None] * len(images)
-    checked = tuple(
+    return tuple(
         checked_image(image, word, voxels, inside, found)
         for image, word, found in zip(images, image_names(images, name), ranges, strict=True)
     )
-    first = ImageDomain.of(checked[0])
-    for n, image in enumerate(checked):
-        domain = ImageDomain.of(image)
-        if domain.dimension != first.dimension or not domain.matches(first):
+
+
+def check_channels(images: Sequence[Image], name: str) -> None:
+    """Check that the images of a subject have scalar pixels and lie on one grid.
+
+    Raises
+    ------
+    TypeError
+        If one is not an ITK image, or its pixels are not scalars.
+    ValueError
+        If they lie on different grids.
+    """
+    words = image_names(images, name)
+    domains = [check_scalar(image, word) for image, word in zip(images, words, strict=True)]
+    for word, domain in zip(words, domains, strict=True):
+        if domain.dimension != domains[0].dimension or not domain.matches(domains[0]):
             raise ValueError(
-                f"expected all images of {name} on the same grid, got {name}[{n}] on another than "
-                f"{name}[0]"
+                f"expected all images of {name} on the same grid, got {word} on another than "
+                f"{words[0]}"
             )
-    return checked
 
 
 def image_names(images: Sequence[Image], name: str) -> list[str]:
@@ -81,11 +95,18 @@ def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:
             f"{pair.dimension} dimensions, the name of a kind or None, got "
             f"{type(transform).__name__}"
         )
-    for part in flatten(transform):
-        if part.IsLinear() and not np.linalg.det(matrix_and_offset(part)[0]):
+    for part in filter(lambda each: each.IsLinear(), flatten(transform)):
+        matrix, offset = matrix_and_offset(part)
+        kind = part.GetNameOfClass()
+        if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
             raise ValueError(
-                f"expected initial_transform to have an inverse, got one with a "
-                f"{part.GetNameOfClass()} of determinant 0, which maps all points onto a plane"
+                f"expected initial_transform to be finite, got a {kind} with NaN or infinity"
+            )
+        lengths = np.linalg.svd(matrix, compute_uv=False)
+        if lengths[-1] <= FLAT * lengths[0]:
+            raise ValueError(
+                f"expected initial_transform to have an inverse, got one with a {kind} of "
+                "determinant 0, but for rounding, which maps all points onto a plane"
             )
     return transform, ""
 

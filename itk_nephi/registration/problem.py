@@ -19,6 +19,7 @@ from itk_nephi.losses.objective import LandmarkPairs
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.registration.alignment_refinement import refine_alignment
 from itk_nephi.registration.checks import (
+    check_channels,
     checked_images,
     checked_initial_transform,
     image_names,
@@ -261,6 +262,9 @@ def _working_pairs(
         first.fixed_mask, "fixed_mask", first.fixed_image, "fixed", voxels
     )
     masks = [
+    check_channels(first.fixed, "fixed")
+    for pair, (name, _) in zip(pairs, names, strict=True):
+        check_channels(pair.moving, name)
         _checked_mask(pair.moving_mask, mask_name, pair.moving_image, name, voxels)
         for pair, (name, mask_name) in zip(pairs, names, strict=True)
     ]

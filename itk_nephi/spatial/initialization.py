@@ -41,6 +41,12 @@ def compute_translation(
     -------
     itk.TranslationTransform
         From points of fixed space to points of moving space.
+
+    Raises
+    ------
+    ValueError
+        If there is no centroid: what it is of is not finite, a mask is empty, or the intensities
+        are all the same.
     """
     offset = np.zeros(fixed.GetImageDimension())
     if kind == "geometry":
@@ -49,16 +55,24 @@ def compute_translation(
         masks = (
             (None, None) if fixed_mask is None or moving_mask is None else (fixed_mask, moving_mask)
         )
-        offset = _centroid(moving, masks[1]) - _centroid(fixed, masks[0])
+        ends = _centroid(moving, masks[1], "moving"), _centroid(fixed, masks[0], "fixed")
+        offset = ends[0] - ends[1]
     transform = itk.TranslationTransform[itk.D, len(offset)].New()
     transform.SetOffset([float(x) for x in offset])
     return transform
 
 
-def _centroid(image: Any, mask: Any = None) -> Array:
+def _centroid(image: Any, mask: Any, name: str) -> Array:
     """Return the physical point around which a mask, or else the intensity, is balanced, mm."""
     values = itk.array_view_from_image(image if mask is None else mask).astype(np.float64)
+    what = name if mask is None else f"{name}_mask"
+    if not np.isfinite(values).all():
+        raise ValueError(f"expected {what} to be finite, got NaN or infinite voxels")
     weights = values - values.min() if mask is None else (values != 0).astype(np.float64)
+    if not weights.any():
+        raise ValueError(
+            f"expected {what} to have a centroid, got {values.flat[0]:g} in all voxels"
+        )
     axes = range(values.ndim)
     index = [
         np.average(np.arange(n), weights=weights.sum(tuple(a for a in axes if a != axis)))

@@ -151,6 +151,8 @@ def fill_outside(
     """
     if inside.all():
         return values
+    if not inside.any():
+        raise ValueError("expected a mask with voxels to fill an image from, got an empty one")
     sums, counts = np.where(inside, values, np.float32(0)), inside.astype(np.float32)
     levels = []
     while not counts.all():

@@ -76,13 +76,8 @@ def intensity_range(
     image: Any, name: str, inside: npt.NDArray[np.bool_] | None = None
 ) -> IntensityRange:
     """Check the intensities of an image and return their range; arguments and errors as above."""
-    checked_domain(image, name)
+    check_scalar(image, name)
     values = itk.array_view_from_image(image)
-    if values.ndim != image.GetImageDimension():
-        raise TypeError(
-            f"expected {name} to have scalar pixels, got {image.GetNumberOfComponentsPerPixel()} "
-            "components a pixel"
-        )
     where = "" if inside is None else " inside its mask"
     # by planes, so that large images take no more memory than they have
     masks = [True] * len(values) if inside is None else inside
@@ -105,9 +100,12 @@ def mask_inside(mask: Image, name: str) -> npt.NDArray[np.bool_]:
 
     Raises
     ------
+    TypeError
+        If its pixels are not scalars.
     ValueError
         If it is not finite, or empty.
     """
+    check_scalar(mask, name)
     values = itk.array_view_from_image(mask)
     count = values.size - int(np.isfinite(values).sum())
     if count:
@@ -141,10 +139,10 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
     Raises
     ------
     TypeError
-        If it is not an ITK image.
+        If it is not an ITK image, or its pixels are not scalars.
     ValueError
-        If it is empty, not finite, lies on another grid than its image, or is soft and not from 0
-        to 1, to a thousandth.
+        If it is empty, not finite, lies on another grid than its image, is soft and not from 0 to
+        1, to a thousandth, or is empty once it is averaged.
     """
     domain = check_grid(mask, name, image, image_name)
     inside, values = mask_inside(mask, name), itk.array_view_from_image(mask)
@@ -155,8 +153,15 @@ def checked_mask(mask: Any, name: str, image: Any, image_name: str, voxels: floa
                 f"expected {name} to be from 0 to 1 where it is soft, got {values.min()} to "
                 f"{values.max()}"
             )
-        return _in_canonical_order(np.clip(values, 0, 1), domain, voxels, np.float32)
-    return _in_canonical_order(inside, domain, voxels, np.uint8)
+        checked = _in_canonical_order(np.clip(values, 0, 1), domain, voxels, np.float32)
+    else:
+        checked = _in_canonical_order(inside, domain, voxels, np.uint8)
+    if not itk.array_view_from_image(checked).any():
+        raise ValueError(
+            f"expected {name} to have non-zero voxels where it is averaged, got some only at the "
+            f"far ends of {domain.size} voxels, which are left out: use larger working_voxels"
+        )
+    return checked
 
 
 def check_labels(labels: Image, name: str) -> None:
@@ -183,6 +188,17 @@ def check_grid(image: Image, name: str, reference: Image, reference_name: str) -
         raise ValueError(
             f"expected {name} to lie on the grid of {reference_name}, got another: "
             f"{difference(domain, expected)}"
+        )
+    return domain
+
+
+def check_scalar(image: Any, name: str) -> ImageDomain:
+    """Check that an image has scalar pixels, and return its domain."""
+    domain = checked_domain(image, name)
+    if itk.array_view_from_image(image).ndim != domain.dimension:
+        raise TypeError(
+            f"expected {name} to have scalar pixels, got {image.GetNumberOfComponentsPerPixel()} "
+            "components a pixel"
         )
     return domain
 

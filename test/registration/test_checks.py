@@ -8,7 +8,7 @@ import torch
 
 from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration.checks import (
-    checked_images,
+    check_channels,
     checked_initial_transform,
     landmark_pairs,
 )
@@ -25,13 +25,13 @@ def shift(offset: Any) -> Any:
 
 
 def test_images_of_a_subject_lie_on_one_grid(image: Any, domain: ImageDomain) -> None:
-    assert len(checked_images([image, image], "fixed")) == 2
+    check_channels([image, image], "fixed")
     moved = replace(domain, origin=tuple(x + 1 for x in domain.origin))
     other = image_from_array(itk.array_from_image(image), moved)
     with pytest.raises(ValueError, match=r"images of fixed on the same grid, got fixed\[1\] on"):
-        checked_images([image, other], "fixed")
+        check_channels([image, other], "fixed")
     with pytest.raises(TypeError, match=r"expected moving\[1\] to be an itk.Image, got str"):
-        checked_images([image, "b.mha"], "moving")
+        check_channels([image, "b.mha"], "moving")
 
 
 def test_landmarks_become_coords_the_moving_ones_seen_from_fixed(domain: ImageDomain) -> None:
@@ -66,6 +66,24 @@ def test_a_singular_initial_transform_is_refused() -> None:
     flat = itk.AffineTransform[itk.D, 2].New()
     flat.SetMatrix(itk.matrix_from_array(np.diag([1.0, 0.0])))
     nested = compose([itk.IdentityTransform[itk.D, 2].New(), flat])
-    for transform in (flat, nested):
+    rounded = itk.AffineTransform[itk.D, 2].New()
+    rounded.SetMatrix(itk.matrix_from_array(1e-3 * np.array([[0.1, 0.3], [0.3, 0.9]])))
+    for transform in (flat, nested, rounded):
         with pytest.raises(ValueError, match="have an inverse, got one with a AffineTransform of"):
             checked_initial_transform(replace(pair, initial_transform=transform))
+
+
+def test_an_initial_transform_that_is_not_finite_is_refused() -> None:
+    pair = deformed_shape(2, size=24, motion=2, seed=1).pair
+    turned = itk.AffineTransform[itk.D, 2].New()
+    turned.SetMatrix(itk.matrix_from_array(np.array([[1.0, np.nan], [0.0, 1.0]])))
+    for transform in (turned, shift([np.nan, 0])):
+        with pytest.raises(ValueError, match=r"initial_transform to be finite, got a .* with NaN"):
+            checked_initial_transform(replace(pair, initial_transform=transform))
+
+
+def test_a_small_initial_transform_is_not_a_singular_one() -> None:
+    pair = deformed_shape(2, size=24, motion=2, seed=1).pair
+    small = itk.AffineTransform[itk.D, 2].New()
+    small.SetMatrix(itk.matrix_from_array(np.diag([1e-12, 1e-15])))
+    assert checked_initial_transform(replace(pair, initial_transform=small))[0] is small

@@ -100,6 +100,29 @@ def test_pairs_share_the_fixed_image_and_have_a_sampler_each(chest: ImagePair) -
         )
 
 
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_images_that_do_not_fit_together_are_named_with_and_without_masks(
+    chest: ImagePair, name: str, masked: bool
+) -> None:
+    pair = pair_of(chest) if masked else replace(chest, fixed_mask=None, moving_mask=None)
+    image = getattr(chest, name)[0]
+    values = itk.array_from_image(image)
+    elsewhere = itk.image_from_array(values[1:, 2:])
+    both = {each: getattr(chest, each) * 2 for each in ("fixed", "moving")}
+    pair = replace(pair, **(both | {name: (image, elsewhere)}))
+    with pytest.raises(ValueError, match=rf"all images of {name} on the same grid, got {name}\[1"):
+        RegistrationProblem.prepare([pair], HASTY, CPU)
+    color = itk.image_from_array(np.stack([values] * 3, axis=-1), is_vector=True)
+    for part in ("Origin", "Spacing", "Direction"):
+        getattr(color, f"Set{part}")(getattr(image, f"Get{part}")())
+    pair = replace(pair, fixed=chest.fixed, moving=chest.moving)
+    for change in ({name: (color,)}, {f"{name}_mask": color}):
+        (changed,) = change
+        with pytest.raises(TypeError, match=f"{changed} to have scalar pixels, got 3 components"):
+            RegistrationProblem.prepare([replace(pair, **change)], HASTY, CPU)
+
+
 def test_small_images_get_fewer_points(chest: ImagePair) -> None:
     settings = replace(HASTY, points=5000)
     problem = RegistrationProblem.prepare([pair_of(chest)], settings, CPU)

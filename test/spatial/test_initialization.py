@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.initialization import compute_translation
@@ -41,3 +42,25 @@ def test_moments_bring_the_centroids_together(domain: ImageDomain) -> None:
     np.testing.assert_allclose(np.array(found.GetOffset()), expected, atol=1e-9)
     found = compute_translation("moments", images[0], images[1], masks[1])
     np.testing.assert_allclose(np.array(found.GetOffset()), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_images_and_masks_without_a_centroid_are_named(
+    image: Any, domain: ImageDomain, name: str
+) -> None:
+    def images(values: Any) -> dict[str, Any]:
+        return {"fixed": image, "moving": image, name: image_from_array(values, domain)}
+
+    values = np.asarray(image).copy()
+    masks = dict.fromkeys(("fixed_mask", "moving_mask"), image)
+    values.flat[3] = np.nan
+    for bad, message in (
+        (values, "to be finite, got NaN"),
+        (np.full_like(values, np.nan), "to be finite, got NaN"),
+        (np.zeros_like(values), "to have a centroid, got 0 in all voxels"),
+    ):
+        with pytest.raises(ValueError, match=f"expected {name} {message}"):
+            compute_translation("moments", **images(bad))
+        masks[f"{name}_mask"] = image_from_array(bad, domain)
+        with pytest.raises(ValueError, match=f"expected {name}_mask {message}"):
+            compute_translation("moments", image, image, **masks)

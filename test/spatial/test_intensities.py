@@ -107,3 +107,8 @@ def test_halves_are_filled_with_their_side() -> None:
     filled = fill_outside(values.astype(np.float32), inside)
     assert (filled[:, :8] == 1).all()
     assert (filled[:, -8:] == 2).all()
+
+
+def test_an_empty_mask_fills_nothing() -> None:
+    with pytest.raises(ValueError, match="expected a mask with voxels to fill an image from"):
+        fill_outside(np.ones((5, 9), np.float32), np.zeros((5, 9), bool))

@@ -198,3 +198,13 @@ def test_rounding_of_a_mask_is_no_fault(image: Any) -> None:
     values[0] = 1.1
     with pytest.raises(ValueError, match="from 0 to 1 where it is soft"):
         checked_mask(image_from_array(values, ImageDomain.of(image)), "m", image, "fixed")
+
+
+@pytest.mark.parametrize("weight", [1, 0.5])
+def test_a_mask_of_which_averages_leave_nothing_is_refused(weight: float) -> None:
+    values = np.zeros((33, 33), np.float32)
+    values[:, -1] = weight
+    mask = itk.image_from_array(values)
+    checked_mask(mask, "fixed_mask", mask, "fixed")
+    with pytest.raises(ValueError, match=r"fixed_mask to have .* averaged, .* larger working_vox"):
+        checked_mask(mask, "fixed_mask", mask, "fixed", 1000)
