@@ -218,13 +218,16 @@ def initial_transforms_from(given: Any) -> tuple[Any, list[Transform] | None]:
     return given, None
 
 
-def size_findings(pair: ImagePair) -> list[str]:
-    """Report an image that is so much larger than the other that the units are in doubt."""
+def size_findings(pair: ImagePair, name: str = MOVING[0]) -> list[str]:
+    """Report an image that is so much larger than the other that the units are in doubt.
+
+    The moving image has a name, the user's word for it.
+    """
     fixed, moving = (ImageDomain.of(image) for image in (pair.fixed_image, pair.moving_image))
     if 1 / SIZE_RATIO <= fixed.scale / moving.scale <= SIZE_RATIO:
         return []
     sizes = [" x ".join(f"{2 * e:.3g}" for e in domain.half_extent) for domain in (fixed, moving)]
     return [
-        f"fixed and moving differ much in size, {sizes[0]} mm and {sizes[1]} mm: is the spacing of "
-        "both in mm?"
+        f"fixed and {name} differ much in size, {sizes[0]} mm and {sizes[1]} mm: is the spacing "
+        "of both in mm?"
     ]

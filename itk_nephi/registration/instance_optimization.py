@@ -162,7 +162,7 @@ class _Optimization:
                     self._take_step(level, objectives)
         if self._checkpoint is not None:
             self._checkpoint.write(self._state(level))
-        return quality_findings(objectives, self._deformations)
+        return quality_findings(objectives, self._deformations, self._problem.names)
 
     def _take_step(
         self, level: _Level, objectives: Sequence[PairObjective | LatticeObjective]

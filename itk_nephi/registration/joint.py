@@ -109,7 +109,7 @@ def register_jointly(
     at_times = [deformation_at(at_knots, knots, time) for time in times]
     if start.is_final:
         objectives = problem.objectives(len(problem.settings.smoothing_sigmas))
-        solution = Solution([], False, quality_findings(objectives, at_times))
+        solution = Solution([], False, quality_findings(objectives, at_times, problem.names))
     else:
         predicted = parameters_of(at_times)
         solution = solve(

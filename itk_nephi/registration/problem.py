@@ -73,6 +73,8 @@ class RegistrationProblem:
         How to register, with as many points as suit the images.
     device : torch.device
         Where to compute.
+    names : tuple of str
+        The user's words for the moving images.
     chunk : int or None
         How many points are evaluated together, by the memory plan; all if None.
     findings : tuple of str
@@ -88,6 +90,7 @@ class RegistrationProblem:
     sampled_initial: SampledTransform
     settings: RegistrationSettings
     device: torch.device
+    names: tuple[str, ...]
     chunk: int | None = None
     findings: tuple[str, ...] = ()
 
@@ -163,6 +166,7 @@ class RegistrationProblem:
                 2 / samplers[0].voxel_coords,
             ),
             device=device,
+            names=tuple(name for name, _ in names),
             chunk=planned_chunk(pairs, settings, device),
             findings=tuple(filter(None, (doubt, finding))),
         )
@@ -258,13 +262,13 @@ def _working_pairs(
     alike where a similarity compares them as they are.
     """
     first, voxels = pairs[0], settings.working_voxels
+    check_channels(first.fixed, "fixed")
+    for pair, (name, _) in zip(pairs, names, strict=True):
+        check_channels(pair.moving, name)
     fixed_mask, fixed_inside = _checked_mask(
         first.fixed_mask, "fixed_mask", first.fixed_image, "fixed", voxels
     )
     masks = [
-    check_channels(first.fixed, "fixed")
-    for pair, (name, _) in zip(pairs, names, strict=True):
-        check_channels(pair.moving, name)
         _checked_mask(pair.moving_mask, mask_name, pair.moving_image, name, voxels)
         for pair, (name, mask_name) in zip(pairs, names, strict=True)
     ]

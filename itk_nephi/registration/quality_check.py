@@ -13,7 +13,9 @@ WORSE = 0.01
 
 
 def quality_findings(
-    objectives: Sequence[PairObjective | LatticeObjective], deformations: Sequence[Deformation]
+    objectives: Sequence[PairObjective | LatticeObjective],
+    deformations: Sequence[Deformation],
+    names: Sequence[str],
 ) -> list[str]:
     """Report pairs that were more alike with the initial transform alone, at the same points.
 
@@ -23,6 +25,8 @@ def quality_findings(
         Of the last level.
     deformations : sequence of Deformation
         One for each.
+    names : sequence of str
+        The user's word for the moving image of each.
 
     Returns
     -------
@@ -30,12 +34,13 @@ def quality_findings(
         What to warn of; empty where all is well.
     """
     findings = []
-    for objective, deformation in zip(objectives, deformations, strict=True):
+    for objective, deformation, name in zip(objectives, deformations, names, strict=True):
         before, after = objective.dissimilarities(deformation)
         if after > before + WORSE * (1 + abs(before)):
             findings.append(
-                f"the images are less alike than before: dissimilarity {before:.4g} after the "
-                f"initial transform alone, {after:.4g} after the registration; a larger "
-                "gradicon_weight, or another initial transform or similarity may help"
+                f"the images are less alike than before, fixed and {name}: dissimilarity "
+                f"{before:.4g} after the initial transform alone, {after:.4g} after the "
+                "registration; a larger gradicon_weight, or another initial transform or "
+                "similarity may help"
             )
     return findings

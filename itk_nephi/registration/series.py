@@ -140,7 +140,7 @@ def register_series(
             initial_transform=initial_transform,
             names=words,
         )
-        for finding in size_findings(pair):
+        for finding in size_findings(pair, words[0]):
             warnings.warn(finding, stacklevel=2)
         pairs.append(pair)
     series, findings = register_jointly(

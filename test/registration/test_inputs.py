@@ -99,9 +99,11 @@ def test_images_of_very_different_size_are_found(image: Any, domain: ImageDomain
     def findings(factor: float) -> list[str]:
         other = replace(domain, spacing=tuple(factor * s for s in domain.spacing))
         scaled = image_from_array(itk.array_from_image(image), other)
-        return size_findings(ImagePair(fixed=(image,), moving=(scaled,)))
+        return size_findings(ImagePair(fixed=(image,), moving=(scaled,)), "images[3]")
 
     assert findings(4.5) == []
     for factor in (1000, 0.001, 6):
         (finding,) = findings(factor)
-        assert re.search(r"differ much in size, 8 x .* mm and .* in mm\?", finding)
+        assert re.search(
+            r"fixed and images\[3\] differ much in size, 8 x .* mm and .* in mm\?", finding
+        )
