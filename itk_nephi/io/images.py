@@ -183,10 +183,16 @@ def _write(image: Any, path: Path) -> None:
     itk.imwrite(image, str(path), compression=image_suffix(path) != ".nii")
 
 
+def has_image_suffix(path: Path) -> bool:
+    """Return whether ITK writes images of this suffix."""
+    name = str(path.with_name(lower_suffix(path)))
+    mode = itk.CommonEnums.IOFileMode_WriteMode
+    return itk.ImageIOFactory.CreateImageIO(name, mode) is not None
+
+
 def require_image_suffix(path: Path) -> None:
     """Raise a ValueError unless ITK writes images of this suffix."""
-    name = str(path.with_name(lower_suffix(path)))
-    if itk.ImageIOFactory.CreateImageIO(name, itk.CommonEnums.IOFileMode_WriteMode) is None:
+    if not has_image_suffix(path):
         raise ValueError(
             f"expected to write an image to {path}, whose suffix is none of an image that ITK "
             "writes; take .nii.gz, .nrrd or .mha"

@@ -108,7 +108,7 @@ def read_pair_table(
 
 def pair_faults(pair: PairPaths) -> list[str]:
     """Return what is wrong with the files of a pair; none is registered to find out."""
-    return _faults(pair, _domain, _check_mask, _label_values)
+    return _faults(pair, read_domain, _check_mask, _label_values)
 
 
 def _row_number(problem: str) -> int:
@@ -168,7 +168,7 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
 
 def _file_problems(pairs: list[PairPaths]) -> list[str]:
     # an image can be in many rows
-    readers = cache(_domain), cache(_check_mask), cache(_label_values)
+    readers = cache(read_domain), cache(_check_mask), cache(_label_values)
     return [
         f"row {pair.row} ({pair.name}): {fault}"
         for pair in pairs
@@ -241,7 +241,8 @@ def _collected(faults: list[str]) -> Iterator[None]:
         faults.append(plain_words(error))
 
 
-def _domain(path: Path, column: str) -> ImageDomain:
+def read_domain(path: Path, column: str) -> ImageDomain:
+    """Read the grid of the file of a scalar image; ``column`` is what messages call it."""
     header = read_scalar_header(path, column)
     try:
         return header.domain

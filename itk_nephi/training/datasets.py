@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -15,15 +16,16 @@ from pydantic import AfterValidator, ValidationInfo
 
 from itk_nephi.alignment.initialization import compute_initial_transform
 from itk_nephi.fields.settings import check_settings, described, documented, setting
-from itk_nephi.io.images import read_image
+from itk_nephi.io.images import has_image_suffix, read_image
 from itk_nephi.io.pair_files import PairPaths, read_landmarks
-from itk_nephi.io.pair_table import read_pair_table
+from itk_nephi.io.pair_table import read_domain, read_pair_table
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.phantoms import pairs
 from itk_nephi.spatial import light_itk as itk
+from itk_nephi.spatial.domain import difference
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import KINDS
-from itk_nephi.spatial.preparation import checked_image, checked_mask
+from itk_nephi.spatial.preparation import checked_image, checked_mask, mask_inside
 from itk_nephi.training.pair_source import Cache
 
 
@@ -41,10 +43,14 @@ class _Reader:
     def __init__(self) -> None:
         self._cache = Cache()
 
-    def image(self, path: Path) -> Any:
-        return self._once(
-            ("image", path), lambda: checked_image(read_image(path, "image"), str(path))
-        )
+    def image(self, path: Path, mask: Path | None = None) -> Any:
+        """Return an image; what lies outside its mask is replaced, as in a registration."""
+
+        def read() -> Any:
+            inside = None if mask is None else mask_inside(read_image(mask, "mask"), str(mask))
+            return checked_image(read_image(path, "image"), str(path), inside=inside)
+
+        return self._once(("image", path, mask), read)
 
     def mask(self, path: Path | None, image: Path) -> Any:
         def read() -> Any:
@@ -84,14 +90,20 @@ class TablePairs:
 
     def __post_init__(self) -> None:
         _check_kind(self.initial_transform)
-        _ = self._rows
+        guided = [row.name for row in self._rows if row.guide_landmarks]
+        if guided:
+            raise ValueError(
+                f"expected no guide_landmarks, which steer no training, in {self.table}, got those "
+                f"of {', '.join(guided)}: leave the column out"
+            )
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, number: int) -> ImagePair:
         row, reader = self._rows[number], self._reader
-        fixed, moving = reader.image(row.fixed), reader.image(row.moving)
+        fixed = reader.image(row.fixed, row.fixed_mask)
+        moving = reader.image(row.moving, row.moving_mask)
         masks = reader.mask(row.fixed_mask, row.fixed), reader.mask(row.moving_mask, row.moving)
         landmarks = None
         if row.evaluation_landmarks:
@@ -112,6 +124,19 @@ class TablePairs:
             sources=row.files,
         )
 
+    @property
+    def contents(self) -> str:
+        """What the pairs are, wherever their files lie."""
+        folder = self.table.parent.absolute()
+        rows = []
+        for row in self._rows:
+            files = {
+                column: str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+                for column, path in row.files.items()
+            }
+            rows.append((row.name, row.initial_transform in KINDS and row.initial_transform, files))
+        return repr(rows)
+
     @cached_property
     def _rows(self) -> list[PairPaths]:
         return read_pair_table(self.table, "table", self.initial_transform)
@@ -126,7 +151,9 @@ class TablePairs:
 class FolderPairs:
     """Random pairs of the images of a folder, each of two different images."""
 
-    images: FilePath = field(metadata=described("A folder of images."))
+    images: FilePath = field(
+        metadata=described("A folder of images; files of other kinds in it are left out.")
+    )
     count: int = field(metadata=described("How many pairs.", minimum=1))
     masks: FilePath | None = setting(None, "A folder with a mask of the same name for each image.")
     labels: FilePath | None = setting(
@@ -162,10 +189,11 @@ class FolderPairs:
             raise ValueError(
                 f"expected {needed} subjects{kind} or more in {self.images}, got {len(self._files)}"
             )
-        for folder in (self.masks, self.labels):
-            for path in (path for files in self._files for path in files):
-                if folder is not None and not (folder / path.name).is_file():
-                    raise ValueError(f"expected {folder / path.name} for {path}, found none")
+        faults = self._faults()
+        if faults:
+            count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+            head = f"images {self.images} has {count}; what subject does not match is left out:"
+            raise ValueError("\n  ".join([head, *faults]))
 
     def __len__(self) -> int:
         return self.count
@@ -178,11 +206,9 @@ class FolderPairs:
         else:
             two = rng.choice(len(self._files), 2, replace=False)
             paths = [files[rng.integers(len(files))] for files in (self._files[n] for n in two)]
-        fixed, moving = (reader.image(path) for path in paths)
-        masks = [
-            None if self.masks is None else reader.mask(self.masks / path.name, path)
-            for path in paths
-        ]
+        mask_paths = [self.masks and self.masks / path.name for path in paths]
+        fixed, moving = (reader.image(*both) for both in zip(paths, mask_paths, strict=True))
+        masks = [reader.mask(*both) for both in zip(mask_paths, paths, strict=True)]
         labels = self.labels and [reader.labels(self.labels / path.name) for path in paths]
         return ImagePair(
             name=" and ".join(path.name for path in paths),
@@ -196,15 +222,45 @@ class FolderPairs:
             ),
         )
 
+    @property
+    def contents(self) -> str:
+        """What the pairs are, wherever their files lie."""
+        names = [[path.name for path in files] for files in self._files]
+        return repr(
+            (self.count, names, self.masks is None, self.pairs, self.initial_transform, self.seed)
+        )
+
+    def _faults(self) -> list[str]:
+        """Return what is wrong with the headers of all files."""
+        faults, dimensions = [], set()
+        for path in chain.from_iterable(self._files):
+            try:
+                domain = read_domain(path, "image")
+                dimensions.add(domain.dimension)
+                for name, folder in (("mask", self.masks), ("labels", self.labels)):
+                    if folder is None:
+                        continue
+                    other = read_domain(folder / path.name, name)
+                    if other.dimension != domain.dimension or not other.matches(domain):
+                        raise ValueError(
+                            f"expected {name} on the grid of {path}, got {folder / path.name} on "
+                            f"another: {difference(other, domain)}"
+                        )
+            except ValueError as error:
+                faults.append(str(error))
+        if len(dimensions) > 1:
+            faults.append("expected images all in 2 or all in 3 dimensions, got both")
+        return faults
+
     @cached_property
     def _files(self) -> list[list[Path]]:
-        """The files of each subject that has enough."""
+        """The images of each subject that has enough; files of other kinds are left out."""
         if not self.images.is_dir():
             raise ValueError(f"expected images to be a folder, got {self.images}")
         found: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(self.images.iterdir()):
             match = re.search(self.subject, path.name)
-            if match and path.is_file():
+            if match and path.is_file() and has_image_suffix(path):
                 found[match[1] if match.re.groups else match[0]].append(path)
         first, end = self.subjects or (0, len(found))
         if not 0 <= first <= end <= len(found):
@@ -243,6 +299,11 @@ class PhantomPairs:
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def contents(self) -> str:
+        """What the pairs are."""
+        return repr(self)
 
     def __getitem__(self, number: int) -> ImagePair:
         seed = self.seed + number

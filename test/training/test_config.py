@@ -53,7 +53,7 @@ def test_the_config_of_the_hippocampus_takes_its_data_from_a_folder(tmp_path: Pa
     for kind in ("images", "labels"):
         (tmp_path / kind).mkdir()
         for number in range(160):
-            itk.imwrite(image, str(tmp_path / kind / f"subject_{number:03}.nrrd"))
+            itk.imwrite(image, str(tmp_path / kind / f"subject_{number:03}.nii"))
     config = TrainingConfig.read(CONFIGS / "hippocampus.toml", tmp_path)
     assert isinstance(config.pairs, FolderPairs)
     assert config.pairs.images == tmp_path / "images"

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,102 @@ def test_chosen_subjects_come_with_their_masks_and_labels(folder: Path) -> None:
     assert len({id(pairs[n].fixed_image) for n in range(9)}) <= 4  # each read once
 
 
+def test_files_of_other_kinds_are_left_out(folder: Path) -> None:
+    expected = FolderPairs(images=folder / "images", count=9, subject="^[a-z]")
+    for name in ("a_1.json", "b_3.json", "participants.tsv", "d_README", "e.txt"):
+        (folder / "images" / name).write_text("{}")
+    found = FolderPairs(images=folder / "images", count=9, subject="^[a-z]")
+    assert found.contents == expected.contents
+    assert [numbers(found[n]) for n in range(9)] == [numbers(expected[n]) for n in range(9)]
+
+
+def test_all_files_that_cannot_be_pairs_are_named_before_any_is_drawn(folder: Path) -> None:
+    images = folder / "images"
+    (images / "a_1.nrrd").write_bytes((images / "a_1.nrrd").read_bytes()[:-30])
+    cube = ImageDomain(
+        size=(4, 4, 4),
+        spacing=(1.0,) * 3,
+        origin=(0.0,) * 3,
+        direction=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    )
+    itk.imwrite(image_from_array(np.zeros((4, 4, 4), np.uint8), cube), str(images / "b_2.nrrd"))
+    with pytest.raises(ValueError, match=r"has 3 faults") as caught:
+        FolderPairs(images=images, count=1, masks=folder / "masks")
+    _, *faults = str(caught.value).splitlines()
+    for fault, fragment in zip(
+        faults,
+        ["a_1.nrrd: truncated", "expected mask on the grid of", "in 2 or all in 3"],
+        strict=True,
+    ):
+        assert fragment in fault
+
+
+@pytest.mark.parametrize("outside", [np.nan, -3e4])
+def test_what_lies_outside_a_mask_does_not_matter(folder: Path, outside: float) -> None:
+    def drawn() -> list[Any]:
+        masks = ",masks/a_1.nrrd,masks/b_1.nrrd\n"
+        (folder / "pairs.csv").write_text(
+            f"fixed,moving,fixed_mask,moving_mask\nimages/a_1.nrrd,images/b_1.nrrd{masks}"
+        )
+        table = TablePairs(table=folder / "pairs.csv")
+        folders = {kind: folder / kind for kind in ("images", "masks")}
+        chosen = FolderPairs(**folders, count=1, subject="^(a_1|b_1)")
+        return [
+            np.asarray(image)
+            for pairs in (table, chosen)
+            for image in (pairs[0].fixed_image, pairs[0].moving_image)
+        ]
+
+    for name in ("a_1", "b_1"):
+        mask = np.ones((4, 5), np.uint8)
+        mask[:, :2] = 0
+        itk.imwrite(image_from_array(mask, DOMAIN), str(folder / "masks" / f"{name}.nrrd"))
+    expected = drawn()
+    for name in ("a_1", "b_1"):
+        path = str(folder / "images" / f"{name}.nrrd")
+        values = itk.array_from_image(itk.imread(path))
+        values[:, :2] = outside
+        itk.imwrite(image_from_array(values, DOMAIN), path)
+    np.testing.assert_array_equal(drawn(), expected)
+
+
+def test_pairs_that_were_moved_are_the_same_and_others_are_not(folder: Path) -> None:
+    def contents(where: Path) -> list[str]:
+        folders = {kind: where / kind for kind in ("images", "masks")}
+        return [
+            TablePairs(table=where / "pairs.csv").contents,
+            FolderPairs(**folders, count=9).contents,
+        ]
+
+    row = "images/a_1.nrrd,images/b_1.nrrd\n"
+    (folder / "pairs.csv").write_text(f"fixed,moving\n{row}")
+    moved = folder.with_name("elsewhere")
+    shutil.copytree(folder, moved)
+    assert contents(moved) == contents(folder)
+    table, images = contents(folder)
+    for rows in (row + row, row.replace("a_1", "a_2")):
+        (moved / "pairs.csv").write_text(f"fixed,moving\n{rows}")
+        assert contents(moved)[0] != table
+    for changed in (
+        FolderPairs(images=folder / "images", masks=folder / "masks", count=8),
+        FolderPairs(images=folder / "images", masks=folder / "masks", count=9, subject="^[a-z]"),
+        FolderPairs(images=folder / "images", count=9),
+    ):
+        assert changed.contents != images
+
+
+def test_guide_landmarks_which_steer_no_training_are_refused(folder: Path) -> None:
+    point = ",".join(str(x) for x in [*DOMAIN.center, *DOMAIN.center])
+    (folder / "points.csv").write_text(f"fixed_x,fixed_y,moving_x,moving_y\n{point}\n")
+    (folder / "pairs.csv").write_text(
+        "name,fixed,moving,guide_landmarks\n"
+        "anna,images/a_1.nrrd,images/c_1.nrrd,points.csv\n"
+        "ben,images/b_1.nrrd,images/c_1.nrrd,\n"
+    )
+    with pytest.raises(ValueError, match=r"expected no guide_landmarks, .* got those of anna: "):
+        TablePairs(table=folder / "pairs.csv")
+
+
 def test_table_pairs_are_those_of_the_rows(folder: Path) -> None:
     itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(folder / "initial.tfm"))
     point = ",".join(str(x) for x in [*DOMAIN.center, *DOMAIN.center])
@@ -108,7 +205,7 @@ def test_folders_without_what_pairs_need_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="expected 1 subjects with two images or more"):
         FolderPairs(images=images, count=1, pairs="within")
     (folder / "labels" / "b_1.nrrd").unlink()
-    with pytest.raises(ValueError, match=r"expected .*b_1.nrrd for .*b_1.nrrd, found none"):
+    with pytest.raises(ValueError, match=r"labels to be a file, got .*b_1.nrrd, which does not"):
         FolderPairs(images=images, count=1, labels=folder / "labels")
     with pytest.raises(ValueError, match="expected count of at least 1, got 0"):
         FolderPairs(images=images, count=0)
