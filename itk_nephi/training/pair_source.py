@@ -15,12 +15,20 @@ class PairSource(Protocol):
     """A finite list of pairs; the same number always gives the same pair.
 
     Each has one image of a subject, of float and in canonical order as its masks are, and an
-    initial transform.
+    initial transform. A source may have ``contents``, a string that is the same as long as its
+    pairs are: only then a training resumes. Of others the class and the number of pairs are
+    compared.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, number: int) -> ImagePair: ...
+
+
+def contents_of(source: PairSource) -> str:
+    """Return what has to be the same for a training to resume, of any process and computer."""
+    contents = getattr(source, "contents", None)
+    return contents if isinstance(contents, str) else f"{len(source)} of {type(source).__name__}"
 
 
 class Cache:

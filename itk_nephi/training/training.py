@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,21 @@ from itk_nephi.evaluation.evaluation import MeanEvaluation
 from itk_nephi.extras import named_extras
 from itk_nephi.fields.device import memory_errors_named, upload
 from itk_nephi.io.errors import plain_words, require_file
+from itk_nephi.io.staging import locked
 from itk_nephi.models.archive import ARCHIVE_ERRORS, read_archive, write_archive
 from itk_nephi.models.encoder import LatentCodeTable
 from itk_nephi.models.nephi import ModelSettings, NePhi
 from itk_nephi.models.serialization import save_model
 from itk_nephi.training.augmentation import Augmentation, TrainingExample, TrainingExamples
 from itk_nephi.training.batch_objective import PairsObjective
-from itk_nephi.training.pair_source import PairSource
+from itk_nephi.training.pair_source import PairSource, contents_of
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.validation import validate
 
 CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.safetensors", "last.safetensors"
+
+CHECKPOINT_FORMAT = 2
+"""What checkpoints are numbered by; others hold something else under the same names."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ def train(
     augmentation : Augmentation, optional
         Random changes of the images; none when left out.
     resume : bool
-        Resume from the folder's checkpoint.
+        Resume from the folder's checkpoint. With other validation pairs the best model is that of
+        the steps from there on.
     device : str
         ``"cpu"``, or ``"cuda"``.
     callback : callable, optional
@@ -102,7 +108,8 @@ def train(
     Raises
     ------
     ValueError
-        If the checkpoint is missing, in the way, or was made with other settings.
+        If the checkpoint is missing, in the way, or was made with other settings; if another
+        training writes to the folder; if there are no pairs, or of other dimensions than the model.
     RuntimeError
         If the objective is no longer finite.
     MemoryError
@@ -118,42 +125,48 @@ def train(
     augmentation = augmentation or Augmentation()
     if model_settings.encoder is None and not augmentation.changes_nothing:
         raise ValueError("expected no augmentation of pairs with codes of their own, got some")
+    _check_pairs("pairs", pairs, model_settings)
+    _check_pairs("validation_pairs", validation_pairs, model_settings)
     fabric, writer_class = _engine(settings, device)
-    run = _Training(fabric, pairs, model_settings, settings, augmentation)
-    checkpoint = output / CHECKPOINT
+    run = _Training(fabric, pairs, validation_pairs, model_settings, settings, augmentation)
     if resume:
-        run.restore(checkpoint)
-    elif checkpoint.exists():
+        run.restore(output / CHECKPOINT)
+    elif (output / CHECKPOINT).exists():
         raise ValueError(f"expected a folder without {CHECKPOINT}, or to resume, got {output}")
     fabric.barrier()
-    stopped = False
-    with _writing(output), _interruptible() as stop:
-        writer = writer_class(str(output), purge_step=run.done) if fabric.global_rank == 0 else None
+    stopped, is_first = False, fabric.global_rank == 0
+    lock = locked(output, "training") if is_first else nullcontext()
+    with _writing(output), lock, _interruptible() as stop:
+        writer = writer_class(str(output), purge_step=run.done + 1) if is_first else None
+        if writer is not None and resume and run.is_due:
+            run.validate(output)  # it may have been killed before it did
         while run.done < settings.steps and not stopped:
-            losses = run.take_step()
-            due = run.done % settings.validate_every == 0 or run.done == settings.steps
+            with run.kept(output if is_first else None):
+                losses = run.compute_gradients()
+            run.take_step(losses)
             if writer is not None:
-                validation = None
-                if due:
-                    every = (validation_pairs[n] for n in range(len(validation_pairs)))
-                    validation = validate(run.model, every, fabric.device)
-                    if validation.merit > run.best:
-                        run.best = validation.merit
-                        save_model(output / BEST, run.model)
-                _write_scalars(writer, run.done, losses, validation)
-                try:
-                    if callback is not None:
-                        callback(TrainingProgress(run.done, settings.steps, losses, validation))
-                except StopIteration:
-                    stop.set()
+                with run.kept(output):
+                    validation = run.validate(output) if run.is_due else None
+                    _write_scalars(writer, run.done, losses, validation)
+                    try:
+                        if callback is not None:
+                            callback(TrainingProgress(run.done, settings.steps, losses, validation))
+                    except StopIteration:
+                        stop.set()
             requested = torch.tensor(float(stop.is_set()))
             stopped = bool(fabric.all_reduce(requested, reduce_op="sum") > 0)
-            if writer is not None and (due or stopped):
-                save_model(output / LAST, run.model)
-                run.save(checkpoint)
+            if writer is not None and stopped:
+                run.save(output)
         if writer is not None:
             writer.close()
     return stopped
+
+
+def _check_pairs(name: str, pairs: PairSource, model_settings: ModelSettings) -> None:
+    """Check what would else be found when the first pair is drawn, or after many steps."""
+    if not len(pairs):
+        raise ValueError(f"expected {name} to be one pair or more, got none")
+    model_settings.fit_box(pairs[0].fixed_image)
 
 
 class _Training:
@@ -163,6 +176,7 @@ class _Training:
         self,
         fabric: Any,
         pairs: PairSource,
+        validation_pairs: PairSource,
         model_settings: ModelSettings,
         settings: TrainingSettings,
         augmentation: Augmentation,
@@ -186,11 +200,39 @@ class _Training:
         self._objective_of_all, self._optimizer_of_all = fabric.setup(
             self.objective, self.optimizer
         )
-        described = {"model": model_settings, "pairs": pairs, "augmentation": augmentation}
-        self._what = {name: repr(value) for name, value in (described | asdict(settings)).items()}
+        self._validation_pairs = validation_pairs
+        described = {"model": model_settings, "augmentation": augmentation} | asdict(settings)
+        self._what = {name: repr(value) for name, value in described.items()}
+        self._what["pairs"] = _digest(pairs)
 
-    def take_step(self) -> dict[str, float]:
-        """Take a step, and return the losses before it, averaged over the pairs of all devices."""
+    @property
+    def is_due(self) -> bool:
+        """Whether the model is validated after the steps done."""
+        settings = self._settings
+        return self.done % settings.validate_every == 0 or self.done == settings.steps
+
+    @contextmanager
+    def kept(self, output: Path | None) -> Iterator[None]:
+        """Save what was reached where something raises between steps, such as a damaged image."""
+        try:
+            yield
+        except Exception:
+            if output is not None and self.done:
+                self.save(output)
+            raise
+
+    def validate(self, output: Path) -> MeanEvaluation:
+        """Save what was reached, validate the model, and write it where it is the best one."""
+        self.save(output)
+        pairs = self._validation_pairs
+        found = validate(self.model, (pairs[n] for n in range(len(pairs))), self._fabric.device)
+        if found.merit > self.best:
+            self.best = found.merit
+            save_model(output / BEST, self.model)
+        return found
+
+    def compute_gradients(self) -> dict[str, float]:
+        """Compute gradients, and return the losses, averaged over the pairs of all devices."""
         settings, fabric = self._settings, self._fabric
         self.objective.train()
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -205,8 +247,11 @@ class _Training:
                 fabric.backward(losses["total"] / settings.accumulate)
             found.append(torch.stack(list(losses.values())).detach())
         values = fabric.all_reduce(torch.stack(found).mean(dim=0), reduce_op="mean")
-        means = dict(zip(losses, values.tolist(), strict=True))
-        for name, value in means.items():
+        return dict(zip(losses, values.tolist(), strict=True))
+
+    def take_step(self, losses: dict[str, float]) -> None:
+        """Take a step along the gradients, unless a loss is not finite."""
+        for name, value in losses.items():
             if not math.isfinite(value):
                 raise RuntimeError(
                     f"the training diverged at step {self.done + 1}, where {name} is {value}; try "
@@ -215,7 +260,6 @@ class _Training:
         self._optimizer_of_all.step()
         self._optimizer_of_all.zero_grad()
         self.done += 1
-        return means
 
     def _batch(self, number: int) -> tuple[TrainingExample, Tensor, Tensor]:
         """Return a batch: its images, the numbers of its pairs, and its points."""
@@ -235,27 +279,35 @@ class _Training:
             upload(torch.stack(coords), device),
         )
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, atomically."""
+    def save(self, output: Path) -> None:
+        """Write the model and then a checkpoint, each atomically."""
+        save_model(output / LAST, self.model)
         state = {
+            "format": CHECKPOINT_FORMAT,
             "what": self._what,
+            "validation_pairs": _digest(self._validation_pairs),
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": self.done,
             "best": self.best,
         }
-        write_archive(state, path)
+        write_archive(state, output / CHECKPOINT)
 
     def restore(self, path: Path) -> None:
         """Resume from a checkpoint."""
         require_file(path, "the checkpoint")
         try:
             state = dict(read_archive(path, self._fabric.device))
-            what = dict(state["what"])
+            what, form = dict(state["what"]), int(state.get("format", 1))
         except ARCHIVE_ERRORS as error:
             raise ValueError(
                 f"expected a checkpoint of a training, got {path}: {plain_words(error)}"
             ) from error
+        if form != CHECKPOINT_FORMAT:
+            raise ValueError(
+                f"expected a checkpoint of format {CHECKPOINT_FORMAT}, got {path} of format {form}"
+                ": resume with the version of itk-nephi that wrote it, or train anew"
+            )
         changed = [name for name, value in self._what.items() if what.get(name) != value]
         if changed:
             raise ValueError(
@@ -264,11 +316,18 @@ class _Training:
         try:
             self.objective.load_state_dict(state["objective"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.done, self.best = int(state["done"]), float(state["best"])
+            self.done = int(state["done"])
+            if state["validation_pairs"] == _digest(self._validation_pairs):
+                self.best = float(state["best"])
         except ARCHIVE_ERRORS as error:
             raise ValueError(
                 f"expected a checkpoint of a training, got {path}: {plain_words(error)}"
             ) from error
+
+
+def _digest(pairs: PairSource) -> str:
+    # names of files may be those of patients
+    return hashlib.sha256(contents_of(pairs).encode()).hexdigest()
 
 
 def _engine(settings: TrainingSettings, device: str) -> tuple[Any, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,9 +18,14 @@ from itk_nephi.spatial.transforms import compose, flatten
 
 
 def validate(model: NePhi, pairs: Iterable[ImagePair], device: torch.device) -> MeanEvaluation:
-    """Predict pairs, each as a registration without refinement does, and average how good it is."""
+    """Predict pairs, each as a registration without refinement does, and average how good it is.
+
+    A pair that does not overlap, or only where an image is constant, has an NCC of 0, so that the
+    others still decide which model is best.
+    """
+    found = (evaluate(pair, predicted_transform(model, pair, device)) for pair in pairs)
     return MeanEvaluation.of(
-        evaluate(pair, predicted_transform(model, pair, device)) for pair in pairs
+        replace(each, ncc=0.0) if math.isnan(each.ncc) else each for each in found
     )
 
 

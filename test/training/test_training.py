@@ -6,18 +6,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import itk
+import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from itk_nephi.fields.settings import FieldSettings
-from itk_nephi.models.archive import read_archive
+from itk_nephi.io.staging import LOCK, locked
+from itk_nephi.models.archive import read_archive, write_archive
 from itk_nephi.models.encoder import EncoderSettings
 from itk_nephi.models.nephi import ModelSettings
 from itk_nephi.models.serialization import load_model
+from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.training.augmentation import Augmentation
 from itk_nephi.training.datasets import PhantomPairs
+from itk_nephi.training.pair_source import PairSource
 from itk_nephi.training.settings import TrainingSettings
 from itk_nephi.training.training import BEST, CHECKPOINT, LAST, TrainingProgress, train
+from itk_nephi.training.validation import validate
 
 MODEL = ModelSettings(
     field=FieldSettings(width=16, frequencies=6, global_code=4, local_channels=4, local_grid=6),
@@ -101,7 +109,80 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path) -> Non
     assert not train(*arguments, parts, augmentation=augmentation, resume=True)
     for name in (BEST, LAST):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
-    assert not [path for path in parts.iterdir() if path.name.startswith(".")]
+    assert {path.name for path in parts.iterdir() if path.name.startswith(".")} == {LOCK}
+    events = EventAccumulator(str(parts)).Reload().Scalars("loss/total")
+    assert [event.step for event in events] == [1, 2, 3, 4, 5]
+
+
+class Others:
+    """Pairs of a class of the user's own; some of them cannot be read."""
+
+    def __init__(self, pairs: PairSource, *damaged: int, count: int | None = None) -> None:
+        self.pairs, self.damaged = pairs, damaged
+        self.count = len(pairs) if count is None else count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> ImagePair:
+        if number in self.damaged:
+            raise ValueError(f"expected image, got pair {number}: a damaged file")
+        return self.pairs[number]
+
+
+@pytest.mark.parametrize("late", ["pairs", "validation", "callback"])
+def test_an_error_on_the_way_loses_no_step(tmp_path: Path, late: str) -> None:
+    # of the first six pairs, shuffled by the seed 0, the last is drawn by the third step
+    last = int(np.random.default_rng([SETTINGS.seed, 0]).permutation(6)[-1])
+    pairs, validation = Others(PAIRS, *[last] * (late == "pairs")), Others(FEW)
+    if late == "validation":
+        validation.damaged = (1,)
+
+    def fail() -> None:
+        raise ValueError("a damaged file")
+
+    callback = stopper(3 if late == "callback" else 0, fail)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with pytest.raises(ValueError, match="a damaged file"):
+        train(pairs, validation, MODEL, SETTINGS, parts, callback=callback)
+    state = read_archive(parts / CHECKPOINT, torch.device("cpu"))
+    assert state["done"] == (3 if late == "callback" else 2)
+    assert (parts / LAST).exists()
+    train(Others(PAIRS), Others(FEW), MODEL, SETTINGS, parts, resume=True)
+    train(PAIRS, FEW, MODEL, SETTINGS, whole)
+    for name in (BEST, LAST):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_other_pairs_do_not_resume_and_other_validation_pairs_judge_anew(tmp_path: Path) -> None:
+    train(Others(PAIRS), FEW, MODEL, SETTINGS, tmp_path)
+    with pytest.raises(ValueError, match=r"expected the settings of the checkpoint .*other pairs"):
+        train(Others(PAIRS, count=5), FEW, MODEL, SETTINGS, tmp_path, resume=True)
+    device = torch.device("cpu")
+    state = read_archive(tmp_path / CHECKPOINT, device)
+    write_archive(state | {"best": 2.0}, tmp_path / CHECKPOINT)  # more than any Dice is
+    (tmp_path / BEST).unlink()
+    train(Others(PAIRS), FEW, MODEL, SETTINGS, tmp_path, resume=True)
+    assert not (tmp_path / BEST).exists()
+    train(Others(PAIRS), replace(FEW, seed=9), MODEL, SETTINGS, tmp_path, resume=True)
+    assert load_model(tmp_path / BEST).settings == MODEL
+
+
+def test_pairs_that_overlap_nowhere_leave_the_best_to_the_others(tmp_path: Path) -> None:
+    values = np.zeros((24, 24), np.float32)
+    values[:2, :2] = np.arange(4).reshape(2, 2)
+    corner = image_from_array(values, ImageDomain.of(PAIRS[0].fixed_image))
+    away = itk.TranslationTransform[itk.D, 2].New()
+    away.SetOffset([8.0, 8.0])
+    alone = {"labels": None, "evaluation_landmarks": None}
+    blind = replace(PAIRS[0], **alone, moving=(corner,), initial_transform=away)
+    plain = replace(PAIRS[1], **alone)
+    told: list[TrainingProgress] = []
+    train(PAIRS, [blind, plain], MODEL, SETTINGS, tmp_path, callback=told.append)
+    assert load_model(tmp_path / BEST).settings == MODEL
+    validation = validate(load_model(tmp_path / LAST), [plain], torch.device("cpu"))
+    assert told[-1].validation is not None
+    assert told[-1].validation.merit == pytest.approx(validation.ncc / 2)
 
 
 def test_an_auto_decoder_learns_codes_of_its_pairs(tmp_path: Path) -> None:
@@ -180,9 +261,34 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
         ValueError, match=r"the settings of the checkpoint .*, got other steps, seed"
     ):
         train(PAIRS, FEW, MODEL, replace(SETTINGS, steps=9, seed=1), tmp_path, resume=True)
+    state = read_archive(tmp_path / CHECKPOINT, torch.device("cpu"))
+    del state["format"]
+    write_archive(state, tmp_path / CHECKPOINT)
+    with pytest.raises(ValueError, match=r"format 2, got .* of format 1: resume with the version"):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, resume=True)
     (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:1000])
     with pytest.raises(ValueError, match="expected a checkpoint of a training, got"):
         train(PAIRS, FEW, MODEL, SETTINGS, tmp_path, resume=True)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path, "training"),
+        pytest.raises(ValueError, match="expected no other training that writes to"),
+    ):
+        train(PAIRS, FEW, MODEL, SETTINGS, tmp_path)
+
+
+def test_pairs_that_do_not_suit_the_model_are_found_before_the_first_step(tmp_path: Path) -> None:
+    solid = PhantomPairs(phantom="deformed_shape", count=1, dimension=3, size=24, motion=1)
+    for pairs, validation, message in (
+        (Others(PAIRS, count=0), FEW, "expected pairs to be one pair or more, got none"),
+        (PAIRS, Others(FEW, count=0), "expected validation_pairs to be one pair or more"),
+        (PAIRS, solid, "expected a model for 3 dimensions like the images, got one for 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(pairs, validation, MODEL, SETTINGS, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_training_that_diverges_says_where(tmp_path: Path) -> None:
