@@ -35,7 +35,7 @@ def batch(
         int, typer.Option(help="Pairs at a time, each in a process of its own if several.")
     ] = 1,
     threads: Annotated[
-        int, typer.Option(help="Threads of each pair; another number changes the last bits.")
+        int, typer.Option(help="Threads of each pair; the results are the same on any number.")
     ] = 1,
     dask: Annotated[
         str | None,

@@ -44,8 +44,8 @@ class BatchSettings:
     seed : int
         The seed of each pair.
     threads : int
-        Threads that compute a pair. Their number changes the last bits of a result, so it is part
-        of the settings, whatever the number of pairs at a time.
+        Threads that compute a pair. The result is the same on any number, so that a pair is not
+        done anew for another.
     results : tuple of str
         What is written, see :func:`itk_nephi.workflows.register_files`.
 
@@ -106,7 +106,8 @@ def run_batch(
     output : Path
         Where the folders go. A folder appears when it is complete.
     settings : BatchSettings
-        How. A pair whose folder was made with other settings, files or versions is done anew.
+        How. A pair whose folder was made with other settings, files or versions, or lacks some of
+        its results, is done anew.
     jobs : int
         How many pairs at a time, each in a process of its own if more than one.
     dask : str, optional
@@ -182,7 +183,11 @@ def run_pair(pair: PairPaths, output: Path, settings: BatchSettings) -> PairOutc
                         results=settings.results,
                         interrupted=_stop,
                     )
-                record = {"digest": digest, "warnings": [str(entry.message) for entry in caught]}
+                record = {
+                    "digest": digest,
+                    "warnings": [str(entry.message) for entry in caught],
+                    "files": sorted(file.name for file in stage.iterdir()),
+                }
                 text = json.dumps(record, indent=2) + "\n"
                 (stage / UNNAMED).write_text(text, encoding="utf-8")
                 for file in stage.iterdir():
@@ -222,7 +227,8 @@ def _put(stage: Path, folder: Path, digest: str) -> None:
 
 def _digest(pair: PairPaths, settings: BatchSettings) -> str:
     """Return the checksum of all that decides on a result."""
-    parts = asdict(settings) | {
+    decisive = {name: value for name, value in asdict(settings).items() if name != "threads"}
+    parts = decisive | {
         "files": {column: sha256(path) for column, path in pair.files.items()},
         "initial_transform": "initial_transform" not in pair.files and pair.initial_transform,
         "channel_weights": pair.channel_weights,
@@ -236,7 +242,9 @@ def _recorded_digest(folder: Path) -> str | None:
     if not (folder / RECORD).is_file():
         return None
     try:
-        return str(json.loads((folder / RECORD).read_text(encoding="utf-8"))["digest"])
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        is_whole = all((folder / name).is_file() for name in record["files"])
+        return str(record["digest"]) if is_whole else ""
     except (ValueError, KeyError, TypeError):  # as after a power failure
         return ""
 

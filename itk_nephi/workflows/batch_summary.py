@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from itk_nephi.io.errors import READING_ERRORS, plain_words
 from itk_nephi.io.staging import staged
 from itk_nephi.visualization.pages import render
 from itk_nephi.workflows.batch import RECORD, PairOutcome
@@ -52,15 +53,19 @@ def _row(output: Path, outcome: PairOutcome) -> dict[str, Any]:
     if outcome.reason:
         return row | {"status": "failed", "remarks": outcome.reason}
     folder = output / outcome.pair.name
-    metrics, record = (
-        json.loads((folder / file).read_text(encoding="utf-8")) for file in ("metrics.json", RECORD)
-    )
-    numbers = {name: _number(metrics, keys) for name, keys in NUMBERS.items()}
-    return (
-        row
-        | {"status": "done", "remarks": "; ".join(record["warnings"])}
-        | {name: value for name, value in numbers.items() if value is not None}
-    )
+    try:
+        metrics, record = (
+            json.loads((folder / file).read_text(encoding="utf-8"))
+            for file in ("metrics.json", RECORD)
+        )
+        numbers = {name: _number(metrics, keys) for name, keys in NUMBERS.items()}
+        remarks = "; ".join(record["warnings"])
+    except READING_ERRORS as error:
+        reason = f"expected results in {folder}, got files that cannot be read"
+        remarks = f"{reason}: {plain_words(error)}: delete the folder and start the batch again"
+        return row | {"status": "failed", "remarks": remarks}
+    known = {name: value for name, value in numbers.items() if value is not None}
+    return row | {"status": "done", "remarks": remarks} | known
 
 
 def _number(metrics: Any, keys: Sequence[str]) -> float | None:

@@ -21,6 +21,7 @@ from itk_nephi.evaluation.metrics import (
 from itk_nephi.fields.deformation import deformation_from_transform
 from itk_nephi.fields.settings import FieldSettings
 from itk_nephi.fields.threads import torch_threads
+from itk_nephi.losses.settings import SIMILARITIES, SimilarityName
 from itk_nephi.phantoms.pairs import deformed_shape, lung
 from itk_nephi.registration.instance_optimization import RegistrationSettings
 from itk_nephi.registration.pairwise import register
@@ -193,6 +194,27 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
             found.append(register(chest.fixed, chest.moving, settings=HASTY))
     assert same_bits(found[0], found[1])
     assert same_bits(found[0], found[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("similarity", [name for name in SIMILARITIES if name != "windowed_ncc"])
+def test_random_points_give_the_same_bits_on_any_number_of_threads(
+    similarity: SimilarityName,
+) -> None:
+    chest = lung(3, size=(70, 60, 50)).pair
+    settings = replace(
+        HASTY,
+        similarity=similarity,
+        steps=2,
+        points=60_000,
+        points_per_voxel=1.0,
+        regularizer_points=2_000,
+    )
+    found = []
+    for threads in (1, 3):
+        with torch_threads(threads):
+            found.append(register(chest.fixed, chest.moving, settings=settings))
+    assert same_bits(found[0], found[1])
 
 
 @pytest.mark.parametrize("pixel", ["uint8", "int16", "float64"])

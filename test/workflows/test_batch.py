@@ -422,6 +422,27 @@ def test_a_pair_whose_record_is_damaged_is_done_anew(
     assert json.loads((tmp_path / "anna" / RECORD).read_text())["digest"]
 
 
+@pytest.mark.parametrize("lost", ["metrics.json", "moving_to_fixed.h5"])
+def test_a_pair_that_lacks_a_result_is_done_anew(table: Path, tmp_path: Path, lost: str) -> None:
+    pairs = pairs_of(table)[:1]
+    settings = replace(SETTINGS, results=("transforms",))
+    list(run_batch(pairs, tmp_path, settings))
+    expected = contents(tmp_path)
+    (tmp_path / "anna" / lost).unlink()
+    (outcome,) = run_batch(pairs, tmp_path, settings)
+    assert not outcome.reason
+    assert not outcome.earlier
+    assert contents(tmp_path) == expected
+
+
+def test_another_number_of_threads_does_nothing_anew(table: Path, tmp_path: Path) -> None:
+    pairs = pairs_of(table)[:1]
+    settings = replace(SETTINGS, results=("transforms",))
+    assert [each.earlier for each in run_batch(pairs, tmp_path, settings)] == [False]
+    more = replace(settings, threads=2)
+    assert [each.earlier for each in run_batch(pairs, tmp_path, more)] == [True]
+
+
 def test_what_others_put_into_a_folder_stays(table: Path, tmp_path: Path) -> None:
     pairs = pairs_of(table)[:1]
     for seed in (1, 2):

@@ -75,6 +75,25 @@ def test_remarks_are_the_warnings_or_the_reason(rows: list[dict[str, str]]) -> N
     assert found == ["odd & <small>; coarse", "expected contrast, got <none>", ""]
 
 
+@pytest.mark.parametrize("content", [None, "", "[]", '{"before": 3}'])
+@pytest.mark.parametrize("file", ["metrics.json", RECORD])
+def test_a_pair_whose_results_cannot_be_read_does_not_lose_the_others(
+    tmp_path: Path, file: str, content: str | None
+) -> None:
+    outcomes = [outcome(tmp_path, n, f"pair-{n}", {"ncc_after": 0.5}) for n in (1, 2)]
+    path = tmp_path / "pair-1" / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    write_summary(tmp_path, outcomes)
+    with (tmp_path / "summary.csv").open(newline="", encoding="utf-8") as table:
+        damaged, whole = csv.DictReader(table)
+    assert damaged["status"] == "failed"
+    assert f"results in {tmp_path / 'pair-1'}, got files that cannot" in damaged["remarks"]
+    assert (whole["status"], whole["ncc_after"]) == ("done", "0.5")
+
+
 def test_the_page_escapes_what_it_shows_and_links_to_what_is_there(
     rows: list[dict[str, str]], tmp_path: Path
 ) -> None:
