@@ -141,11 +141,13 @@ def spread(values: Sequence[Any], digits: int = 3) -> str:
 
 
 def mean_interval(differences: Sequence[float], digits: int = 3) -> str:
-    """Return the mean of paired differences and its 95 % interval by the bootstrap."""
+    """Return the mean of paired differences and, of six or more, its 95 % bootstrap interval."""
     if not len(differences):
         return "-"
-    low, high = bootstrap_interval(differences)
-    return f"{np.mean(differences):+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    mean, interval = f"{np.mean(differences):+.{digits}f}", bootstrap_interval(differences)
+    if interval is None:
+        return mean
+    return f"{mean} ({interval[0]:+.{digits}f} to {interval[1]:+.{digits}f})"
 
 
 def largest(values: Sequence[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,10 +45,19 @@ class Statistics:
         )
 
 
+def fewest_values(level: float = 0.95) -> int:
+    """Return how many values an interval takes: six at 95 %.
+
+    Of fewer, all are above the median of what they are drawn from, or all below, more often than
+    the level allows: what lies between them covers too little.
+    """
+    return 1 - math.floor(math.log2(1 - level))
+
+
 def bootstrap_interval(
     values: npt.ArrayLike, *, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a mean.
+) -> tuple[float, float] | None:
+    """Return the percentile bootstrap interval of a mean; None of fewer than six values, at 95 %.
 
     Parameters
     ----------
@@ -63,6 +73,8 @@ def bootstrap_interval(
     Efron, Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
     """
     array = np.asarray(values, dtype=float)
+    if len(array) < fewest_values(level):
+        return None
     rng = np.random.default_rng(seed)
     means = [rng.choice(array, len(array)).mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])

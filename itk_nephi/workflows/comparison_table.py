@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from itk_nephi.evaluation.statistics import bootstrap_interval
+from itk_nephi.evaluation.statistics import bootstrap_interval, fewest_values
 
 METRICS = {
     "landmark error, mean mm": ("landmark_error_mm", "mean"),
@@ -69,11 +69,14 @@ def differences_in_markdown(differences: Sequence[dict[str, Any]]) -> str:
             f"{d['method']} - {d['other']}",
             str(d["pairs"]),
             f"{d['mean']:.4g}",
-            f"{d['low']:.4g} to {d['high']:.4g}",
+            "-" if d["low"] is None else f"{d['low']:.4g} to {d['high']:.4g}",
         ]
         for d in differences
     ]
-    return f"\nPaired differences, with bootstrap intervals:\n\n{_markdown(lines)}"
+    return (
+        f"\nPaired differences, with bootstrap intervals where there are {fewest_values()} pairs "
+        f"or more; those of fewer would be too narrow:\n\n{_markdown(lines)}"
+    )
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -116,7 +119,8 @@ def paired_differences(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     -------
     list of dict
         ``metric``; ``method`` and ``other``; ``pairs``, the number of pairs; ``mean`` of the
-        difference, method minus other, and its 95 % bootstrap interval ``low`` to ``high``.
+        difference, method minus other, and its 95 % bootstrap interval ``low`` to ``high``, both
+        None of too few pairs.
     """
     tables = [{row["name"]: row for row in pair["methods"]} for pair in pairs]
     names = list(dict.fromkeys(name for table in tables for name in table))
@@ -130,7 +134,7 @@ def paired_differences(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             ]
             differences = [a - b for a, b in values if a is not None and b is not None]
             if differences:
-                low, high = bootstrap_interval(differences)
+                low, high = bootstrap_interval(differences) or (None, None)
                 found.append(
                     {
                         "metric": name,

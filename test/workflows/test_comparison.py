@@ -136,11 +136,11 @@ def test_methods_are_compared_over_the_pairs_of_a_table(
         "other": "elastix",
         "pairs": 2,
         "mean": -1.5,
-        "low": -2.0,
-        "high": -1.0,
+        "low": None,
+        "high": None,
     }
     text = (output / "comparison.md").read_text()
-    assert "| time s | demons - elastix | 2 | -1.5 | -2 to -1 |" in text
+    assert "| time s | demons - elastix | 2 | -1.5 | - |" in text
     with (output / "comparison.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["pair"] for row in rows] == [name for name in names for _ in range(2)]

@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from itk_nephi.workflows.comparison_table import metric, paired_differences
+from itk_nephi.workflows.comparison_table import (
+    differences_in_markdown,
+    metric,
+    paired_differences,
+)
 
 
 def row(name: str, error: float | None, **further: Any) -> dict[str, Any]:
@@ -20,18 +24,25 @@ def test_methods_are_compared_on_the_pairs_where_both_succeeded() -> None:
         {"methods": [row("a", None), row("b", 1.0)]},
     ]
     landmarks, dice = paired_differences(pairs)
-    assert landmarks | {"low": 0, "high": 0} == {
+    assert landmarks == {
         "metric": "landmark error, mean mm",
         "method": "a",
         "other": "b",
         "pairs": 2,
         "mean": 2.0,
-        "low": 0,
-        "high": 0,
+        "low": None,
+        "high": None,
     }
-    assert (landmarks["low"], landmarks["high"]) == (1.0, 3.0)
     assert dice["metric"] == "Dice, mean"
-    assert dice["mean"] == dice["low"] == dice["high"] == pytest.approx(0.2)
+    assert dice["mean"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("count", "cells"), [(5, "5 | 3 | -"), (6, "6 | 3 | 3 to 3")])
+def test_an_interval_takes_more_than_a_few_pairs(count: int, cells: str) -> None:
+    differences = paired_differences([{"methods": [row("a", 4.0), row("b", 1.0)]}] * count)
+    text = differences_in_markdown(differences)
+    assert f"| landmark error, mean mm | a - b | {cells} |" in text
+    assert "where there are 6 pairs or more" in text
 
 
 def test_a_metric_that_a_row_lacks_is_none() -> None:
