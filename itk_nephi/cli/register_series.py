@@ -77,6 +77,8 @@ def register_series(
     chosen = options.registration_settings(preset, settings, None, changes)
     masks = mask or []
     inputs = [fixed, *moving, *masks, *([fixed_mask] if fixed_mask else [])]
+    if initial_transform not in KINDS:
+        inputs.append(Path(initial_transform))
     from itk_nephi.workflows.series_files import files, register_series_files
 
     with (

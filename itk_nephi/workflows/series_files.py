@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from itk_nephi.io.images import read_image, write_image
 from itk_nephi.io.transforms import read_initial_transform, write_transforms
 from itk_nephi.registration import series as registration_series
@@ -19,11 +21,17 @@ from itk_nephi.workflows.provenance import find_versions, sha256, written_name
 def files(times: Sequence[float], at: Sequence[float] = ()) -> list[str]:
     """Return the names of the files: transforms at all times, the images at those they have."""
     names = [
-        f"{name}_{time:g}.h5"
+        f"{name}_{in_digits(time)}.h5"
         for time in sorted({*times, *at})
         for name in ("fixed_to_moving", "moving_to_fixed")
     ]
-    return [*names, *(f"warped_{time:g}.nii.gz" for time in times), "metrics.json"]
+    warped = [f"warped_{in_digits(time)}.nii.gz" for time in times]
+    return [*names, *warped, "metrics.json"]
+
+
+def in_digits(time: float) -> str:
+    """Return a time with as many digits as it takes to differ from all others, no exponent."""
+    return np.format_float_positional(time, trim="-")
 
 
 def register_series_files(
@@ -81,7 +89,8 @@ def register_series_files(
     for time in at:
         if not knots[0] <= time <= knots[-1]:
             raise ValueError(
-                f"expected further times from {knots[0]:g} to {knots[-1]:g}, got {time:g}"
+                f"expected further times from {in_digits(knots[0])} to {in_digits(knots[-1])}, "
+                f"got {in_digits(time)}"
             )
     stage("reading the images")
     fixed_image = read_image(fixed, "FIXED")
@@ -105,13 +114,13 @@ def register_series_files(
         write_transforms(
             folder,
             {
-                f"fixed_to_moving_{time:g}.h5": registration.fixed_to_moving,
-                f"moving_to_fixed_{time:g}.h5": registration.moving_to_fixed,
+                f"fixed_to_moving_{in_digits(time)}.h5": registration.fixed_to_moving,
+                f"moving_to_fixed_{in_digits(time)}.h5": registration.moving_to_fixed,
             },
         )
     for time, image in zip(times, moving, strict=True):
         warped = resample(image, [found.at(time).fixed_to_moving], fixed_image)
-        write_image(warped, folder / f"warped_{time:g}.nii.gz")
+        write_image(warped, folder / f"warped_{in_digits(time)}.nii.gz")
     inputs = [fixed, *images, *masks, *([fixed_mask] if fixed_mask else [])]
     record = {
         "times": list(times),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +33,51 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [first / "fixed.nrrd", first / "moving.nrrd", second / "moving.nrrd"]
 
 
-def test_transforms_of_all_times_are_those_of_python(images: list[Path], tmp_path: Path) -> None:
-    times = ["--times", "0.5,1", "--at", "0.75"]
+@pytest.mark.parametrize("texts", [("0.5", "0.75", "1"), ("20240115", "20240116", "20240117")])
+def test_transforms_of_all_times_are_those_of_python(
+    images: list[Path], tmp_path: Path, texts: tuple[str, str, str]
+) -> None:
+    first, between, last = map(float, texts)
+    times = ["--times", f"{texts[0]},{texts[2]}", "--at", texts[1]]
     mask = ["--fixed-mask", images[0].with_name("fixed_mask.nrrd")]
     quick = [*QUICK[:-1], "identity"]
     result = run("register-series", *images, "-o", tmp_path / "out", *times, *mask, *quick)
     assert result.exit_code == 0, result.output
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == set(files((0.5, 1.0), (0.75,)))
+    assert written == set(files((first, last), (between,)))
 
     fixed, *moving = (read_image(path, "image") for path in images)
     settings = RegistrationSettings.preset(
         "default", steps=2, points=100, smoothing_sigmas=(2.0, 1.0)
     )
     expected = register_series(
-        fixed, moving, (0.5, 1.0), fixed_mask=read_image(mask[1], "mask"), settings=settings
+        fixed,
+        moving,
+        (first, last),
+        fixed_mask=read_image(mask[1], "mask"),
+        settings=settings,
     )
-    for time in (0.5, 0.75, 1.0):
+    for text in texts:
         for name in ("fixed_to_moving", "moving_to_fixed"):
-            found: Any = read_transform(tmp_path / "out" / f"{name}_{time:g}.h5")
-            wanted = getattr(expected.at(time), name)
+            found: Any = read_transform(tmp_path / "out" / f"{name}_{text}.h5")
+            wanted = getattr(expected.at(float(text)), name)
             np.testing.assert_array_equal(found.TransformPoint(POINT), wanted.TransformPoint(POINT))
-    warped = itk.imread(str(tmp_path / "out" / "warped_0.5.nii.gz"))
+    warped = itk.imread(str(tmp_path / "out" / f"warped_{texts[2]}.nii.gz"))
     assert np.asarray(warped).shape == np.asarray(fixed).shape
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert (metrics["times"], metrics["knots"], metrics["steps"]) == ([0.5, 1], [0.5, 1], 4)
+    knots = [first, last]
+    assert (metrics["times"], metrics["knots"], metrics["steps"]) == (knots, knots, 4)
+
+
+@pytest.mark.parametrize(
+    ("start", "digits"),
+    [(0.0, "0"), (1.0, "1"), (-0.5, "-0.5"), (20240115.0, "20240115"), (1e-7, "0.0000001")],
+)
+def test_times_that_differ_at_all_have_files_of_their_own(start: float, digits: str) -> None:
+    times = (start, math.nextafter(start, math.inf))
+    names = files(times)
+    assert f"warped_{digits}.nii.gz" in names
+    assert len(set(names)) == len(names) == 2 * 3 + 1
 
 
 @pytest.mark.parametrize(
@@ -75,3 +96,14 @@ def test_faulty_options_are_named(
     result = run("register-series", *images, "-o", tmp_path / "out", *options, *quick)
     assert_fails(result, fragment)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_input_is_replaced(images: list[Path], tmp_path: Path) -> None:
+    start = tmp_path / "fixed_to_moving_0.h5"
+    itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(start))
+    before = start.read_bytes()
+    result = run(
+        "register-series", *images, "-o", tmp_path, "--initial-transform", start, *QUICK[:-2]
+    )
+    assert_fails(result, "expected --output to replace no input, got", start.name)
+    assert start.read_bytes() == before
