@@ -109,7 +109,8 @@ def compare(
         )
         if faults := pair_faults(pair):
             raise ValueError("; ".join(faults))
-        with staged(output, "--output"), pulse:
+        inputs = [*pair.files.values(), *(elastix_parameters or [])]
+        with staged(output, "--output", comparison.files(names), inputs), pulse:
             found = comparison.compare_pair(read_pair(pair), output, names, **settings)
         rows = found["methods"]
     else:
@@ -117,7 +118,9 @@ def compare(
         if any(value is not None for value in single):
             raise ValueError("expected the images of all pairs in --table, got some beside it")
         pairs = read_pair_table(table, "--table", initial_transform)
-        with staged(output, "--output"), pulse:
+        files = comparison.files(names, [pair.name for pair in pairs])
+        inputs = [table, *(path for pair in pairs for path in pair.files.values())]
+        with staged(output, "--output", files, [*inputs, *(elastix_parameters or [])]), pulse:
             found = comparison.compare_pairs(pairs, output, names, **settings)
         rows = [row for pair in found["pairs"] for row in pair["methods"]]
     typer.echo((output / "comparison.md").read_text(encoding="utf-8"))

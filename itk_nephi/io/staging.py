@@ -34,7 +34,7 @@ def staged(
     argument : str
         What messages call it.
     names : collection of str
-        The files that will be written, as far as they are known.
+        The files that will be written, also into folders of it, as far as they are known.
     inputs : collection of Path
         Files that are not to be replaced.
 
@@ -44,8 +44,7 @@ def staged(
         At once, if ``folder`` cannot be made or written, one of the files is a folder there, or one
         of the inputs.
     """
-    for name in names:
-        _check_target(folder / name, argument, inputs)
+    _check_targets([folder / name for name in names], argument, inputs)
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     begun = False
     try:
@@ -56,8 +55,8 @@ def staged(
             begun = True
             yield stage
             files = sorted(stage.iterdir())
+            _check_targets([folder / file.name for file in files], argument, inputs)
             for file in files:
-                _check_target(folder / file.name, argument, inputs)
                 sync(file)
             if made and not any(folder.iterdir()):
                 stage.rename(folder)
@@ -156,12 +155,19 @@ def _remove(folder: Path) -> None:
         raise
 
 
-def _check_target(target: Path, argument: str, inputs: Collection[Path]) -> None:
-    if target.is_dir() and not target.is_symlink():
-        raise ValueError(f"expected {argument} to leave {target} to a file, got a folder there")
-    for path in inputs:
-        if path.exists() and target.exists() and target.samefile(path):
+def _check_targets(targets: Collection[Path], argument: str, inputs: Collection[Path]) -> None:
+    taken = {_identity(path): path for path in inputs if path.exists()}
+    for target in targets:
+        if target.is_dir() and not target.is_symlink():
+            raise ValueError(f"expected {argument} to leave {target} to a file, got a folder there")
+        if target.exists() and (path := taken.get(_identity(target))):
             raise ValueError(f"expected {argument} to replace no input, got {path} as both")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what two names of one file share."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

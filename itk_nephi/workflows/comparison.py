@@ -22,8 +22,19 @@ from itk_nephi.workflows.comparison_table import (
     tabulate,
     write_comparison,
 )
-from itk_nephi.workflows.method_process import run_in_process
+from itk_nephi.workflows.method_process import FILES, LOG, run_in_process
 from itk_nephi.workflows.provenance import describe_inputs, find_versions
+
+TABLES = ("comparison.json", "comparison.csv", "comparison.md")
+"""The files of a comparison, of a pair or of several."""
+
+
+def files(methods: Sequence[str], pairs: Iterable[str] = ()) -> list[str]:
+    """Return the names of the files: those of a pair, or of several in folders of their names."""
+    of_pair = [f"{method}/{file}" for method in methods for file in (*FILES, LOG)]
+    of_pair += [*TABLES, "report.html"]
+    names = [f"{pair}/{file}" for pair in pairs for file in of_pair]
+    return [*names, *TABLES] if names else of_pair
 
 
 def run_method(
@@ -86,6 +97,7 @@ def compare_pair(
         What comparison.json holds: ``as_stored``, the evaluation of the identity; ``methods``, a
         row each; what was asked for, the inputs and their checksums, and the versions.
     """
+    inputs = describe_inputs(pair)
     identity = itk.IdentityTransform[itk.D, pair.dimension].New()
     as_stored = evaluate(pair, identity)
     rows, evaluations = [], {}
@@ -99,7 +111,7 @@ def compare_pair(
     result = {
         "as_stored": as_stored.to_json(),
         "methods": rows,
-        **describe_inputs(pair),
+        **inputs,
         "elastix_parameters": [str(path) for path in settings.get("elastix_parameters", ())],
         "seed": settings.get("seed"),
         "threads": settings.get("threads") or len(os.sched_getaffinity(0)),
@@ -181,7 +193,7 @@ def compare_pairs(
         What comparison.json holds: ``pairs``, each with its ``name`` and what
         :func:`compare_pair` returns; and ``differences``, see
         :func:`itk_nephi.workflows.comparison_table.paired_differences`. A pair that cannot be
-        read has rows with that error.
+        read or evaluated has rows with that error.
     """
     found: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
@@ -189,12 +201,11 @@ def compare_pairs(
         callback(f"pair {paths.name}")
         try:
             pair = read_pair(paths)
-        except (ValueError, OSError) as error:
-            failed = [{"name": method, "error": plain_words(error)} for method in methods]
-            found.append({"name": paths.name, "methods": failed})
-        else:
             result = compare_pair(pair, folder / paths.name, methods, callback=callback, **settings)
-            found.append({"name": paths.name} | result)
+        except (ValueError, OSError, RuntimeError) as error:
+            failed = [{"name": method, "error": plain_words(error)} for method in methods]
+            result = {"methods": failed}
+        found.append({"name": paths.name} | result)
         rows += [{"pair": paths.name} | row for row in found[-1]["methods"]]
     result = {"pairs": found, "differences": paired_differences(found)}
     write_comparison(folder, result, tabulate(rows), differences_in_markdown(result["differences"]))

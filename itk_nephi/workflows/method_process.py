@@ -21,7 +21,10 @@ from itk_nephi.workflows.method_input import MethodInput
 from itk_nephi.workflows.methods import METHODS, is_installed
 
 FILES = ("fixed_to_moving.h5", "moving_to_fixed.h5", "run.json", "warped.nii.gz")
-"""What a run of a method leaves in its folder, beside log.txt."""
+"""What a run of a method leaves in its folder, beside its log."""
+
+LOG = "log.txt"
+"""All that the process of a method printed."""
 
 SEEN = ("fixed", "moving", "fixed_mask", "moving_mask")
 """The images of a pair that a method sees."""
@@ -77,7 +80,7 @@ def run_in_process(
         (folder / file).unlink(missing_ok=True)
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
     start = time.perf_counter()
-    with (folder / "log.txt").open("w") as log:
+    with (folder / LOG).open("w") as log:
         status = subprocess.run(
             [
                 sys.executable,
@@ -100,9 +103,9 @@ def run_in_process(
     else:
         row["error"] = _ending(status)
     if "See elastix log" in (row["error"] or ""):
-        row["error"] = elastix_error((folder / "log.txt").read_text(errors="replace"))
+        row["error"] = elastix_error((folder / LOG).read_text(errors="replace"))
     if row["error"]:
-        row["error"] += f"; {folder / 'log.txt'} has what it printed"
+        row["error"] += f"; {folder / LOG} has what it printed"
     return row
 
 

@@ -104,14 +104,20 @@ def test_a_failed_method_is_a_row_of_the_tables(paths: dict[str, Path], tmp_path
 def test_methods_are_compared_over_the_pairs_of_a_table(
     paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Methods take a known time here, and a pair that vanished before its turn fails alone."""
+    """Methods take a known time here; pairs with an empty mask, or that vanished, fail alone."""
     table = tmp_path / "pairs.csv"
-    vanishing = tmp_path / "vanishing.nrrd"
+    vanishing, empty = (tmp_path / f"{name}.nrrd" for name in ("vanishing", "empty"))
     vanishing.write_bytes(paths["moving"].read_bytes())
-    names = ["one", "two", "three"]
-    moving = [paths["moving"], paths["moving"], vanishing]
-    lines = [f"{n},{paths['fixed']},{m},identity" for n, m in zip(names, moving, strict=True)]
-    table.write_text("\n".join(["name,fixed,moving,initial_transform", *lines]))
+    mask = itk.imread(paths["fixed_mask"])
+    itk.imwrite(image_like(mask, 0 * np.asarray(mask)), empty)
+    names = ["none", "one", "two", "three"]
+    moving = [paths["moving"], paths["moving"], paths["moving"], vanishing]
+    masks = [empty, "", "", ""]
+    lines = [
+        f"{name},{paths['fixed']},{image},{mask},identity"
+        for name, image, mask in zip(names, moving, masks, strict=True)
+    ]
+    table.write_text("\n".join(["name,fixed,moving,fixed_mask,initial_transform", *lines]))
 
     def finished(name: str, pair: ImagePair, folder: Path, **_: Any) -> dict[str, Any]:
         assert pair.initial_transform == "identity"
@@ -128,7 +134,9 @@ def test_methods_are_compared_over_the_pairs_of_a_table(
     assert result.exit_code == 0, result.stderr
     found = json.loads((output / "comparison.json").read_text())
     assert [pair["name"] for pair in found["pairs"]] == names
-    assert "which does not exist" in found["pairs"][2]["methods"][0]["error"]
+    for pair, words in ((0, "fixed_mask to have non-zero voxels"), (3, "which does not exist")):
+        assert [row["name"] for row in found["pairs"][pair]["methods"]] == ["demons", "elastix"]
+        assert all(words in row["error"] for row in found["pairs"][pair]["methods"])
     difference = next(d for d in found["differences"] if d["metric"] == "time s")
     assert difference == {
         "metric": "time s",
@@ -145,6 +153,48 @@ def test_methods_are_compared_over_the_pairs_of_a_table(
         rows = list(csv.DictReader(file))
     assert [row["pair"] for row in rows] == [name for name in names for _ in range(2)]
     assert json.loads((output / "one" / "comparison.json").read_text())["methods"]
+
+
+@flat
+@pytest.mark.parametrize("role", ["initial_transform", "fixed", "elastix_parameters", "table"])
+@pytest.mark.parametrize("several", [False, True])
+def test_no_input_is_replaced(
+    paths: dict[str, Path], tmp_path: Path, role: str, several: bool
+) -> None:
+    """Whatever input is asked for under the name of a file of the comparison."""
+    output = tmp_path / "out"
+    folder = output / "one" if several else output
+    target = {
+        "initial_transform": folder / "demons" / "fixed_to_moving.h5",
+        "fixed": folder / "nephi-fast" / "warped.nii.gz",
+        "elastix_parameters": folder / "nephi-fast" / "log.txt",
+        "table": output / "comparison.csv",
+    }[role]
+    target.parent.mkdir(parents=True)
+    start = tmp_path / "start.h5"
+    itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(start))
+    itk.imwrite(itk.imread(paths["fixed"]), fixed := tmp_path / "fixed.nii.gz")
+    table = tmp_path / "pairs.csv"
+    inputs = {
+        "initial_transform": start,
+        "fixed": fixed,
+        "elastix_parameters": paths["affine"],
+        "table": table,
+    }
+    if role != "table":
+        target.write_bytes(inputs[role].read_bytes())
+    inputs[role] = target
+    inputs["table"].write_text(
+        "name,fixed,moving,initial_transform\n"
+        f"one,{inputs['fixed']},{paths['moving']},{inputs['initial_transform']}\n"
+    )
+    before = target.read_bytes()
+    pair = [inputs["fixed"], paths["moving"], "--initial-transform", inputs["initial_transform"]]
+    given = ["--table", inputs["table"]] if several or role == "table" else pair
+    further = ["--methods", "nephi-fast,demons", "--elastix-parameters"]
+    result = run("compare", *given, "-o", output, *further, inputs["elastix_parameters"])
+    assert_fails(result, f"expected --output to replace no input, got {target} as both")
+    assert target.read_bytes() == before
 
 
 @flat
