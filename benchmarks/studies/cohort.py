@@ -28,6 +28,7 @@ from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.transforms import flatten
 from itk_nephi.workflows import outputs
 from itk_nephi.workflows.batch import RECORD
+from itk_nephi.workflows.provenance import describe_inputs
 
 CHANGING = ("seconds", "peak_memory_mib")
 """What of metrics.json is never the same."""
@@ -198,11 +199,12 @@ def loop(folder: Path, *, table: Path, steps: int) -> Figures:
     for paths in read_pair_table(table, initial_transform="geometry"):
         start = time.perf_counter()
         pair = read_pair(paths)
+        inputs = describe_inputs(pair)
         found = register(pair.fixed, pair.moving, initial_transform="geometry", settings=settings)
         seconds = {"read": 0.0, "register": time.perf_counter() - start}
         output = folder / "loop" / pair.name
         output.mkdir(parents=True)
-        outputs.write(output, pair, found, seconds=seconds, device="cpu")
+        outputs.write(output, pair, found, inputs=inputs, seconds=seconds, device="cpu")
     return {}
 
 

@@ -52,7 +52,8 @@ class BatchSettings:
     Raises
     ------
     ValueError
-        If there is not at least one thread, or a name of ``results`` is unknown.
+        If there is not at least one thread, a name of ``results`` is unknown, or the dissimilarity
+        is a function, of whose changes no later run could know.
     """
 
     registration: RegistrationSettings
@@ -65,6 +66,11 @@ class BatchSettings:
         if self.threads < 1:
             raise ValueError(f"expected at least one thread, got {self.threads}")
         checked_results(self.results, "results")
+        if self.registration.dissimilarity is not None:
+            raise ValueError(
+                "expected a similarity that has a name, got a dissimilarity, of whose changes the "
+                "next run of a batch could not know: take register_files for each pair"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

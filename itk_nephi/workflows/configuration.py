@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def configuration(paths: PairPaths, settings: RegistrationSettings, **options: A
             entries[name] = value
     lines = [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
     return HEAD + "\n".join(lines) + "\n"
+
+
+def described_settings(settings: RegistrationSettings) -> dict[str, Any]:
+    """Return all settings by name, as JSON can hold them; a function is known by its own name."""
+    described = asdict(settings)
+    for name, value in described.items():
+        if callable(value):
+            described[name] = getattr(value, "__qualname__", type(value).__qualname__)
+    return described
 
 
 def _toml(value: Any) -> str:

@@ -19,6 +19,7 @@ from itk_nephi.workflows import outputs
 from itk_nephi.workflows.configuration import NAME as CONFIGURATION
 from itk_nephi.workflows.configuration import configuration
 from itk_nephi.workflows.outputs import RESULTS, checked_results
+from itk_nephi.workflows.provenance import describe_inputs
 
 ProgressCallback = Callable[[Progress], None] | None
 
@@ -82,6 +83,9 @@ def register_files(
     pair = read_pair(paths, argument)
     if warm_start is not None:
         options["warm_start"] = read_warm_start(warm_start, argument("warm_start"), pair.dimension)
+    further = {"warm_start": warm_start, "model": model}
+    used = {name: path for name, path in further.items() if path is not None}
+    inputs = describe_inputs(replace(pair, sources={**pair.sources, **used}))
     seconds = {"read": time.perf_counter() - start}
     stage("starting the registration")
     with progress() as callback:
@@ -102,8 +106,6 @@ def register_files(
     seconds["register"] = time.perf_counter() - start - seconds["read"]
     if registration.interrupted:
         interrupted(len(registration.history))
-    further = {"warm_start": warm_start, "model": model}
-    used = {name: path for name, path in further.items() if path is not None}
     refinement = ("refine_steps", "refine") if model is not None else ()
     asked = {name: options[name] for name in refinement if name in options}
     text = configuration(
@@ -112,8 +114,9 @@ def register_files(
     (folder / CONFIGURATION).write_text(text, encoding="utf-8")
     return outputs.write(
         folder,
-        replace(pair, sources={**pair.sources, **used}),
+        pair,
         registration,
+        inputs=inputs,
         seconds=seconds,
         device=device,
         results=results,

@@ -9,7 +9,7 @@ import resource
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +24,7 @@ from itk_nephi.spatial.domain import Image
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.maps import interpolate, sampled_transform
 from itk_nephi.spatial.resampling import resample
-from itk_nephi.workflows.provenance import describe_inputs
+from itk_nephi.workflows.configuration import described_settings
 
 if TYPE_CHECKING:
     from itk_nephi.registration.result import Registration
@@ -72,6 +72,7 @@ def write(
     pair: ImagePair,
     registration: Registration,
     *,
+    inputs: dict[str, Any],
     seconds: dict[str, float],
     device: str,
     results: Collection[str] = tuple(RESULTS),
@@ -87,6 +88,9 @@ def write(
         What was registered.
     registration : Registration
         The result.
+    inputs : dict of str to object
+        What :func:`itk_nephi.workflows.provenance.describe_inputs` returned of the pair when it was
+        read.
     seconds : dict of str to float
         What the stages so far took.
     device : str
@@ -126,8 +130,8 @@ def write(
         "steps": len(registration.history),
         "seed": registration.seed,
         "device": device,
-        **describe_inputs(pair),
-        "settings": asdict(registration.settings),
+        **inputs,
+        "settings": described_settings(registration.settings),
         "versions": {
             "python": platform.python_version(),
             **{

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from itk_nephi.io.transforms import read_initial_transform, write_transforms
 from itk_nephi.registration import series as registration_series
 from itk_nephi.registration.result import Series
 from itk_nephi.spatial.resampling import resample
+from itk_nephi.workflows.configuration import described_settings
 from itk_nephi.workflows.provenance import find_versions, sha256, written_name
 
 
@@ -95,13 +95,17 @@ def register_series_files(
     stage("reading the images")
     fixed_image = read_image(fixed, "FIXED")
     moving = [read_image(path, "MOVING") for path in images]
+    inside = None if fixed_mask is None else read_image(fixed_mask, "--fixed-mask")
+    of_images = [read_image(path, "--mask") for path in masks] or None
+    inputs = [fixed, *images, *masks, *([fixed_mask] if fixed_mask else [])]
+    checksums = {written_name(path): sha256(path) for path in inputs}
     dimension = int(fixed_image.GetImageDimension())
     found = registration_series.register_series(
         fixed_image,
         moving,
         times,
-        fixed_mask=None if fixed_mask is None else read_image(fixed_mask, "--fixed-mask"),
-        masks=[read_image(path, "--mask") for path in masks] or None,
+        fixed_mask=inside,
+        masks=of_images,
         initial_transform=read_initial_transform(
             initial_transform, "--initial-transform", dimension
         ),
@@ -121,7 +125,6 @@ def register_series_files(
     for time, image in zip(times, moving, strict=True):
         warped = resample(image, [found.at(time).fixed_to_moving], fixed_image)
         write_image(warped, folder / f"warped_{in_digits(time)}.nii.gz")
-    inputs = [fixed, *images, *masks, *([fixed_mask] if fixed_mask else [])]
     record = {
         "times": list(times),
         "knots": list(found.knots),
@@ -130,8 +133,8 @@ def register_series_files(
         "seed": found.seed,
         "device": device,
         "initial_transform": initial_transform,
-        "sha256": {written_name(path): sha256(path) for path in inputs},
-        "settings": asdict(found.settings),
+        "sha256": checksums,
+        "settings": described_settings(found.settings),
         "versions": find_versions(),
     }
     text = json.dumps(record, indent=2, allow_nan=False)

@@ -384,6 +384,12 @@ def test_faults_of_the_table_are_told_before_anything_starts(table: Path, tmp_pa
     assert not (tmp_path / "output").exists()
 
 
+def test_a_function_that_no_later_run_could_know_is_refused() -> None:
+    registration = replace(SETTINGS.registration, dissimilarity=lambda *_: 0.0)
+    with pytest.raises(ValueError, match="expected a similarity that has a name, got"):
+        BatchSettings(registration=registration)
+
+
 @pytest.mark.parametrize(
     ("options", "fragment"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from itk_nephi.phantoms.pairs import deformed_shape
 from itk_nephi.registration import pairwise
 from itk_nephi.registration.result import Progress
 from itk_nephi.workflows import register_files
+from itk_nephi.workflows.provenance import sha256
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,27 @@ def test_it_registers_what_the_files_hold_and_tells_what_it_wrote(
     assert written["before"] == evaluate(pair, expected.initial_transform).to_json()
     assert written["inputs"] == {name: str(path) for name, path in paths.files.items()}
     assert written["initial_transform"] == "affine"
+
+
+def test_a_dissimilarity_is_written_by_its_name_and_inputs_as_they_were_read(
+    paths: PairPaths, tmp_path: Path
+) -> None:
+    moving = tmp_path / "moving.nrrd"
+    moving.write_bytes(paths.moving.read_bytes())
+    checksum = sha256(moving)
+
+    def differences(warped: Any, fixed: Any, weights: Any) -> Any:
+        moving.unlink(missing_ok=True)
+        return (weights * (warped - fixed).square()).mean()
+
+    settings = replace(HASTY, dissimilarity=differences)
+    metrics = register_files(replace(paths, moving=moving), tmp_path, settings=settings)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["settings"]["dissimilarity"] == differences.__qualname__
+    assert metrics["settings"].keys() == written["settings"].keys()
+    assert not moving.exists()
+    assert written["sha256"]["moving"] == checksum
+    assert differences.__name__ in (tmp_path / "report.html").read_text()
 
 
 def test_progress_is_open_while_it_registers(paths: PairPaths, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.resampling import resample
 from itk_nephi.spatial.transforms import compose
 from itk_nephi.workflows import outputs
+from itk_nephi.workflows.provenance import describe_inputs
 
 INITIAL, FOUND, BACK = ((4.0, -2.0), (6.0, 1.0), (-5.0, -1.0))
 
@@ -43,7 +44,11 @@ def written(
         interrupted=True,
     )
     seconds = {"read": 1.0, "register": 2.0}
-    return folder, outputs.write(folder, pair, registration, seconds=seconds, device="cpu")
+    inputs = describe_inputs(pair)
+    metrics = outputs.write(
+        folder, pair, registration, inputs=inputs, seconds=seconds, device="cpu"
+    )
+    return folder, metrics
 
 
 def test_all_that_is_promised_is_there(written: tuple[Path, dict[str, Any]]) -> None:
