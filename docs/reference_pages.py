@@ -114,7 +114,7 @@ for to stdout or to the file that `-o` names. `-v`, `-q` and `--debug` may stand
 | 0 | done |
 | 1 | some pairs of a batch failed |
 | 2 | wrong input or options, in one sentence on stderr |
-| 130 | interrupted by Ctrl-C or SIGTERM |
+| 130 | interrupted by Ctrl-C, SIGTERM or SIGHUP |
 """
 
 

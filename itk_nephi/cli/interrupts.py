@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM: the same, and lost nowhere."""
+"""Ctrl-C, SIGTERM and SIGHUP: the same, and lost nowhere."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -12,7 +13,9 @@ PATIENCE = 0.05
 
 
 def heed_interrupts() -> None:
-    """Treat SIGTERM, which schedulers and service managers send, as Ctrl-C, in this process.
+    """Treat SIGTERM of schedulers and SIGHUP of closed terminals as Ctrl-C, in this process.
+
+    Those that are ignored stay so, as SIGHUP is under nohup.
 
     An exception that is raised while modules are loading may end in an ``except`` of a library, or
     of the interpreter while it collects garbage, and the command would go on. So it is raised when
@@ -20,14 +23,26 @@ def heed_interrupts() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _as_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _as_interrupt)
     sys.unraisablehook = _again_if_interrupted
 
 
-def _as_interrupt(_: int, frame: FrameType | None) -> None:
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGHUP:
+        _leave_terminal()
     handler = signal.getsignal(signal.SIGINT)
     (handler if callable(handler) else _interrupt)(signal.SIGINT, frame)
+
+
+def _leave_terminal() -> None:
+    """Print to nothing where the terminal is gone, so that results can still be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.write(stream.fileno(), b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from support.command_line import assert_fails, register, run
 
 from itk_nephi.cli import app
+from itk_nephi.workflows.outputs import files as files_of
 
 MAIN = [sys.executable, "-c", "from itk_nephi.cli.app import main; main()"]
 
@@ -165,6 +168,29 @@ def test_sigterm_is_ctrl_c(inputs: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.stderr.read()
         assert process.wait(120) == 130
+    assert not list(tmp_path.glob(".itk-nephi-*"))
+
+
+def test_what_was_reached_is_written_when_the_terminal_closes(inputs: Path, tmp_path: Path) -> None:
+    files = [inputs / "fixed.nrrd", inputs / "moving.nrrd", "-o", tmp_path / "out"]
+    options = ["--initial-transform", "identity", "--steps", 100_000, "--results", "transforms"]
+    command = [sys.executable, "-m", "itk_nephi", "register", *files, *options]
+    terminal, theirs = os.openpty()
+    with subprocess.Popen(
+        [*map(str, command)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while b"level" not in shown:
+            shown += os.read(terminal, 1000)
+        os.close(terminal)
+        assert process.wait(120) == 130
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(files_of(["transforms"]))
     assert not list(tmp_path.glob(".itk-nephi-*"))
 
 

@@ -35,7 +35,7 @@ app.main()
 """
 
 
-@pytest.mark.parametrize("number", ["signal.SIGTERM", "signal.SIGINT"])
+@pytest.mark.parametrize("number", ["signal.SIGTERM", "signal.SIGINT", "signal.SIGHUP"])
 @pytest.mark.parametrize("place", ["a module that loads", "garbage that is collected"])
 def test_an_interrupt_that_libraries_ignore_comes_again(
     number: str, place: str, tmp_path: Path
@@ -57,13 +57,14 @@ def test_an_interrupt_that_libraries_ignore_comes_again(
     assert ended.stderr == "itk-nephi: interrupted\n"
 
 
-def test_an_ignored_ctrl_c_stays_ignored() -> None:
-    text = "from itk_nephi.cli.interrupts import heed_interrupts; import os, signal"
-    text += "; heed_interrupts(); os.kill(os.getpid(), signal.SIGINT); print('done')"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_is_ignored_stays_ignored(number: signal.Signals) -> None:
+    text = "from itk_nephi.cli.interrupts import heed_interrupts; import os"
+    text += f"; heed_interrupts(); os.kill(os.getpid(), {number.value}); print('done')"
     ended = subprocess.run(
         [sys.executable, "-c", text],
         capture_output=True,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
     )
     assert (ended.returncode, ended.stdout) == (0, "done\n")
