@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from itk_nephi.cli import options
 from itk_nephi.cli.progress import Pulse
 from itk_nephi.io.errors import require_file
 from itk_nephi.io.pair_files import PairPaths, read_pair
@@ -16,7 +17,7 @@ from itk_nephi.spatial.initialization import KINDS
 
 
 def compare(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")],
+    output: options.Folder,
     fixed: Annotated[Path | None, typer.Argument(metavar="FIXED", help="Fixed image.")] = None,
     moving: Annotated[Path | None, typer.Argument(metavar="MOVING", help="Moving image.")] = None,
     table: Annotated[

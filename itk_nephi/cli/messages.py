@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -51,7 +52,8 @@ def is_quiet() -> bool:
 def open_standard_streams() -> None:
     """Open those of the three standard streams that are closed, on nothing.
 
-    Else the next files that are opened would get their descriptors, and what is printed.
+    Else the next files that are opened would get their descriptors, and what is printed. What of a
+    file's name is no character is printed as its code.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -60,6 +62,8 @@ def open_standard_streams() -> None:
                 os.close(number)
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -74,7 +78,7 @@ def libraries_apart() -> Iterator[None]:
     # in memory, as the disk may be full
     with (
         os.fdopen(os.memfd_create("printed"), "w+b") as printed,
-        os.fdopen(terminal, "w", 1) as sys.stderr,
+        os.fdopen(terminal, "w", 1, errors="backslashreplace") as sys.stderr,
     ):
         os.dup2(printed.fileno(), 2)
         try:

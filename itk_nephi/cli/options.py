@@ -14,7 +14,7 @@ import typer
 
 from itk_nephi.cli.messages import report
 from itk_nephi.fields.settings import Setting, flat_settings, setting_value
-from itk_nephi.io.errors import spelling_hint
+from itk_nephi.io.errors import plain_errors, spelling_hint
 from itk_nephi.io.settings import read_toml, settings_from_content
 from itk_nephi.registration.settings import RefinedName, RegistrationSettings, chosen_settings
 from itk_nephi.spatial.initialization import KINDS
@@ -181,7 +181,16 @@ Series = Annotated[
     ),
 ]
 
-Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")]
+
+def _in_utf8(folder: Path) -> Path:
+    with plain_errors(f"expected --output to be a folder that ITK can write to, got {folder}"):
+        str(folder).encode()
+    return folder
+
+
+Folder = Annotated[
+    Path, typer.Option("-o", "--output", help="Folder for all results.", callback=_in_utf8)
+]
 
 Results = Annotated[
     str,

@@ -21,7 +21,13 @@ SHEARED = (
     "for instance with nibabel.processing.conform or 3D Slicer's module Resample Image"
 )
 
-_HELP = {"No orthonormal definition found": SHEARED}
+_NOT_UTF8 = "its name, or that of its folder, is not UTF-8, as ITK needs it: rename it"
+
+_HELP = {
+    "of type 'char const *'": _NOT_UTF8,
+    "surrogates not allowed": _NOT_UTF8,
+    "No orthonormal definition found": SHEARED,
+}
 """What helps where ITK only names the cause."""
 
 

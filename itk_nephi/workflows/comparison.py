@@ -23,7 +23,7 @@ from itk_nephi.workflows.comparison_table import (
     write_comparison,
 )
 from itk_nephi.workflows.method_process import FILES, LOG, run_in_process
-from itk_nephi.workflows.provenance import describe_inputs, find_versions
+from itk_nephi.workflows.provenance import describe_inputs, find_versions, written_name
 
 TABLES = ("comparison.json", "comparison.csv", "comparison.md")
 """The files of a comparison, of a pair or of several."""
@@ -112,7 +112,9 @@ def compare_pair(
         "as_stored": as_stored.to_json(),
         "methods": rows,
         **inputs,
-        "elastix_parameters": [str(path) for path in settings.get("elastix_parameters", ())],
+        "elastix_parameters": [
+            written_name(path) for path in settings.get("elastix_parameters", ())
+        ],
         "seed": settings.get("seed"),
         "threads": settings.get("threads") or len(os.sched_getaffinity(0)),
         "versions": find_versions(),

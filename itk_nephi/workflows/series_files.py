@@ -132,7 +132,7 @@ def register_series_files(
         "steps": len(found.history),
         "seed": found.seed,
         "device": device,
-        "initial_transform": initial_transform,
+        "initial_transform": written_name(Path(initial_transform)),
         "sha256": checksums,
         "settings": described_settings(found.settings),
         "versions": find_versions(),

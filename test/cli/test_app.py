@@ -146,6 +146,30 @@ def test_the_package_is_run_as_the_command() -> None:
     assert result.stdout.startswith("itk-nephi ")
 
 
+def test_names_are_printed_whatever_their_letters(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "ł.nrrd").write_bytes((inputs / "fixed.nrrd").read_bytes())
+    pair, folder = [inputs / "fixed.nrrd", inputs / "moving.nrrd"], tmp_path / "m\udcfcller"
+    points = [tmp_path / "points.csv", inputs / "affine.tfm", "-o", folder / "o.csv"]
+    for arguments, status, printed in (
+        (["info", folder], 2, r"m\udcfcller, which does not exist"),
+        (["transform-points", *points], 0, r"m\udcfcller/o.csv"),
+        (["register", *pair, "-o", folder], 2, "is not UTF-8, as ITK needs it: rename it"),
+        (["info", tmp_path / "ł.nrrd"], 0, r"/\u0142.nrrd"),
+    ):
+        result = subprocess.run(
+            [*MAIN, *map(str, arguments)],
+            env={**os.environ, "PYTHONIOENCODING": "latin-1:strict"},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == status, result.stderr
+        assert printed in result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+    assert (folder / "o.csv").is_file()
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_change_no_file(inputs: Path, tmp_path: Path, closed: str) -> None:
     arguments = ["transform-image", inputs / "moving.nrrd", inputs / "affine.tfm"]

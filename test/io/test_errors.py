@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import itk
 import numpy as np
@@ -30,6 +32,13 @@ def test_words_of_itk_itself_become_one_line(tmp_path: Path) -> None:
         itk.imwrite(itk.image_from_array(np.zeros((3, 4), np.uint8)), str(path))
     assert str(caught.value).count("\n") > 3  # all writers that were tried
     assert plain_words(caught.value) == f"Could not create IO object for writing file {path}"
+
+
+@pytest.mark.parametrize("act", [itk.imread, itk.transformread, str.encode])
+def test_a_name_that_is_not_utf8_is_named_as_that(act: Callable[[str], Any]) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        act("m\udcfcller/a.mha")
+    assert plain_words(caught.value).endswith("is not UTF-8, as ITK needs it: rename it")
 
 
 def test_an_error_without_words_is_named() -> None:
@@ -97,6 +106,7 @@ def test_files_are_read_where_stderr_is_closed(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
+from typing import Any
 import numpy as np
 from itk_nephi.io import read_image
 assert sys.stderr is None
