@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from itk_nephi.cli import options
 from itk_nephi.cli.messages import report
 from itk_nephi.io.images import read_image
 from itk_nephi.io.staging import staged_file
-from itk_nephi.io.transforms import read_transform, write_transform
+from itk_nephi.io.transforms import read_transform, require_transform_suffix, write_transform
 
 
 class DegreesOfFreedom(StrEnum):
@@ -54,19 +55,18 @@ def align(
     """
     from itk_nephi.alignment.alignment import align as align_images
 
+    require_transform_suffix(output)
     given = (fixed, moving, fixed_mask, moving_mask, initial_transform)
     inputs = [path for path in given if path is not None]
     with staged_file(output, "--output", inputs) as target:
-        images = [
-            read_image(path, name, series or ())
-            for path, name in ((fixed, "FIXED"), (moving, "MOVING"))
-        ]
+        read = partial(read_image, series=series or ())
+        images = [read(fixed, "FIXED"), read(moving, "MOVING")]
         dimension = images[0].GetImageDimension()
         found = align_images(
             *images,
             degrees_of_freedom=degrees_of_freedom.value,
-            fixed_mask=None if fixed_mask is None else read_image(fixed_mask, "--fixed-mask"),
-            moving_mask=None if moving_mask is None else read_image(moving_mask, "--moving-mask"),
+            fixed_mask=None if fixed_mask is None else read(fixed_mask, "--fixed-mask"),
+            moving_mask=None if moving_mask is None else read(moving_mask, "--moving-mask"),
             initial_transform=None
             if initial_transform is None
             else read_transform(initial_transform, "--initial-transform", dimension),

@@ -14,18 +14,18 @@ import typer
 from itk_nephi.cli import options
 from itk_nephi.cli.messages import report
 from itk_nephi.evaluation import metrics
-from itk_nephi.io.images import (
-    read_grid,
-    read_voxels,
-    require_image_suffix,
-    write_image,
-)
+from itk_nephi.io.images import read_grid, read_voxels, require_image_type, write_image
 from itk_nephi.io.markups import Markups
 from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
 from itk_nephi.io.pair_files import landmark_columns
 from itk_nephi.io.staging import staged_file
 from itk_nephi.io.tables import Table
-from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.io.transforms import (
+    TRANSFORM_SUFFIXES,
+    read_transform,
+    require_transform_suffix,
+    write_transform,
+)
 from itk_nephi.io.voxels import image_from_voxels
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial import transforms
@@ -89,7 +89,6 @@ def transform_image(
     and vectors are resampled component by component, a series in 4
     dimensions frame by frame.
     """
-    require_image_suffix(output)
     with staged_file(output, "--output", [moving, reference, *transforms]) as target:
         header, voxels = read_voxels(moving, "MOVING", series or ())
         grid = read_grid(reference, "--reference", series or ())
@@ -100,6 +99,8 @@ def transform_image(
                 f"expected --reference in {dimension} dimensions like MOVING, "
                 f"got {grid.GetImageDimension()}"
             )
+        few = voxels[:, :2, :2]
+        write_image(image_from_voxels(few, header, ImageDomain.of(grid)), target)
         resampled = resample_frames(
             voxels,
             header.domain,
@@ -223,6 +224,7 @@ def convert(
             show_default=False,
         ),
     ] = None,
+    series: options.Series = None,
 ) -> None:
     """Write a transform as a displacement field or a B-spline, for other programs.
 
@@ -237,7 +239,8 @@ def convert(
             to = Kind.displacement_field_transform if is_transform else Kind.displacement_field
         if to != Kind.b_spline and (spacing, tolerance) != (None, None):
             raise ValueError(f"expected --to b-spline with --spacing or --tolerance, got {to}")
-        mapping, grid = _transform_and_grid(transform, reference)
+        mapping, grid = _read_both(transform, reference, series)
+        _require_format(target, grid, is_field=to == Kind.displacement_field)
         note = f"sampled at {math.prod(ImageDomain.of(grid).size):,} voxels"
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
@@ -276,6 +279,7 @@ def invert(
             show_default=False,
         ),
     ] = None,
+    series: options.Series = None,
 ) -> None:
     """Write the inverse of a transform.
 
@@ -289,16 +293,19 @@ def invert(
         if exact != (reference is not None):
             raise ValueError("expected --exact and --reference together, got one of them")
         if reference is None:
+            require_transform_suffix(output)
             inverse = _inverse_of_parts(transform)
             write_transform(inverse, target)
             note = "inverted each part"
         else:
-            mapping, grid = _transform_and_grid(transform, reference)
+            mapping, grid = _read_both(transform, reference, series)
+            is_field = not output.name.lower().endswith(TRANSFORM_SUFFIXES)
+            _require_format(target, grid, is_field=is_field)
             field, inverted = inverse_displacement_field(mapping, grid, tolerance=tolerance)
-            if output.name.lower().endswith(TRANSFORM_SUFFIXES):
-                write_transform(displacement_field_transform(field), target)
-            else:
+            if is_field:
                 write_image(field, target)
+            else:
+                write_transform(displacement_field_transform(field), target)
             note = _exactness(inverted)
     report(f"{note}; maps from {_spaces(transform, inverse=True)}: {output}")
 
@@ -309,14 +316,15 @@ def jacobian(
     reference: Annotated[
         Path, typer.Option(help="Image that gives the grid, in the space TRANSFORM maps from.")
     ],
+    series: options.Series = None,
 ) -> None:
     """Write the Jacobian determinant of a transform at every voxel.
 
     1 keeps the volume, below 1 compresses, 0 and below is folding.
     """
-    require_image_suffix(output)
     with staged_file(output, "--output", [transform, reference]) as target:
-        mapping, grid = _transform_and_grid(transform, reference)
+        mapping, grid = _read_both(transform, reference, series)
+        require_image_type(target, itk.Image[itk.F, grid.GetImageDimension()])
         determinants = metrics.jacobian_determinant_image(mapping, grid)
         write_image(determinants, target)
     values = itk.array_view_from_image(determinants)
@@ -348,9 +356,18 @@ def _point_columns(
     return [f"{space}_{axis}" for axis in axes]
 
 
-def _transform_and_grid(transform: Path, reference: Path) -> tuple[Any, Any]:
-    grid = read_grid(reference, "--reference")
+def _read_both(transform: Path, reference: Path, series: options.Series) -> tuple[Any, Any]:
+    grid = read_grid(reference, "--reference", series or ())
     return read_transform(transform, "TRANSFORM", grid.GetImageDimension()), grid
+
+
+def _require_format(target: Path, grid: Any, *, is_field: bool) -> None:
+    """Raise a ValueError unless a displacement field, or a transform, can be written."""
+    dimension = grid.GetImageDimension()
+    if is_field:
+        require_image_type(target, itk.Image[itk.Vector[itk.F, dimension], dimension])
+    else:
+        require_transform_suffix(target)
 
 
 def _inverse_of_parts(transform: Path) -> Any:

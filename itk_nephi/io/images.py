@@ -192,11 +192,21 @@ def has_image_suffix(path: Path) -> bool:
 
 def require_image_suffix(path: Path) -> None:
     """Raise a ValueError unless ITK writes images of this suffix."""
-    if not has_image_suffix(path):
+    with plain_errors(f"expected to write an image to {path}"):
+        is_known = has_image_suffix(path)
+    if not is_known:
         raise ValueError(
             f"expected to write an image to {path}, whose suffix is none of an image that ITK "
             "writes; take .nii.gz, .nrrd or .mha"
         )
+
+
+def require_image_type(path: Path, kind: Any) -> None:
+    """Raise a ValueError unless ITK writes images of a type to a path; leaves a small one there."""
+    image = kind.New()
+    image.SetRegions([2] * image.GetImageDimension())
+    image.Allocate(True)
+    write_image(image, path)
 
 
 def _check_scalar(header: ImageHeader, path: Path, argument: str) -> None:
@@ -306,7 +316,8 @@ def _read_series(
     chosen = [each for each in found if each in series] or found
     if len(chosen) > 1:
         raise ValueError(
-            f"a folder with {len(chosen)} DICOM series, {', '.join(chosen)}: choose with --series"
+            f"a folder with {len(chosen)} DICOM series, {', '.join(chosen)}: choose with --series "
+            "where there is this option, or move the one to take into a folder of its own"
         )
     files = list(names.GetFileNames(chosen[0]))
     header, *_ = map(_read_header, files)

@@ -20,6 +20,9 @@ from itk_nephi.spatial.transforms import flatten
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
 
+WRITTEN_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat")
+"""Those of them that ITK writes and reads again; it knows them in lower case alone."""
+
 
 def read_transform(path: Path, argument: str, dimension: int | None = None) -> Transform:
     """Read the one transform of a file, in some dimension; a composite counts as one.
@@ -78,6 +81,17 @@ def read_initial_transform(given: str, argument: str, dimension: int | None) -> 
     return read_transform(Path(given), argument, dimension)
 
 
+def require_transform_suffix(path: Path) -> None:
+    """Raise a ValueError unless ITK writes transforms of this suffix."""
+    with plain_errors(f"expected to write a transform to {path}"):
+        str(path).encode()
+    if not path.name.endswith(WRITTEN_SUFFIXES):
+        raise ValueError(
+            f"expected to write a transform to {path}, whose suffix is none of a transform that "
+            "ITK writes; take .h5 or .tfm"
+        )
+
+
 def write_transform(transform: Transform, path: Path) -> None:
     """Write a transform in the format that the suffix names, compressed where the format can.
 
@@ -91,6 +105,8 @@ def write_transform(transform: Transform, path: Path) -> None:
 
 def write_transforms(folder: Path, transforms: Mapping[str, Transform]) -> None:
     """Write transforms into a folder, by the names of their files, see :func:`write_transform`."""
+    for name in transforms:
+        require_transform_suffix(folder / name)
     parts = [part for transform in transforms.values() for part in flatten(transform)]
     paths = " and ".join(str(folder / name) for name in transforms)
     with plain_errors(f"expected to write a transform to {paths}"):

@@ -6,6 +6,7 @@ import itk
 import numpy as np
 import pytest
 from support.command_line import assert_fails, run
+from support.dicom_series import write_series
 
 from itk_nephi.phantoms.pairs import lung
 from itk_nephi.spatial.image_pair import ImagePair
@@ -45,6 +46,23 @@ def test_a_turned_image_is_aligned_and_starts_a_registration(
     errors = np.linalg.norm(transform_points(transform, fixed) - moving, axis=1)
     assert np.linalg.norm(fixed - moving, axis=1).mean() > 200
     assert errors.mean() < 12  # mm; voxels are 10 mm, and breathing is not linear
+
+
+def test_a_format_of_no_transform_is_refused_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itk_nephi.cli.align.read_image", lambda *_: pytest.fail("computed"))
+    output = folder / "other" / "start.nii.gz"
+    result = run("align", folder / "fixed.nrrd", folder / "moving.nrrd", "-o", output)
+    assert_fails(result, f"expected to write a transform to {output}, whose suffix")
+    assert not output.parent.exists()
+
+
+def test_masks_are_chosen_among_series_too(tmp_path: Path, folder: Path) -> None:
+    uids = [write_series(tmp_path / "two", np.ones((3, 4, 5), np.int16), n) for n in (1, 2)]
+    given = [folder / "fixed.nrrd", folder / "moving.nrrd", "-o", tmp_path / "a.h5"]
+    result = run("align", *given, "--moving-mask", tmp_path / "two", "--series", uids[1])
+    assert_fails(result, "mask of the moving image on one grid")
 
 
 def test_masks_of_other_grids_are_refused_and_nothing_is_written(folder: Path) -> None:

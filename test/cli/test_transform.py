@@ -9,6 +9,7 @@ import itk
 import numpy as np
 import pytest
 from support.command_line import assert_fails, run
+from support.dicom_series import write_series
 from support.transforms import read_transform
 from typer.testing import Result
 
@@ -217,6 +218,44 @@ def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("dimension", [2], ids=["2D"])
+@pytest.mark.parametrize(
+    ("command", "computation", "output"),
+    [
+        ("transform-image", "resample_frames", "a.png"),
+        ("convert", "to_displacement_field", "a.png"),
+        ("convert", "to_displacement_field", "a.xyz"),
+        ("convert", "to_displacement_field", "a.xfm"),
+        ("convert --to b-spline", "to_bspline_transform", "a.nii.gz"),
+        ("convert --to displacement-field-transform", "to_displacement_field", "a.nrrd"),
+        ("invert", "inverse_parts", "a.nrrd"),
+        ("invert --exact", "inverse_displacement_field", "a.xyz"),
+        ("invert --exact", "inverse_displacement_field", "a.png"),
+        ("jacobian", "metrics.jacobian_determinant_image", "a.png"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_result_is_refused_first(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    computation: str,
+    output: str,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        pytest.fail("nothing is computed before")
+
+    monkeypatch.setattr(f"itk_nephi.cli.transform.{computation}", fail)
+    given = [folder / "fixed_to_moving.h5"]
+    if command == "transform-image":
+        given.insert(0, folder / "fixed.nrrd")
+    if command != "invert":
+        given += ["--reference", folder / "fixed.nrrd"]
+    result = run(*command.split(), *given, "-o", tmp_path / "new" / output)
+    assert_fails(result, "expected to write a", f"new/{output}")
+    assert not (tmp_path / "new").exists()
+
+
 # convert
 
 
@@ -258,13 +297,9 @@ def test_a_bspline_says_its_largest_error(
 
 def test_convert_refuses_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
     transform, reference = folder / "fixed_to_moving.h5", folder / "fixed.nrrd"
-    output = tmp_path / "new" / "output.nrrd"
+    output = tmp_path / "new" / "output.h5"
     for arguments, fragment in (
         ([transform, "--reference", reference, "--spacing", 3], "expected --to b-spline with"),
-        (
-            [transform, "--reference", reference, "--to", "b-spline"],
-            "expected to write a transform to",
-        ),
         (
             [transform, "--reference", reference, "--to", "b-spline", "--spacing", 0],
             "expected spacing to be positive",
@@ -448,6 +483,21 @@ def test_the_determinant_is_written_on_any_grid(
     expected = np.asarray(jacobian_determinant_image(diffeomorphism, grid))
     np.testing.assert_allclose(np.asarray(written), expected, rtol=1e-5)
     assert f"from {expected.min():.3g} to {expected.max():.3g}, folding none" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["convert", "invert --exact", "jacobian"])
+def test_the_grid_of_one_of_two_series_is_chosen(
+    inputs: Path, tmp_path: Path, command: str
+) -> None:
+    sizes = (6, 7, 8), (5, 7, 8)
+    uids = [
+        write_series(tmp_path / "two", np.ones(size, np.int16), n)
+        for n, size in enumerate(sizes, 1)
+    ]
+    given = [inputs / "affine3d.tfm", "--reference", tmp_path / "two", "-o", tmp_path / "a.nrrd"]
+    assert_fails(run(*command.split(), *given), uids[0], uids[1], "choose with --series")
+    succeeded(run(*command.split(), *given, "--series", uids[1]))
+    assert read_voxels(tmp_path / "a.nrrd", "OUTPUT")[1].shape[1:4] == sizes[1]
 
 
 def test_folding_is_told(tmp_path: Path) -> None:

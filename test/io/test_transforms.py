@@ -7,13 +7,19 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.io.transforms import TRANSFORM_SUFFIXES, read_transform, write_transform
+from itk_nephi.io.transforms import (
+    TRANSFORM_SUFFIXES,
+    WRITTEN_SUFFIXES,
+    read_transform,
+    require_transform_suffix,
+    write_transform,
+)
 from itk_nephi.spatial.conversion import vector_image
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.transforms import compose, flatten, transform_points
 
 
-@pytest.mark.parametrize("suffix", [s for s in TRANSFORM_SUFFIXES if s not in (".hdf", ".xfm")])
+@pytest.mark.parametrize("suffix", WRITTEN_SUFFIXES)
 def test_an_affine_transform_survives_the_way_to_a_file_and_back(
     affine: Any, domain: ImageDomain, tmp_path: Path, suffix: str
 ) -> None:
@@ -85,8 +91,23 @@ def test_large_transforms_are_compressed(tmp_path: Path) -> None:
 
 
 def test_a_format_that_itk_has_not_is_named(affine: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected to write a transform to .*a\.xyz: "):
+    with pytest.raises(ValueError, match=r"expected to write a transform to .*a\.xyz, whose"):
         write_transform(affine, tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("suffix", [*TRANSFORM_SUFFIXES, ".H5", ".nrrd", ""])
+def test_the_suffixes_that_are_taken_are_those_that_itk_writes_and_reads(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    try:
+        itk.transformwrite(itk.AffineTransform[itk.D, 2].New(), str(path))
+        itk.transformread(str(path))
+    except RuntimeError:
+        with pytest.raises(ValueError, match=r"none of a transform that ITK writes; take \.h5 or"):
+            require_transform_suffix(path)
+    else:
+        require_transform_suffix(path)
 
 
 @pytest.mark.parametrize("suffix", [".tfm", ".txt", ".h5", ".mat"])
