@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -12,7 +14,10 @@ from pathlib import Path
 from uuid import uuid4
 
 UNFINISHED = ".itk-nephi-"
-"""How the names of temporary folders begin; hexadecimal digits follow."""
+"""How the names of temporary folders begin; hexadecimal digits follow, first those of the host."""
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Where Linux has what is new with each start of the host."""
 
 LOCK = ".itk-nephi.lock"
 """The file by which a process keeps others from a folder; it stays when the process has ended."""
@@ -91,7 +96,7 @@ def temporary_folder(folder: Path, *, beside: bool) -> Iterator[Path]:
     parent = folder.parent if beside else folder
     is_ours = False
     while not is_ours:
-        stage, lock = parent / f"{UNFINISHED}{uuid4().hex}", None
+        stage, lock = parent / unfinished_name(), None
         try:
             with _final_names(stage, folder):
                 stage.mkdir()
@@ -108,9 +113,14 @@ def temporary_folder(folder: Path, *, beside: bool) -> Iterator[Path]:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove the temporary folders of processes that have ended."""
+    """Remove the temporary folders of processes of this host that have ended.
+
+    Locks may be unknown to other hosts, whose folders are left alone.
+    """
+    name, boot = _host()
+    ours = re.compile(f"{re.escape(UNFINISHED)}({name}[0-9a-f]{{8}}|[0-9a-f]{{8}}{boot})[0-9a-f]*")
     for left in folder.glob(f"{UNFINISHED}*"):
-        if left.is_symlink() or not re.fullmatch("[0-9a-f]+", left.name[len(UNFINISHED) :]):
+        if left.is_symlink() or not ours.fullmatch(left.name):
             continue
         with suppress(OSError):
             lock = os.open(left, os.O_RDONLY)
@@ -119,6 +129,23 @@ def clear_unfinished(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+def unfinished_name() -> str:
+    """Return a new name of a temporary folder, which shows that it is of this host."""
+    return f"{UNFINISHED}{''.join(_host())}{uuid4().hex}"
+
+
+def _host() -> tuple[str, str]:
+    """Return digits of the host's name, which stays after a restart, and of when it was started.
+
+    The latter is the same in all of its containers, which have names of their own.
+    """
+    name, started = (
+        hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        for text in (os.uname().nodename, BOOT.read_text())
+    )
+    return name, started
 
 
 @contextmanager
@@ -193,6 +220,9 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:  # some file systems cannot wait for folders
+        if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

@@ -1,16 +1,29 @@
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from itk_nephi.io.staging import LOCK, UNFINISHED, locked, staged, temporary_folder
+from itk_nephi.io.staging import (
+    LOCK,
+    UNFINISHED,
+    clear_unfinished,
+    locked,
+    staged,
+    temporary_folder,
+    unfinished_name,
+)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -126,7 +139,7 @@ def test_a_lock_is_not_shared_within_a_process(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_has_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    left = output / f"{UNFINISHED}0123"
+    left = output / unfinished_name()
     (left / "deep").mkdir(parents=True)
     (output / "complete").mkdir()
     with locked(output, "batch"):
@@ -175,15 +188,64 @@ except (ValueError, OSError) as error:
 
 
 def test_only_what_the_dead_have_left_is_cleared(tmp_path: Path) -> None:
-    left = tmp_path / f"{UNFINISHED}0123456789abcdef"
     foreign = tmp_path / f"{UNFINISHED}another-command"
-    for folder in (left, foreign):
+    for folder in (left := tmp_path / unfinished_name(), foreign):
         folder.mkdir()
         (folder / "a.txt").write_text("mine")
     with temporary_folder(tmp_path, beside=False) as living, staged(tmp_path, "--output"):
         assert living.is_dir()
         assert not left.exists()
         assert (foreign / "a.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "boot", "is_here"),
+    [
+        ("node1", "first", True),
+        ("node1", "second", True),  # restarted
+        ("container", "first", True),
+        ("node2", "second", False),
+    ],
+)
+def test_what_other_hosts_are_writing_stays_though_no_lock_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, boot: str, is_here: bool
+) -> None:
+    def become(name: str, boot: str) -> None:
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=name))
+        (tmp_path / "boot_id").write_text(boot)
+        monkeypatch.setattr("itk_nephi.io.staging.BOOT", tmp_path / "boot_id")
+
+    become(name, boot)
+    (left := tmp_path / unfinished_name()).mkdir()
+    become("node1", "first")
+    clear_unfinished(tmp_path)
+    assert left.exists() != is_here
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "is_error"),
+    [
+        (errno.EINVAL, "folder", False),
+        (errno.ENOTSUP, "folder", False),
+        (errno.EIO, "folder", True),
+        (errno.EINVAL, "file", True),
+    ],
+)
+def test_file_systems_that_cannot_wait_for_folders_get_results_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: str, is_error: bool
+) -> None:
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (kind == "folder"):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with (
+        pytest.raises(OSError, match=os.strerror(number)) if is_error else nullcontext(),
+        staged(tmp_path, "--output") as stage,
+    ):
+        (stage / "a.txt").write_text("whole")
+    if not is_error:
+        assert contents(tmp_path) == {"a.txt": "whole"}
 
 
 def test_what_a_killed_run_has_left_beside_its_new_folder_is_cleared(tmp_path: Path) -> None:
