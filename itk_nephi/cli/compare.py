@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.interrupts import kept_if_interrupted
 from itk_nephi.cli.progress import Pulse
 from itk_nephi.io.errors import require_file
 from itk_nephi.io.pair_files import PairPaths, read_pair
@@ -88,6 +89,7 @@ def compare(
     for path in elastix_parameters or []:
         require_file(path, "--elastix-parameters")
     pulse = Pulse("starting")
+    kept = kept_if_interrupted(f"methods that have ended left their files in {output}")
     settings: dict[str, Any] = {
         "elastix_parameters": elastix_parameters or [],
         "seed": seed,
@@ -111,7 +113,7 @@ def compare(
         if faults := pair_faults(pair):
             raise ValueError("; ".join(faults))
         inputs = [*pair.files.values(), *(elastix_parameters or [])]
-        with staged(output, "--output", comparison.files(names), inputs), pulse:
+        with staged(output, "--output", comparison.files(names), inputs), kept, pulse:
             found = comparison.compare_pair(read_pair(pair), output, names, **settings)
         rows = found["methods"]
     else:
@@ -121,7 +123,8 @@ def compare(
         pairs = read_pair_table(table, "--table", initial_transform)
         files = comparison.files(names, [pair.name for pair in pairs])
         inputs = [table, *(path for pair in pairs for path in pair.files.values())]
-        with staged(output, "--output", files, [*inputs, *(elastix_parameters or [])]), pulse:
+        inputs += elastix_parameters or []
+        with staged(output, "--output", files, inputs), kept, pulse:
             found = comparison.compare_pairs(pairs, output, names, **settings)
         rows = [row for pair in found["pairs"] for row in pair["methods"]]
     typer.echo((output / "comparison.md").read_text(encoding="utf-8"))

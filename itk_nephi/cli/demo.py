@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.interrupts import kept_if_interrupted
 from itk_nephi.cli.messages import report
 from itk_nephi.cli.progress import Pulse
 from itk_nephi.cli.register import register_paths
@@ -47,8 +49,10 @@ def demo(
         from itk_nephi.workflows.demonstration import show_prediction
 
         typer.echo(show_prediction(stage / "prediction.png", seed))
-        pair = lung(3, size=size, seed=seed).pair
-    paths = write_pair(pair, output)
+        written = write_pair(lung(3, size=size, seed=seed).pair, stage)
+    final: dict[str, Any] = {name: output / path.name for name, path in written.files.items()}
+    paths = replace(written, **final)
     report(f"wrote a synthetic chest, breathed out (fixed) and in (moving), to {output}")
     settings = options.registration_settings(None, None, None, changes)
-    register_paths(paths, output, settings=settings, device=device, seed=seed)
+    with kept_if_interrupted(f"the images are in {output}"):
+        register_paths(paths, output, settings=settings, device=device, seed=seed)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+import typer
 
 PATIENCE = 0.05
 """After which time an interrupt comes again that could not be raised, seconds."""
@@ -27,6 +31,16 @@ def heed_interrupts() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _as_interrupt)
     sys.unraisablehook = _again_if_interrupted
+
+
+@contextmanager
+def kept_if_interrupted(words: str) -> Iterator[None]:
+    """Report what an interrupted command has written, where that is not nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"itk-nephi: interrupted; {words}", err=True)
+        raise typer.Exit(130) from None
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

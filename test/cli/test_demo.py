@@ -2,8 +2,31 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from support.command_line import PHANTOM_IMAGES, RESULTS, run
+
+from itk_nephi.io.pair_files import PairPaths
+
+
+def test_an_interrupted_demo_reports_its_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(paths: PairPaths, *_: Any, **__: Any) -> None:
+        assert all(path.is_file() for path in paths.files.values())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("itk_nephi.cli.demo.register_paths", interrupted)
+    monkeypatch.setattr(
+        "itk_nephi.workflows.demonstration.show_prediction",
+        lambda path, _: path.touch() or "predicted",
+    )
+    result = run("demo", "-o", tmp_path / "out", "--size", 18, 17, 16)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        f"itk-nephi: interrupted; the images are in {tmp_path / 'out'}"
+    )
 
 
 def test_the_demo_leaves_its_inputs_too(tmp_path: Path) -> None:

@@ -198,6 +198,27 @@ def test_no_input_is_replaced(
 
 
 @flat
+def test_an_interruption_leaves_the_methods_that_have_ended(
+    paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str, pair: ImagePair, folder: Path, **_: Any) -> dict[str, Any]:
+        if name == "elastix":
+            raise KeyboardInterrupt
+        folder.mkdir(parents=True)
+        (folder / "log.txt").write_text(pair.name)
+        return {"name": name, "error": "none", "seconds": 1.0}
+
+    monkeypatch.setattr("itk_nephi.workflows.comparison.run_in_process", interrupted)
+    given = [paths["fixed"], paths["moving"], "--initial-transform", "identity"]
+    output = tmp_path / "out"
+    result = run("compare", *given, "-o", output, "--methods", "demons,elastix")
+    assert result.exit_code == 130
+    assert "nothing written" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("itk-nephi: interrupted; methods that have ")
+    assert (output / "demons" / "log.txt").is_file()
+
+
+@flat
 def test_that_all_methods_fail_is_an_error(paths: dict[str, Path], tmp_path: Path) -> None:
     arguments = ["-o", tmp_path / "out", "--methods", MISSING]
     result = run("compare", paths["fixed"], paths["moving"], *arguments)
