@@ -207,7 +207,7 @@ def with_fitting_splines(
     Raises
     ------
     ValueError
-        If there are too many even then.
+        If there are too many even then, or no transform could hold the field.
     """
     first, given = pairs[0], settings.field.spline_spacings
     sizes = [ImageDomain.of(each).voxel_size for each in (first.fixed_image, first.moving_image)]
@@ -224,6 +224,7 @@ def with_fitting_splines(
                 f"{settings.working_voxels}: even {WIDEST:g} times as large cells are too many"
             )
         field = replace(field, spline_spacings=tuple(factor * each for each in given))
+    field.check_transform(domain.bounds, cells)
     if factor == 1:
         return settings
     logger.info("cells of B-splines are %.2f times as large as spline_spacings, to fit", factor)

@@ -172,3 +172,12 @@ def test_splines_that_cannot_fit_are_refused_before_an_alignment(
     monkeypatch.delattr(problem_module, "checked_initial_transform")
     with pytest.raises(ValueError, match="expected larger spline_spacings or smaller working_vox"):
         RegistrationProblem.prepare([pair], settings, CPU)
+
+
+def test_a_field_that_no_transform_holds_is_refused_before_an_alignment(
+    chest: ImagePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(problem_module, "checked_initial_transform")
+    settings = RegistrationSettings.preset("default", width=3000)
+    with pytest.raises(ValueError, match="at most 16777216 parameters"):
+        RegistrationProblem.prepare([pair_of(chest)], settings, CPU)
