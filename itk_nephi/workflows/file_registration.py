@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from itk_nephi.io.errors import require_file
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.registration import pairwise
@@ -83,6 +84,8 @@ def register_files(
     pair = read_pair(paths, argument)
     if warm_start is not None:
         options["warm_start"] = read_warm_start(warm_start, argument("warm_start"), pair.dimension)
+    if model is not None:
+        require_file(model, argument("model"))
     further = {"warm_start": warm_start, "model": model}
     used = {name: path for name, path in further.items() if path is not None}
     inputs = describe_inputs(replace(pair, sources={**pair.sources, **used}))
