@@ -51,7 +51,12 @@ def table(figures: Figures) -> str:
             (metric(one, ERROR) or 0.0) - (metric(other, ERROR) or 0.0) for one, other in both
         ]
         rows.append([*row, "" if method == "nephi" else mean_interval(beyond, 2)])
-    header = ["method", "done", *COLUMNS.values(), "error beyond NePhi's, mm (95 %)"]
+    header = [
+        "method",
+        "done",
+        *COLUMNS.values(),
+        "error beyond NePhi's, mm (95 %, of six or more)",
+    ]
     return tabulate(header, rows)
 
 
