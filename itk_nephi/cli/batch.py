@@ -12,6 +12,7 @@ from itk_nephi.cli import options
 from itk_nephi.cli.messages import report
 from itk_nephi.cli.progress import Pulse, pair_progress
 from itk_nephi.io.pair_table import read_pair_table
+from itk_nephi.io.staging import check_targets
 from itk_nephi.registration.settings import RegistrationSettings
 from itk_nephi.spatial.initialization import KINDS
 
@@ -69,7 +70,9 @@ def batch(
     written = options.chosen_results(results)
     pairs = read_pair_table(table, initial_transform=initial_transform)
     from itk_nephi.workflows.batch import BatchSettings, run_batch
-    from itk_nephi.workflows.batch_summary import write_summary
+    from itk_nephi.workflows.batch_summary import SUMMARY, write_summary
+
+    check_targets([output / name for name in SUMMARY], "--output", [table])
 
     common = BatchSettings(
         registration=options.registration_settings(preset, settings, elastix_parameters, changes),

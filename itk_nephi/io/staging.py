@@ -49,7 +49,7 @@ def staged(
         At once, if ``folder`` cannot be made or written, one of the files is a folder there, or one
         of the inputs.
     """
-    _check_targets([folder / name for name in names], argument, inputs)
+    check_targets([folder / name for name in names], argument, inputs)
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     begun = False
     try:
@@ -60,7 +60,7 @@ def staged(
             begun = True
             yield stage
             files = sorted(stage.iterdir())
-            _check_targets([folder / file.name for file in files], argument, inputs)
+            check_targets([folder / file.name for file in files], argument, inputs)
             for file in files:
                 sync(file)
             if made and not any(folder.iterdir()):
@@ -182,7 +182,8 @@ def _remove(folder: Path) -> None:
         raise
 
 
-def _check_targets(targets: Collection[Path], argument: str, inputs: Collection[Path]) -> None:
+def check_targets(targets: Collection[Path], argument: str, inputs: Collection[Path]) -> None:
+    """Raise ValueError if a file to write is a folder, or one of the inputs."""
     taken = {_identity(path): path for path in inputs if path.exists()}
     for target in targets:
         if target.is_dir() and not target.is_symlink():

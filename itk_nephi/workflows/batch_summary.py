@@ -27,6 +27,9 @@ NUMBERS = {
 }
 """Columns of the summary, and where metrics.json has them; the mean where it has several."""
 
+SUMMARY = ("summary.csv", "summary.html")
+"""The files of a summary."""
+
 
 def write_summary(output: Path, outcomes: Sequence[PairOutcome]) -> None:
     """Write summary.csv and summary.html of a batch, one row a pair in the table's order.
@@ -39,13 +42,14 @@ def write_summary(output: Path, outcomes: Sequence[PairOutcome]) -> None:
         How the pairs ended.
     """
     rows = [_row(output, outcome) for outcome in sorted(outcomes, key=lambda o: o.pair.row)]
+    table, page = SUMMARY
     with staged(output, "--output") as stage:
-        with (stage / "summary.csv").open("w", newline="", encoding="utf-8") as file:
+        with (stage / table).open("w", newline="", encoding="utf-8") as file:
             columns = ["row", "name", "status", *NUMBERS, "remarks"]
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        (stage / "summary.html").write_text(_page(output, rows), encoding="utf-8")
+        (stage / page).write_text(_page(output, rows), encoding="utf-8")
 
 
 def _row(output: Path, outcome: PairOutcome) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -272,6 +273,16 @@ def test_an_existing_cluster_gives_the_same_results(
 def test_workers_of_several_threads_are_refused(table: Path, tmp_path: Path, cluster: Any) -> None:
     result = run("batch", table, "-o", tmp_path, "--dask", cluster.scheduler_address)
     assert_fails(result, "expected workers of one thread each", "got 2")
+
+
+def test_a_table_that_the_summary_would_replace_is_refused_before_registering(
+    table: Path, tmp_path: Path, registered: list[int]
+) -> None:
+    own = tmp_path / "summary.csv"
+    shutil.copy(table, own)
+    result = run("batch", own, "-o", tmp_path, *QUICK)
+    assert_fails(result, "expected --output to replace no input", "summary.csv")
+    assert registered == []
 
 
 def test_failures_are_rows_and_tried_again(
