@@ -200,20 +200,28 @@ def test_what_was_reached_is_written_when_the_terminal_closes(inputs: Path, tmp_
     options = ["--initial-transform", "identity", "--steps", 100_000, "--results", "transforms"]
     command = [sys.executable, "-m", "itk_nephi", "register", *files, *options]
     terminal, theirs = os.openpty()
+
+    def begin() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
     with subprocess.Popen(
         [*map(str, command)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+        preexec_fn=begin,
     ) as process:
-        os.close(theirs)
-        shown = b""
-        while b"level" not in shown:
-            shown += os.read(terminal, 1000)
-        os.close(terminal)
-        assert process.wait(120) == 130
+        try:
+            os.close(theirs)
+            shown = b""
+            while b"level" not in shown:
+                shown += os.read(terminal, 1000)
+            os.close(terminal)
+            assert process.wait(120) == 130
+        finally:
+            process.kill()
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(files_of(["transforms"]))
     assert not list(tmp_path.glob(".itk-nephi-*"))
 

@@ -35,6 +35,12 @@ app.main()
 """
 
 
+def heed_signals() -> None:
+    """Let a process heed what a shell's background or nohup ignores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", ["signal.SIGTERM", "signal.SIGINT", "signal.SIGHUP"])
 @pytest.mark.parametrize("place", ["a module that loads", "garbage that is collected"])
 def test_an_interrupt_that_libraries_ignore_comes_again(
@@ -50,7 +56,7 @@ def test_an_interrupt_that_libraries_ignore_comes_again(
         capture_output=True,
         text=True,
         timeout=50,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
     assert ended.returncode == 130, ended.stderr
     assert ended.stdout == "loaded\n"
