@@ -26,7 +26,7 @@ def written(path: Path, description: str, order: str = "<", *, counts: bool = Tr
     for plane in VALUES:
         start = len(content)
         content += plane.astype(plane.dtype.newbyteorder(order)).tobytes() + text + bytes(start % 2)
-        place = start + plane.nbytes
+        after = start + plane.nbytes
         fractions = len(content)
         content += struct.pack(f"{order}4I", 2_000_000, 1_000_000, 4_000_000, 1_000_000)
         tags: list[tuple[int, int, int, Any]] = [
@@ -35,7 +35,7 @@ def written(path: Path, description: str, order: str = "<", *, counts: bool = Tr
             (258, 4, 1, 16),
             (259, 4, 1, 1),
             (262, 4, 1, 1),
-            (270, 2, len(text), place),
+            (270, 2, len(text), after),
             (273, 4, 1, start),
             (277, 4, 1, 1),
             (278, 4, 1, plane.shape[0]),
