@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.cache import Figures
@@ -28,6 +29,9 @@ QUICK = {name: method for name, method in METHODS.items() if name != "elastix"}
 STYLES = {PEER: "s", "greedy, its own start": "D", "ANTs": "v", "elastix": "^"}
 
 OF_LANDMARKS = "landmark error"
+
+LARGEST_ERROR = 2
+"""The largest error that has a point of its own in the picture, of the smallest."""
 
 
 def measure(run: Run) -> Figures:
@@ -98,28 +102,36 @@ def draw(figures: Figures) -> Figure:
     columns = -(-len(figures) // 2)
     panels = figure.subplots(2, columns).ravel()
     for axes, (data, trials) in zip(panels, figures.items(), strict=False):
-        is_dice = False
-        for method in METHODS:
-            done = select(trials, method=method)
-            if not done:
-                continue
-            is_dice = bool(done[0].get("dice"))
-            seconds = np.mean([trial["seconds"] for trial in done])
-            quality = np.mean([score(data, trial) for trial in done])
-            axes.plot(seconds, quality, STYLES.get(method, "o"), label=method)
-        axes.set(title=data, xlabel="s")
-        if is_dice:
-            axes.set_ylabel("mean Dice")
-        else:
-            axes.set_ylabel(f"{OF_LANDMARKS}, {'mm' if 'lung' in data else 'pixels'}")
-            axes.invert_yaxis()
-        axes.margins(0.2)
-        axes.set_xlim(left=0)
+        _draw_panel(axes, data, trials)
     for axes in panels[len(figures) :]:
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(METHODS))
     return figure
+
+
+def _draw_panel(axes: Axes, data: str, trials: list[Figures]) -> None:
+    """Draw a point for each method; errors beyond the axis at its edge, with their number."""
+    done = {method: select(trials, method=method) for method in METHODS}
+    done = {method: each for method, each in done.items() if each}
+    scores = {m: float(np.mean([score(data, trial) for trial in each])) for m, each in done.items()}
+    is_dice = any(trial.get("dice") for each in done.values() for trial in each)
+    edge = 1.0 if is_dice else LARGEST_ERROR * min(scores.values())
+    for method, each in done.items():
+        seconds = float(np.mean([trial["seconds"] for trial in each]))
+        at = (seconds, min(scores[method], edge))
+        axes.plot(*at, STYLES.get(method, "o"), label=method)
+        if scores[method] > edge:
+            number = f"{scores[method]:.0f}"
+            axes.annotate(number, at, (0, 7), textcoords="offset points", fontsize=8, ha="center")
+    axes.set(title=data, xlabel="s")
+    if is_dice:
+        axes.set_ylabel("mean Dice")
+    else:
+        axes.set_ylabel(f"{OF_LANDMARKS}, {'mm' if 'lung' in data else 'pixels'}")
+        axes.invert_yaxis()
+    axes.margins(0.2)
+    axes.set_xlim(left=0)
 
 
 STUDY = Study(
