@@ -16,7 +16,7 @@ from benchmarks.cache import ROOT, Figures
 from benchmarks.performance.start_up import BEFORE, MAIN
 from benchmarks.process import environment
 from benchmarks.study import Run, Study, tabulate
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import displacement_field_transform, vector_image

@@ -14,7 +14,8 @@ import typer
 from itk_nephi.cli import options
 from itk_nephi.cli.messages import report
 from itk_nephi.evaluation import metrics
-from itk_nephi.io.images import read_grid, read_voxels, require_image_type, write_image
+from itk_nephi.io.image_writing import require_format, small_image, write_image
+from itk_nephi.io.images import read_grid, read_voxels
 from itk_nephi.io.markups import Markups
 from itk_nephi.io.meshes import move_mesh, read_mesh, write_mesh
 from itk_nephi.io.pair_files import landmark_columns
@@ -99,8 +100,8 @@ def transform_image(
                 f"expected --reference in {dimension} dimensions like MOVING, "
                 f"got {grid.GetImageDimension()}"
             )
-        few = voxels[:, :2, :2]
-        write_image(image_from_voxels(few, header, ImageDomain.of(grid)), target)
+        domain = ImageDomain.of(grid)
+        require_format(image_from_voxels(voxels[:, :2, :2], header, domain), target)
         resampled = resample_frames(
             voxels,
             header.domain,
@@ -109,7 +110,7 @@ def transform_image(
             interpolation=interpolation,
             outside=outside,
         )
-        write_image(image_from_voxels(resampled, header, ImageDomain.of(grid)), target)
+        write_image(image_from_voxels(resampled, header, domain), target)
     report(f"wrote {output}")
 
 
@@ -165,10 +166,8 @@ def transform_points(
             points = Table.read(table, "CSV")
             names = _point_columns(points, dimension, columns, transform, inverse=exact_inverse)
             given, write = points.points(names), partial(points.write, columns=names)
-        if output.suffix.lower() != table.suffix.lower():
-            raise ValueError(
-                f"expected --output in the format of CSV, {table.suffix}, got {output}"
-            )
+        if output.suffix.lower() != (suffix := table.suffix).lower():
+            raise ValueError(f"expected --output in the format of CSV, {suffix}, got {output}")
         if exact_inverse:
             inverted = invert_points(mapping, given)
             moved = inverted.points
@@ -245,9 +244,8 @@ def convert(
         if to == Kind.b_spline:
             if spacing is None and tolerance is None:
                 tolerance = TOLERANCE * min(grid.GetSpacing())
-            fitted, error = to_bspline_transform(
-                mapping, grid, spacing=spacing, tolerance=tolerance
-            )
+            how = {"spacing": spacing, "tolerance": tolerance}
+            fitted, error = to_bspline_transform(mapping, grid, **how)
             write_transform(fitted, target)
             points = [int(cells) + 3 for cells in fitted.GetTransformDomainMeshSize()]
             note = (
@@ -255,7 +253,7 @@ def convert(
                 f"largest error {error:.2g} mm at the voxels of {reference}"
             )
         elif to == Kind.displacement_field:
-            write_image(to_displacement_field(mapping, grid), target)
+            write_image(to_displacement_field(mapping, grid), target, keeps_grid=True)
         else:
             field = to_displacement_field(mapping, grid)
             write_transform(displacement_field_transform(field), target)
@@ -303,7 +301,7 @@ def invert(
             _require_format(target, grid, is_field=is_field)
             field, inverted = inverse_displacement_field(mapping, grid, tolerance=tolerance)
             if is_field:
-                write_image(field, target)
+                write_image(field, target, keeps_grid=True)
             else:
                 write_transform(displacement_field_transform(field), target)
             note = _exactness(inverted)
@@ -324,7 +322,7 @@ def jacobian(
     """
     with staged_file(output, "--output", [transform, reference]) as target:
         mapping, grid = _read_both(transform, reference, series)
-        require_image_type(target, itk.Image[itk.F, grid.GetImageDimension()])
+        require_format(small_image(itk.Image[itk.F, grid.GetImageDimension()], grid), target)
         determinants = metrics.jacobian_determinant_image(mapping, grid)
         write_image(determinants, target)
     values = itk.array_view_from_image(determinants)
@@ -341,8 +339,10 @@ def _point_columns(
     """Return the columns of the points to map."""
     axes = "xyz"[:dimension]
     landmarks = landmark_columns(dimension)
-    is_landmarks = set(landmarks) <= set(table.header) and not set(axes) <= set(table.header)
-    if not is_landmarks:
+    has_landmarks = set(landmarks) <= set(table.header)
+    if chosen is not None and not has_landmarks:
+        raise ValueError(f"expected --columns with columns of landmarks, got {table.path} without")
+    if not has_landmarks or (chosen is None and set(axes) <= set(table.header)):
         return list(axes)
     spaces = list(Columns) if SPACES.get(transform.stem) else []
     if spaces and (transform.stem == "moving_to_fixed") != inverse:
@@ -363,9 +363,10 @@ def _read_both(transform: Path, reference: Path, series: options.Series) -> tupl
 
 def _require_format(target: Path, grid: Any, *, is_field: bool) -> None:
     """Raise a ValueError unless a displacement field, or a transform, can be written."""
-    dimension = grid.GetImageDimension()
     if is_field:
-        require_image_type(target, itk.Image[itk.Vector[itk.F, dimension], dimension])
+        axes = grid.GetImageDimension()
+        kind = itk.Image[itk.Vector[itk.F, axes], axes]
+        require_format(small_image(kind, grid), target, keeps_grid=True)
     else:
         require_transform_suffix(target)
 

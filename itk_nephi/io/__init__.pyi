@@ -13,7 +13,8 @@ __all__ = [
     "write_transform",
 ]
 
-from .images import read_image, write_image
+from .image_writing import write_image
+from .images import read_image
 from .meshes import read_mesh, write_mesh
 from .pair_files import PairPaths, read_landmarks, read_pair, write_pair
 from .pair_table import TableError, read_pair_table

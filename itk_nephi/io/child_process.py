@@ -117,7 +117,10 @@ def _answer(
 
 def _end_in_words(status: int, seconds: int, is_written: bool) -> str:
     if is_written:
-        return "the library that writes it crashed, perhaps as the disk is full"
+        return (
+            "the library that writes it crashed: perhaps the disk is full, or it cannot write such "
+            "images or numbers"
+        )
     if not os.WIFSIGNALED(status):
         return "damaged: reading it ended without a result"
     number = os.WTERMSIG(status)

@@ -41,7 +41,7 @@ def image_files(path: Path) -> dict[str, Path]:
             fields, _ = meta_fields(path) if is_meta else nrrd_fields(path)
             name = named_voxels(fields)
             files |= {} if name is None else {name: voxels_beside(path, name)}
-    except ValueError:
+    except (OSError, ValueError):
         pass
     return files
 

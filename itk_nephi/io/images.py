@@ -1,4 +1,4 @@
-"""Images: read with clear messages on what is wrong, and written."""
+"""Images, read with clear messages on what is wrong."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.io.child_process import read_apart
-from itk_nephi.io.compression import compress
 from itk_nephi.io.dicom import check_dicom
 from itk_nephi.io.errors import SHEARED, is_damage, plain_errors, plain_words, require_file
-from itk_nephi.io.image_files import image_suffix, lower_suffix, readable
+from itk_nephi.io.image_files import image_suffix, readable
 from itk_nephi.io.image_header import ImageHeader
 from itk_nephi.io.tiff import TIFF_SUFFIXES, check_tiff
 from itk_nephi.io.voxel_bytes import FORMATS, check_voxel_bytes
@@ -33,6 +32,9 @@ T = TypeVar("T")
 
 IN_PROCESS = (".nii", ".gipl")
 """The suffixes of files whose headers, of fixed length, ITK reads in this process."""
+
+ASIDE = 0.1
+"""How far aside of the first slice the last may lie, voxels: positions in DICOM are rounded."""
 
 META_COLORS = {3: "rgb", 4: "rgba"}
 """What components of bytes are in a MetaImage, which has no colors of its own."""
@@ -143,70 +145,6 @@ def read_grid(path: Path, argument: str, series: Sequence[str] = ()) -> Image:
     grid.SetOrigin(domain.origin)
     grid.SetDirection(itk.matrix_from_array(np.array(domain.direction)))
     return grid
-
-
-def write_image(image: Any, path: Path) -> None:
-    """Write an image in the format that the suffix names, compressed where the format can.
-
-    Of NIfTI quickly and on all cores, see :func:`itk_nephi.io.compression.compress`.
-
-    Raises
-    ------
-    ValueError
-        If ITK cannot write it, or not all of it got to the disk.
-    """
-    require_image_suffix(path)
-    name = lower_suffix(path)  # as ITK knows it
-    is_packed = name.endswith(".nii.gz")
-    written = path.with_name(f".{name.removesuffix('.gz')}" if is_packed else name)
-    try:
-        with plain_errors(f"expected to write an image to {path}"):
-            if image_suffix(written) in (*FORMATS, *TIFF_SUFFIXES):
-                _write(image, written)
-            else:  # in a child process: HDF5 cannot be rid of a file that it could not write
-                read_apart(partial(_write, image), written, itk.array_view_from_image(image).nbytes)
-            try:
-                _read(written, "what was written")
-            except ValueError as error:
-                raise ValueError(str(error).replace(str(written), str(path))) from error
-        if is_packed:
-            compress(written, path)
-        elif written != path:
-            written.rename(path)
-    finally:
-        if written != path:
-            written.unlink(missing_ok=True)
-
-
-def _write(image: Any, path: Path) -> None:
-    # compress() does that of NIfTI
-    itk.imwrite(image, str(path), compression=image_suffix(path) != ".nii")
-
-
-def has_image_suffix(path: Path) -> bool:
-    """Return whether ITK writes images of this suffix."""
-    name = str(path.with_name(lower_suffix(path)))
-    mode = itk.CommonEnums.IOFileMode_WriteMode
-    return itk.ImageIOFactory.CreateImageIO(name, mode) is not None
-
-
-def require_image_suffix(path: Path) -> None:
-    """Raise a ValueError unless ITK writes images of this suffix."""
-    with plain_errors(f"expected to write an image to {path}"):
-        is_known = has_image_suffix(path)
-    if not is_known:
-        raise ValueError(
-            f"expected to write an image to {path}, whose suffix is none of an image that ITK "
-            "writes; take .nii.gz, .nrrd or .mha"
-        )
-
-
-def require_image_type(path: Path, kind: Any) -> None:
-    """Raise a ValueError unless ITK writes images of a type to a path; leaves a small one there."""
-    image = kind.New()
-    image.SetRegions([2] * image.GetImageDimension())
-    image.Allocate(True)
-    write_image(image, path)
 
 
 def _check_scalar(header: ImageHeader, path: Path, argument: str) -> None:
@@ -320,10 +258,14 @@ def _read_series(
             "where there is this option, or move the one to take into a folder of its own"
         )
     files = list(names.GetFileNames(chosen[0]))
-    header, *_ = map(_read_header, files)
+    headers = list(map(_read_header, files))
+    header = headers[0]
+    if len({each.component for each in headers}) > 1:  # each slice has a scale of its own
+        header = replace(header, component="double", component_bytes=8)
     if len(files) == 1:
         image = (read or _read_components)(files[0], header)
         return header, None if read is None else itk.array_from_image(image)
+    _check_stack(headers)
     image = (read or _read_components)(files, header)
     domain = ImageDomain.of(image)
     header = replace(
@@ -334,6 +276,15 @@ def _read_series(
         direction=tuple(zip(*domain.direction, strict=True)),
     )
     return header, None if read is None else itk.array_from_image(image)
+
+
+def _check_stack(headers: Sequence[ImageHeader]) -> None:
+    """Check that slices lie above each other, not shifted aside as those of a tilted gantry."""
+    way = np.subtract(headers[-1].origin, headers[0].origin)
+    normal = np.array(headers[0].direction[2])
+    aside = np.linalg.norm(way - (way @ normal) * normal)
+    if aside > ASIDE * min(headers[0].spacing[:2]):
+        raise ValueError(SHEARED)
 
 
 def _read_header(name: str | Path) -> ImageHeader:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.image_writing import write_image
+from itk_nephi.io.images import read_image
 from itk_nephi.io.tables import Table
 from itk_nephi.io.transforms import read_initial_transform, write_transform
 from itk_nephi.spatial.domain import Array

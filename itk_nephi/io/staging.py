@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from itk_nephi.io.image_files import image_files
+
 UNFINISHED = ".itk-nephi-"
 """How the names of temporary folders begin; hexadecimal digits follow, first those of the host."""
 
@@ -184,7 +186,8 @@ def _remove(folder: Path) -> None:
 
 def check_targets(targets: Collection[Path], argument: str, inputs: Collection[Path]) -> None:
     """Raise ValueError if a file to write is a folder, or one of the inputs."""
-    taken = {_identity(path): path for path in inputs if path.exists()}
+    files = [file for path in inputs for file in image_files(path).values()]
+    taken = {_identity(path): path for path in files if path.exists()}
     for target in targets:
         if target.is_dir() and not target.is_symlink():
             raise ValueError(f"expected {argument} to leave {target} to a file, got a folder there")

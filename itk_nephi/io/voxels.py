@@ -34,6 +34,13 @@ VECTOR_KINDS = ("UC", "US", "SS", "F")
 """The components of images of vectors in ITK's Python; all others become double."""
 
 
+OTHERS = {
+    "complex": "complex numbers",
+    "matrix": "matrices",
+    **dict.fromkeys(("symmetric_second_rank_tensor", "diffusion_tensor_3D"), "tensors"),
+}
+"""Voxels that are more than their components, and what they are called."""
+
 WIDER: dict[str, tuple[Any, ...]] = {
     "int8": (np.int16,),
     "int64": (np.int32, np.uint64, np.float64),
@@ -61,8 +68,14 @@ def image_from_voxels(values: npt.NDArray[Any], header: ImageHeader, domain: Ima
     Raises
     ------
     ValueError
-        If ITK's Python has no images that hold all values.
+        If ITK's Python has no images that hold all values, or these are complex, matrices or
+        tensors.
     """
+    if header.pixel in OTHERS:
+        raise ValueError(
+            f"expected numbers, colors or vectors, got {OTHERS[header.pixel]}, which would be "
+            "written as vectors: save each component as an image of its own"
+        )
     is_vector = header.components > 1
     values = _writable(
         values if is_vector else values[..., 0], WIDER_VECTORS if is_vector else WIDER

@@ -16,7 +16,8 @@ from pydantic import AfterValidator, ValidationInfo
 
 from itk_nephi.alignment.initialization import compute_initial_transform
 from itk_nephi.fields.settings import check_settings, described, documented, setting
-from itk_nephi.io.images import has_image_suffix, read_image
+from itk_nephi.io.image_writing import has_image_suffix
+from itk_nephi.io.images import read_image
 from itk_nephi.io.pair_files import PairPaths, read_landmarks
 from itk_nephi.io.pair_table import read_domain, read_pair_table
 from itk_nephi.io.transforms import read_transform

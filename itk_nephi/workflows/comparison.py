@@ -9,7 +9,8 @@ from typing import Any
 
 from itk_nephi.evaluation.evaluation import Evaluation, evaluate
 from itk_nephi.io.errors import plain_words
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.image_writing import write_image
+from itk_nephi.io.images import read_image
 from itk_nephi.io.pair_files import PairPaths, read_pair
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.spatial import light_itk as itk

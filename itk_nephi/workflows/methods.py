@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.registration.settings import PresetName, RegistrationSettings
 from itk_nephi.spatial import light_itk as itk

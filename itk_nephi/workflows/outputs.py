@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.evaluation import Evaluation, evaluate
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transforms
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image

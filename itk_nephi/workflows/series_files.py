@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.image_writing import write_image
+from itk_nephi.io.images import read_image
 from itk_nephi.io.transforms import read_initial_transform, write_transforms
 from itk_nephi.registration import series as registration_series
 from itk_nephi.registration.result import Series

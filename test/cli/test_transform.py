@@ -211,6 +211,29 @@ def test_an_output_that_is_an_input_or_a_folder_is_refused(
     assert {path.name for path in tmp_path.iterdir()} == {"moving.nrrd", "out.nrrd"}
 
 
+def test_the_voxels_beside_a_header_are_an_input_too(inputs: Path, tmp_path: Path) -> None:
+    image = itk.imread(str(inputs / "moving.nrrd"))
+    itk.imwrite(image, str(tmp_path / "b.mhd"), compression=True)
+    (tmp_path / "b.mhd").rename(tmp_path / "a.mhd")
+    content = (tmp_path / "b.zraw").read_bytes()
+    files = [tmp_path / "a.mhd", inputs / "affine.tfm", "--reference", tmp_path / "a.mhd"]
+    assert_fails(run("transform-image", *files, "-o", tmp_path / "b.mhd"), "to replace no input")
+    assert (tmp_path / "b.zraw").read_bytes() == content
+    assert not (tmp_path / "b.mhd").exists()
+
+
+def test_tensors_are_not_taken_for_vectors(tmp_path: Path) -> None:
+    header = (
+        "NRRD0004\ntype: float\ndimension: 4\nspace: left-posterior-superior\nsizes: 6 3 3 3\n"
+        "space directions: none (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
+        "kinds: 3D-symmetric-matrix space space space\nendian: little\nencoding: raw\n\n"
+    )
+    (tmp_path / "a.nrrd").write_bytes(header.encode() + bytes(6 * 27 * 4))
+    itk.transformwrite([itk.TranslationTransform[itk.D, 3].New()], str(tmp_path / "a.tfm"))
+    files = [tmp_path / "a.nrrd", tmp_path / "a.tfm", "--reference", tmp_path / "a.nrrd"]
+    assert_fails(run("transform-image", *files, "-o", tmp_path / "b.nrrd"), "got tensors")
+
+
 def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> None:
     files = [inputs / "moving.nrrd", inputs / "affine.tfm", "--reference", inputs / "fixed.nrrd"]
     result = run("transform-image", *files, "-o", tmp_path / "out.xyz")
@@ -224,6 +247,7 @@ def test_an_unknown_output_format_is_refused(inputs: Path, tmp_path: Path) -> No
     [
         ("transform-image", "resample_frames", "a.png"),
         ("convert", "to_displacement_field", "a.png"),
+        ("convert", "to_displacement_field", "a.tif"),
         ("convert", "to_displacement_field", "a.xyz"),
         ("convert", "to_displacement_field", "a.xfm"),
         ("convert --to b-spline", "to_bspline_transform", "a.nii.gz"),
@@ -418,6 +442,17 @@ def test_the_spaces_of_another_transform_are_described(inputs: Path, tmp_path: P
     result = run("transform-points", tmp_path / "in.csv", inputs / "affine.tfm", "-o", output)
     assert "from TRANSFORM's input space to TRANSFORM's output space" in result.stderr
     assert output.read_text() == "x,y\n5.0,-0.5\n"
+
+
+def test_columns_are_chosen_among_those_of_landmarks_alone(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").write_text("x,y,fixed_x,fixed_y,moving_x,moving_y\n1,2,1,2,1,2\n")
+    files = [inputs / "affine.tfm", "--columns", "moving", "-o", tmp_path / "out.csv"]
+    assert_fails(
+        run("transform-points", tmp_path / "a.csv", *files), "--columns with columns of landmarks"
+    )
+    assert run("transform-points", tmp_path / "b.csv", *files).exit_code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == "1,2,1,2,5.0,-0.5"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ from attack_inputs import attack_inputs, count_inputs
 from attack_lives import attack_disks, attack_lives
 
 from itk_nephi.io.child_process import read_apart
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.image_writing import write_image
+from itk_nephi.io.images import read_image
 from itk_nephi.io.markups import Markups
 from itk_nephi.io.meshes import read_mesh
 from itk_nephi.io.pair_table import read_pair_table

@@ -21,7 +21,7 @@ from hostile_images import contents, headers
 from hostile_words import Input, options, places
 
 from itk_nephi.cli.app import main
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk as itk
 

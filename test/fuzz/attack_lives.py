@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.pair_files import write_pair
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.phantoms.pairs import deformed_shape

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from hostile_words import EITHER, REFUSED, TAKEN, Input
 
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.conversion import vector_image
 

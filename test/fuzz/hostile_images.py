@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from hostile_words import EITHER, REFUSED, TAKEN, Input
 
-from itk_nephi.io.images import read_image, write_image
+from itk_nephi.io.image_writing import write_image
+from itk_nephi.io.images import read_image
 from itk_nephi.spatial import light_itk as itk
 
 SUFFIXES = "nii mha mhd nrrd nhdr vtk tif png bmp h5 mnc gipl mrc hdr img jpg dcm pic lsm"

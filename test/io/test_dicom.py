@@ -9,6 +9,7 @@ from support.dicom_series import write_series
 from itk_nephi.io.images import read_image
 
 ROWS, COLUMNS = bytes.fromhex("2800100002000000"), bytes.fromhex("2800110002000000")
+SLOPE = bytes.fromhex("2800531002000000")
 VALUES = np.random.default_rng(0).integers(0, 250, (4, 9, 11)).astype(np.int16)
 
 
@@ -50,3 +51,25 @@ def test_missing_and_doubled_slices_are_refused_in_plain_words(
         (tmp_path / "scan" / name).write_bytes(content)
     with pytest.raises(ValueError, match="damaged: Non uniform sampling or missing slices"):
         read_image(tmp_path / "scan", "FIXED")
+
+
+def test_slices_of_a_tilted_gantry_are_refused_and_rounded_positions_are_not(
+    tmp_path: Path,
+) -> None:
+    write_series(tmp_path / "rounded", VALUES, 1, aside=0.01)
+    np.testing.assert_array_equal(read_image(tmp_path / "rounded", "FIXED"), VALUES)
+    write_series(tmp_path / "tilted", VALUES, 1, aside=0.5)
+    with pytest.raises(ValueError, match="its axes are sheared"):
+        read_image(tmp_path / "tilted", "FIXED")
+
+
+def test_each_slice_may_have_a_scale_of_its_own(tmp_path: Path) -> None:
+    write_series(tmp_path / "scan", VALUES, 1)
+    for file in sorted((tmp_path / "scan").iterdir())[1:]:
+        content = file.read_bytes()
+        assert content.count(SLOPE + b"1 ") == 1
+        file.write_bytes(content.replace(SLOPE + b"1 ", SLOPE + b".3"))
+    scales = np.array([1, 0.3, 0.3, 0.3])[:, None, None]
+    found = read_image(tmp_path / "scan", "FIXED")
+    np.testing.assert_allclose(found, scales * VALUES, rtol=1e-6)
+    assert np.asarray(found).dtype == np.float64

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from support.dicom_series import write_series
 
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.images import (
     _apart,
     read_grid,
@@ -20,7 +21,6 @@ from itk_nephi.io.images import (
     read_image_header,
     read_scalar_header,
     read_voxels,
-    write_image,
 )
 from itk_nephi.io.voxels import image_from_voxels
 from itk_nephi.spatial.domain import ImageDomain

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from itk_nephi.io.images import read_image, read_voxels, write_image
+from itk_nephi.io.image_writing import write_image
+from itk_nephi.io.images import read_image, read_voxels
 from itk_nephi.io.nifti_header import NotFinite
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.spatial import light_itk as itk

@@ -156,7 +156,7 @@ def test_a_full_disk_is_an_error_and_the_old_file_stays(tmp_path: Path, suffix: 
 import resource, sys
 from pathlib import Path
 import numpy as np
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.staging import staged_file
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk as itk

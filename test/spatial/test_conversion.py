@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813, as its users write it
 
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial.conversion import (
     inverse_displacement_field,

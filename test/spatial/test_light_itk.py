@@ -10,7 +10,7 @@ import itk
 import numpy as np
 import pytest
 
-from itk_nephi.io.images import write_image
+from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transform
 from itk_nephi.spatial import light_itk
 from itk_nephi.spatial.domain import ImageDomain, image_from_array

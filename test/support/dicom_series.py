@@ -8,13 +8,13 @@ from typing import Any
 import itk
 
 
-def write_series(folder: Path, values: Any, number: int) -> str:
-    """Write slices as a DICOM series, and return its UID."""
+def write_series(folder: Path, values: Any, number: int, *, aside: float = 0) -> str:
+    """Write slices as a DICOM series, each aside of the one below, mm, and return its UID."""
     folder.mkdir(exist_ok=True)
     uid = f"1.2.826.0.1.3680043.2.1125.{number}"
     for index, plane in enumerate(values):
         image = itk.image_from_array(plane[None])
-        image.SetOrigin([3.0, 4.0, 2.5 * index])
+        image.SetOrigin([3.0, 4.0 + aside * index, 2.5 * index])
         image.SetSpacing([0.5, 0.75, 2.5])
         dictionary = image.GetMetaDataDictionary()
         for tag, value in {
@@ -22,7 +22,7 @@ def write_series(folder: Path, values: Any, number: int) -> str:
             "0020|000e": uid,
             "0008|0060": "CT",
             "0020|0013": str(index),
-            "0020|0032": f"3\\4\\{2.5 * index}",
+            "0020|0032": f"3\\{4 + aside * index}\\{2.5 * index}",
             "0018|0050": "2.5",
         }.items():
             dictionary[tag] = value
