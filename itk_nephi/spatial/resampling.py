@@ -58,7 +58,7 @@ def resample(
     Raises
     ------
     ValueError
-        If ``outside`` is not a value of this type.
+        If ``outside`` is not a value of this type, or a value is not finite with ``bspline``.
     """
     values, chain = itk.array_view_from_image(moving), compose(transforms)
     _check_outside(outside, values.dtype)
@@ -126,9 +126,12 @@ def resample_array(
     found = itk.array_view_from_image(
         _resample(image, transform, reference, interpolation, outside)
     )
-    if kind.kind in "iu":  # below the limit as a double, which is rounded up for 64 bits
+    if kind.kind in "iu":
         limits = np.iinfo(kind)
-        found = np.clip(np.rint(found), limits.min, np.nextafter(float(limits.max), 0.0))
+        highest = float(limits.max)
+        if highest > limits.max:  # of 64 bits, rounded
+            highest = np.nextafter(highest, 0.0)
+        found = np.clip(np.rint(found), limits.min, highest)
     return found.astype(kind)
 
 
@@ -177,6 +180,10 @@ def _resample(
     image: Image, transform: Transform, reference: Image, interpolation: str, outside: float
 ) -> Image:
     values, grid = itk.array_view_from_image(image), ImageDomain.of(reference)
+    if interpolation == "bspline" and not np.isfinite(values).all():
+        raise ValueError(
+            "expected finite values for interpolation bspline, which carries others to all voxels"
+        )
     if interpolation != "bspline" and np.prod(grid.size) <= FEW:
         points = transform_points(transform, grid.grid_points().reshape(-1, grid.dimension))
         sample = sample_image if interpolation == "linear" else _nearest
@@ -254,9 +261,13 @@ def _interpolated(values: npt.NDArray[Any], domain: ImageDomain, points: npt.Arr
         voxels.take(first + int(steps @ np.array(corner[::-1]))).astype(np.float64)
         for corner in product((0, 1), repeat=domain.dimension)
     ]
-    for fraction in (index - lower).T:  # of the corners, that along x changes first
-        pairs = zip(corners[::2], corners[1::2], strict=True)
-        corners = [low + fraction * (high - low) for low, high in pairs]
+    with np.errstate(invalid="ignore"):
+        for fraction in (index - lower).T:  # of the corners, that along x changes first
+            pairs = zip(corners[::2], corners[1::2], strict=True)
+            # at a voxel its neighbors count nothing, also where they are not finite
+            corners = [
+                np.where(fraction == 0, low, low + fraction * (high - low)) for low, high in pairs
+            ]
     result = np.full(inside.shape, np.nan)
     result[inside] = corners[0]
     return result

@@ -9,7 +9,7 @@ import pytest
 
 from itk_nephi.spatial import resampling
 from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
-from itk_nephi.spatial.resampling import resample, sample_image, sample_inside
+from itk_nephi.spatial.resampling import resample, resample_array, sample_image, sample_inside
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
@@ -60,6 +60,24 @@ def test_few_voxels_are_resampled_as_many_are(
     rounded = np.issubdtype(kind, np.integer)
     np.testing.assert_allclose(*found, rtol=1e-5, atol=rounded)
     assert not rounded or (found[0] != found[1]).mean() < 0.02
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_voxels_that_are_not_finite_stay_alone_under_the_identity(bad: float) -> None:
+    values = np.ones((5, 6, 7), np.float32)
+    values[2, 3, 3] = bad
+    moving, identity = itk.image_from_array(values), itk.IdentityTransform[itk.D, 3].New()
+    np.testing.assert_array_equal(resample(moving, [identity], moving), values)
+    with pytest.raises(ValueError, match="finite values for interpolation bspline"):
+        resample(moving, [identity], moving, interpolation="bspline")
+
+
+@pytest.mark.parametrize("kind", ["int8", "int32", "uint32", "int64", "uint64"])
+def test_the_largest_values_of_a_type_are_kept(image: Any, domain: ImageDomain, kind: str) -> None:
+    exact = min(np.iinfo(kind).max, 2**53)
+    values = np.full(domain.size[::-1], exact, kind)
+    identity = itk.IdentityTransform[itk.D, domain.dimension].New()
+    np.testing.assert_array_equal(resample_array(values, domain, identity, image), values)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int16", "float32"])
