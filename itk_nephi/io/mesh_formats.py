@@ -187,6 +187,8 @@ def read_gifti(content: bytes) -> MeshContent:
             chosen, points = array, values
         elif "NIFTI_INTENT_VECTOR" in array[1]:
             left_out.append(array)
+    if sum("NIFTI_INTENT_POINTSET" in array[1] for array in arrays) > 1:
+        raise ValueError("several arrays of points: save each as a file of its own")
     if chosen is None or points.ndim != 2 or points.shape[1] != 3:
         raise ValueError("no points")
     for array in arrays:

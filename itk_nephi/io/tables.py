@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ def read_csv(path: Path, argument: str) -> list[list[str]]:
     ValueError
         If it is no such file; ``argument`` is what the message calls it.
     """
-    _, header, rows, _ = _read(path, argument)
+    _, header, rows, _ = _read(path, argument, has_comments=True)
     return [header, *rows]
 
 
@@ -50,15 +51,22 @@ class Form(NamedTuple):
     encoding: str
 
 
-def _read(path: Path, argument: str) -> tuple[list[str], list[str], list[list[str]], Form]:
-    """Return the comments, the header and the rows of a CSV file, and its form."""
+def _read(
+    path: Path, argument: str, *, has_comments: bool = False
+) -> tuple[list[str], list[str], list[list[str]], Form]:
+    """Return the comments, the header and the rows of a CSV file, and its form.
+
+    Lines from # below the header are rows, unless there are comments, too.
+    """
     require_file(path, argument)
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
         every = text.splitlines(keepends=True)
-        comments = [line.rstrip("\r\n") for line in every if line.startswith("#")]
-        body = [line for line in every if not line.startswith("#")]
+        above = list(takewhile(lambda line: line.startswith("#") or not line.strip(), every))
+        comments = [line.rstrip("\r\n") for line in above if line.strip()]
+        below = every[len(above) :]
+        body = [line for line in below if not (has_comments and line.startswith("#"))]
         names = [found[1] for line in comments if (found := _COLUMNS.match(line))]
         body = [*names[:1], *body]
         separator = max(",;\t", key=body[0].count) if body else ","
@@ -79,7 +87,7 @@ def _read(path: Path, argument: str) -> tuple[list[str], list[str], list[list[st
 
 _COLUMNS = re.compile(r"#\s*columns\s*=\s*(.*)")
 
-_SPACE = re.compile(r"#\s*(?:CoordinateSystem|SPACE)\s*=\s*(\w+)", re.IGNORECASE)
+_SPACE = re.compile(r"#\s*(?:CoordinateSystem|SPACE)\s*[=:]\s*(\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

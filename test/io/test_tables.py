@@ -119,3 +119,12 @@ def test_other_spaces_and_columns_that_are_there_twice_are_refused(tmp_path: Pat
         table(tmp_path / "a.csv", "# SPACE=scanner\nx,y\n1,2\n")
     with pytest.raises(ValueError, match=r"each column of CSV once, got 'x' 2 times in"):
         table(tmp_path / "a.csv", "x,y,x\n1,2,3\n").points(["x", "y"])
+
+
+def test_rows_may_begin_like_comments_and_spaces_be_named_with_a_colon(tmp_path: Path) -> None:
+    text = "# CoordinateSystem: RAS\n\n# by hand\nlabel,x,y\n#1,1,2\n#2,3,4\n"
+    found = table(tmp_path / "a.csv", text)
+    np.testing.assert_array_equal(found.points(["x", "y"]), [[-1, -2], [-3, -4]])
+    found.write(tmp_path / "b.csv", ["x", "y"], found.points(["x", "y"]))
+    rows = ["# CoordinateSystem: RAS", "# by hand", "label,x,y", "#1,1.0,2.0", "#2,3.0,4.0"]
+    assert (tmp_path / "b.csv").read_text().splitlines() == rows
