@@ -172,9 +172,14 @@ def _differenced_determinants(
 def _slice_jacobians(transform: Any, domain: ImageDomain, slices: range) -> Array:
     """Differentiate a transform at the voxels of slices, by central differences; (k, j, i, D, D).
 
-    ITK maps whole grids many times faster than points that come from Python one by one.
+    ITK maps whole grids many times faster than points that come from Python one by one. It rounds
+    displacements to single precision, so that what they have in common is taken away before.
     """
     dimension = domain.dimension
+    middle = domain.points_from_index([*((n - 1) // 2 for n in domain.size[:-1]), slices[0]])[None]
+    shift = itk.TranslationTransform[itk.D, dimension].New()
+    shift.SetOffset((middle - transform_points(transform, middle))[0].tolist())
+    transform = compose([transform, shift])
     first = domain.points_from_index([0] * (dimension - 1) + [slices.start])
 
     def displacements(step: Array) -> Array:

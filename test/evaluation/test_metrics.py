@@ -68,6 +68,22 @@ def test_the_determinants_of_any_transform_are_those_of_its_jacobians(
     np.testing.assert_allclose(determinants[chosen], expected, rtol=5e-3)
 
 
+@pytest.mark.parametrize("voxels", [1e-4, 1e-5])
+def test_a_large_motion_before_a_field_costs_its_determinants_no_digits(
+    image: Any, diffeomorphism: Any, voxels: float
+) -> None:
+    """What all points have in common is taken away before it is rounded."""
+    sampled, _ = to_bspline_transform(diffeomorphism, image, spacing=8)
+    shift = itk.TranslationTransform[itk.D, image.GetImageDimension()].New()
+    shift.SetOffset([-min(image.GetSpacing()) / voxels] * image.GetImageDimension())
+    there = ImageDomain.of(image)
+    moved = image_like(image, np.asarray(image))
+    moved.SetOrigin((np.array(there.origin) + min(image.GetSpacing()) / voxels).tolist())
+    expected = np.asarray(jacobian_determinant_image(sampled, image))
+    found = np.asarray(jacobian_determinant_image(compose([shift, sampled]), moved))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_determinants_of_some_parts_of_voxels_are_those_at_their_centers(
     domain: ImageDomain,
