@@ -23,7 +23,8 @@ def sample_grid(values: Tensor, position: Tensor) -> Tensor:
     values : Tensor, shape (1, C, k, j, i)
         The grid.
     position : Tensor, shape (N, D)
-        Positions in the grid: -1 and 1 are the first and the last vertex of an axis; i first.
+        Positions in the grid: -1 and 1 are the first and the last vertex of an axis; i first. NaN
+        is taken as -1.
 
     Returns
     -------
@@ -32,6 +33,8 @@ def sample_grid(values: Tensor, position: Tensor) -> Tensor:
     count, dimension = position.shape
     # on a CPU each thread takes whole batches, so the points are cut into a few
     parts = CPU_PARTS if count % CPU_PARTS == 0 and position.device.type == "cpu" else 1
+    # in 2D, PyTorch's gradient reads memory out of bounds where a position is NaN
+    position = position.nan_to_num(nan=-1.0, posinf=math.inf, neginf=-math.inf)
     sampled = F.grid_sample(
         values.expand(parts, *values.shape[1:]),
         position.view(parts, *(1,) * (dimension - 1), -1, dimension),

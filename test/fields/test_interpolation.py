@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import itk
 import numpy as np
 import pytest
@@ -50,6 +53,23 @@ def test_values_are_multilinear_and_clamped(values: Tensor, count: int, largest:
     np.testing.assert_allclose(sampled, expected, atol=1e-14)
     sampled, _ = sample_grid_with_derivatives(values, position)
     np.testing.assert_allclose(sampled, expected, atol=1e-14)
+
+
+def test_a_position_that_is_nan_harms_no_gradient(dimension: int) -> None:
+    """In a process of its own, which PyTorch's gradient in 2D ended."""
+    code = f"""
+import torch
+from itk_nephi.fields.interpolation import sample_grid
+values = torch.rand(1, 2, *{SIZES[dimension]!r}, requires_grad=True)
+position = torch.rand(16, {dimension})
+position[3] = torch.nan
+position[5:7] = torch.tensor([[-torch.inf], [torch.inf]])
+position.requires_grad_()
+sample_grid(values, position).sum().backward()
+assert position.grad.isfinite().all() and not position.grad[3].any()
+assert abs(values.grad.sum() - 32) < 1e-4
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_values_agree_with_torch(values: Tensor) -> None:

@@ -1,5 +1,7 @@
 import logging
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -225,6 +227,22 @@ def test_steps_that_are_absurdly_large_are_an_error_that_names_the_term(
     ):
         optimized(shape_pair(), settings(network_learning_rate=1e4))
     assert caplog.text.count("again with smaller steps") == RETRIES
+
+
+def test_a_dissimilarity_without_a_gradient_is_an_error_and_no_crash() -> None:
+    code = """
+from itk_nephi import RegistrationSettings, register
+from itk_nephi.phantoms import triangles_and_circles
+pair = triangles_and_circles(2, size=24)
+nan = lambda a, b, *_: ((a - b) * 0).sqrt().mean()
+settings = RegistrationSettings(dissimilarity=nan, steps=4)
+try:
+    register(pair.fixed, pair.moving, initial_transform="identity", settings=settings)
+except RuntimeError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert b"the optimization diverged at level 1 in spite of smaller steps" in result.stdout
 
 
 def test_further_terms_are_recorded_only_where_they_count() -> None:
