@@ -136,7 +136,7 @@ def _weighted_sums(values: Tensor, corner: Tensor, weights: Sequence[Tensor]) ->
     steps = tuple(each[::-1] for each in product(range(count), repeat=dimension))
     offsets = constant(steps, torch.int64, corner.device)
     strides = constant(_strides(values.shape[:-1]), torch.int64, corner.device)
-    vertices = (corner.long()[:, None, :] + offsets).mul(strides).sum(-1)
+    vertices = (corner.nan_to_num().long()[:, None, :] + offsets).mul(strides).sum(-1)
     return products @ F.embedding(vertices, values.flatten(0, -2))
 
 

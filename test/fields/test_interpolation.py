@@ -72,6 +72,18 @@ assert abs(values.grad.sum() - 32) < 1e-4
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_derivatives_and_splines_are_nan_only_where_a_position_is(dimension: int) -> None:
+    values = torch.rand(*(4,) * dimension, 2, dtype=torch.float64)
+    position = positions(dimension, 7)
+    position[2] = torch.nan
+    for sampled in (
+        sample_grid_with_derivatives(values, position)[0],
+        sample_spline(values, position),
+        sample_spline_with_derivatives(values, position)[0],
+    ):
+        assert sampled.isnan().any(dim=1).nonzero().tolist() == [[2]]
+
+
 def test_values_agree_with_torch(values: Tensor) -> None:
     position = positions(values.ndim - 1, 16, 1.3)
     expected = torch.nn.functional.grid_sample(
