@@ -23,7 +23,7 @@ from itk_nephi.io.pair_table import read_domain, read_pair_table
 from itk_nephi.io.transforms import read_transform
 from itk_nephi.phantoms import pairs
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import difference
+from itk_nephi.spatial.domain import ImageDomain, difference
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.initialization import KINDS
 from itk_nephi.spatial.preparation import checked_image, checked_mask, mask_inside
@@ -63,6 +63,17 @@ class _Reader:
             )
 
         return None if path is None else self._once(("mask", path), read)
+
+    def domain(self, path: Path) -> ImageDomain:
+        """Return the grid of an image."""
+        found: ImageDomain = self._cache(
+            ("domain", path), lambda: read_domain(path, "image"), lambda _: 0
+        )
+        return found
+
+    def voxels(self, path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Return how many voxels an image has along each axis, and their spacing, mm."""
+        return self.domain(path).size, self.domain(path).spacing
 
     def labels(self, path: Path) -> Any:
         return self._once(("labels", path), lambda: read_image(path, "labels"))
@@ -127,7 +138,7 @@ class TablePairs:
 
     @property
     def contents(self) -> str:
-        """What the pairs are, wherever their files lie."""
+        """What the pairs are, wherever their files lie: names, and the voxels of images."""
         folder = self.table.parent.absolute()
         rows = []
         for row in self._rows:
@@ -135,7 +146,9 @@ class TablePairs:
                 column: str(path.relative_to(folder) if path.is_relative_to(folder) else path)
                 for column, path in row.files.items()
             }
-            rows.append((row.name, row.initial_transform in KINDS and row.initial_transform, files))
+            voxels = [self._reader.voxels(path) for path in (row.fixed, row.moving)]
+            kind = row.initial_transform in KINDS and row.initial_transform
+            rows.append((row.name, kind, files, voxels))
         return repr(rows)
 
     @cached_property
@@ -225,18 +238,18 @@ class FolderPairs:
 
     @property
     def contents(self) -> str:
-        """What the pairs are, wherever their files lie."""
-        names = [[path.name for path in files] for files in self._files]
-        return repr(
-            (self.count, names, self.masks is None, self.pairs, self.initial_transform, self.seed)
-        )
+        """What the pairs are, wherever their files lie: names, and the voxels of images."""
+        voxels = self._reader.voxels
+        images = [[(path.name, voxels(path)) for path in files] for files in self._files]
+        given = self.masks is not None, self.labels is not None
+        return repr((self.count, images, given, self.pairs, self.initial_transform, self.seed))
 
     def _faults(self) -> list[str]:
         """Return what is wrong with the headers of all files."""
         faults, dimensions = [], set()
         for path in chain.from_iterable(self._files):
             try:
-                domain = read_domain(path, "image")
+                domain = self._reader.domain(path)
                 dimensions.add(domain.dimension)
                 for name, folder in (("mask", self.masks), ("labels", self.labels)):
                     if folder is None:

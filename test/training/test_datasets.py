@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,27 @@ def test_pairs_that_were_moved_are_the_same_and_others_are_not(folder: Path) -> 
         FolderPairs(images=folder / "images", masks=folder / "masks", count=8),
         FolderPairs(images=folder / "images", masks=folder / "masks", count=9, subject="^[a-z]"),
         FolderPairs(images=folder / "images", count=9),
+        FolderPairs(**{kind: folder / kind for kind in ("images", "masks", "labels")}, count=9),
     ):
         assert changed.contents != images
+
+
+@pytest.mark.parametrize("change", [{"size": (4, 5)}, {"spacing": (1.5, 0.8)}])
+def test_pairs_of_other_images_under_the_same_names_are_others(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    (folder / "pairs.csv").write_text("fixed,moving\nimages/b_1.nrrd,images/a_1.nrrd\n")
+
+    def contents() -> list[str]:
+        table = TablePairs(table=folder / "pairs.csv")
+        return [table.contents, FolderPairs(images=folder / "images", count=9).contents]
+
+    before = contents()
+    domain = replace(DOMAIN, **change)
+    values = np.zeros(domain.size[::-1], np.float32)
+    itk.imwrite(image_from_array(values, domain), str(folder / "images" / "a_1.nrrd"))
+    for now, then in zip(contents(), before, strict=True):
+        assert now != then
 
 
 def test_guide_landmarks_which_steer_no_training_are_refused(folder: Path) -> None:
