@@ -77,6 +77,11 @@ def half_of_pair(path: Path, suffix: str) -> Path:
     return found[0]
 
 
+def is_second_half(path: Path) -> bool:
+    """Whether a file is the half of a NIfTI pair with the voxels, and the other lies beside it."""
+    return image_suffix(path) == ".img" and len(image_files(path)) > 1
+
+
 def meta_fields(path: Path) -> tuple[dict[str, str], int]:
     """Return the entries of the header of a MetaImage, keys in lower case, and where it ends."""
     fields, end = _fields(path, rb"^\s*(\w+)\s*=\s*(.*?)\s*$", rb"^\s*ElementDataFile\s*=")

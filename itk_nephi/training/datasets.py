@@ -16,6 +16,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from itk_nephi.alignment.initialization import compute_initial_transform
 from itk_nephi.fields.settings import check_settings, described, documented, setting
+from itk_nephi.io.image_files import is_second_half
 from itk_nephi.io.image_writing import has_image_suffix
 from itk_nephi.io.images import read_image
 from itk_nephi.io.pair_files import PairPaths, read_landmarks
@@ -268,13 +269,17 @@ class FolderPairs:
 
     @cached_property
     def _files(self) -> list[list[Path]]:
-        """The images of each subject that has enough; files of other kinds are left out."""
+        """The images of each subject that has enough; files of other kinds are left out.
+
+        Of an image in two files it is that of the header.
+        """
         if not self.images.is_dir():
             raise ValueError(f"expected images to be a folder, got {self.images}")
         found: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(self.images.iterdir()):
             match = re.search(self.subject, path.name)
-            if match and path.is_file() and has_image_suffix(path):
+            is_image = path.is_file() and has_image_suffix(path) and not is_second_half(path)
+            if match and is_image:
                 found[match[1] if match.re.groups else match[0]].append(path)
         first, end = self.subjects or (0, len(found))
         if not 0 <= first <= end <= len(found):

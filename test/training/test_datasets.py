@@ -76,6 +76,21 @@ def test_files_of_other_kinds_are_left_out(folder: Path) -> None:
     assert [numbers(found[n]) for n in range(9)] == [numbers(expected[n]) for n in range(9)]
 
 
+@pytest.mark.parametrize(
+    ("header", "voxels"), [(".hdr", ".img"), (".HDR", ".IMG"), (".mhd", ".raw")]
+)
+def test_an_image_in_two_files_is_one(folder: Path, header: str, voxels: str) -> None:
+    images = folder / "images"
+    for path in sorted(images.iterdir()):
+        target = path.with_suffix(header.lower())
+        itk.imwrite(itk.imread(str(path)), str(target))
+        target.rename(path.with_suffix(header))
+        target.with_suffix(voxels.lower()).rename(path.with_suffix(voxels))
+        path.unlink()
+    pairs = FolderPairs(images=images, count=30, subject="^[a-z]", pairs="within")
+    assert {numbers(pairs[n]) for n in range(30)} == {(0, 1), (1, 0), (2, 3), (3, 2)}
+
+
 def test_all_files_that_cannot_be_pairs_are_named_before_any_is_drawn(folder: Path) -> None:
     images = folder / "images"
     (images / "a_1.nrrd").write_bytes((images / "a_1.nrrd").read_bytes()[:-30])
