@@ -179,7 +179,8 @@ class FolderPairs:
     )
     subject: str = setting(
         r"^[^.]+",
-        "A regular expression: its match in a file name, or its first group, is the subject.",
+        "A regular expression: its match in a file name, or its first group where that takes part, "
+        "is the subject.",
     )
     subjects: tuple[int, int] | None = setting(
         None,
@@ -280,7 +281,8 @@ class FolderPairs:
             match = re.search(self.subject, path.name)
             is_image = path.is_file() and has_image_suffix(path) and not is_second_half(path)
             if match and is_image:
-                found[match[1] if match.re.groups else match[0]].append(path)
+                group = match[1] if match.re.groups else None
+                found[match[0] if group is None else group].append(path)
         first, end = self.subjects or (0, len(found))
         if not 0 <= first <= end <= len(found):
             raise ValueError(

@@ -51,6 +51,14 @@ def test_pairs_within_subjects_are_two_images_of_one(folder: Path) -> None:
     assert {numbers(pairs[n]) for n in range(40)} == {(0, 1), (1, 0), (2, 3), (3, 2)}
 
 
+def test_a_match_without_the_group_is_the_subject_itself(folder: Path) -> None:
+    pairs = FolderPairs(images=folder / "images", count=40, subject="^[ab]_([12])|c", seed=1)
+    group = [1, 2, 1, 2, 0]
+    found = {numbers(pairs[n]) for n in range(40)}
+    assert all(group[fixed] != group[moving] for fixed, moving in found)
+    assert {n for pair in found for n in pair} == {0, 1, 2, 3, 4}
+
+
 def test_chosen_subjects_come_with_their_masks_and_labels(folder: Path) -> None:
     folders = {kind: folder / kind for kind in ("images", "labels", "masks")}
     pairs = FolderPairs(**folders, count=9, subject="^[a-z]", subjects=(0, 2), seed=3)
