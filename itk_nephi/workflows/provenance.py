@@ -52,8 +52,9 @@ def find_versions() -> dict[str, str]:
     packages = ["itk-nephi", "itk", "torch", "numpy"]
     packages += sorted({package for _, package in METHODS.values() if package})
     installed = {
-        distribution.metadata["Name"].lower().replace("_", "-"): distribution.version
+        name.lower().replace("_", "-"): distribution.version
         for distribution in importlib.metadata.distributions()
+        if (name := distribution.metadata["Name"])  # a damaged one has none
     }
     found = {name: installed.get(name.lower().replace("_", "-")) for name in packages}
     return {"python": platform.python_version()} | {n: v for n, v in found.items() if v}

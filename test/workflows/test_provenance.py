@@ -55,3 +55,15 @@ def test_versions_are_those_that_are_installed() -> None:
     for name in ("itk-nephi", "itk", "torch", "numpy", "itk-elastix"):
         assert versions[name] == version(name)
     assert None not in versions.values()
+
+
+@pytest.mark.parametrize("files", [(), ("METADATA",)])
+def test_damaged_packages_of_the_environment_do_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...]
+) -> None:
+    expected = find_versions()
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    for name in files:
+        (tmp_path / "broken-1.0.dist-info" / name).write_text("Summary: lost its name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_versions() == expected
