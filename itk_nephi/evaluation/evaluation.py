@@ -15,6 +15,7 @@ from itk_nephi.evaluation.statistics import Statistics
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, Image, ImageDomain, Transform
 from itk_nephi.spatial.image_pair import ImagePair
+from itk_nephi.spatial.intensities import spread_numbers
 from itk_nephi.spatial.maps import at_points
 from itk_nephi.spatial.preparation import check_grid, mask_inside
 from itk_nephi.spatial.resampling import sample_image, sample_inside
@@ -254,15 +255,9 @@ def _inside(
 
 
 def _some_voxels(domain: ImageDomain, inside: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int_]:
-    """Return the numbers of all voxels of a region, or of one in each of its equal parts.
-
-    The one is drawn, by a fixed seed: every n-th voxel could lie in one column of the image.
-    """
+    """Return the numbers of the voxels of a region, or of some spread over it."""
     count = math.prod(domain.size) if inside is None else int(inside.sum())
-    chosen = np.arange(min(count, MAX_POINTS))
-    if count > MAX_POINTS:
-        edges = np.arange(MAX_POINTS + 1) * count // MAX_POINTS
-        chosen = np.random.default_rng(0).integers(edges[:-1], edges[1:])
+    chosen = spread_numbers(count, MAX_POINTS)
     return chosen if inside is None else _numbers_inside(inside, chosen)
 
 

@@ -129,6 +129,17 @@ def _are_isolated(outliers: npt.NDArray[np.bool_], voxels: int) -> bool:
     return pairs <= PAIRED * count
 
 
+def spread_numbers(count: int, most: int) -> npt.NDArray[np.int_]:
+    """Return the numbers of all voxels, or of one in each of ``most`` equal parts, rising.
+
+    The one is drawn, by a fixed seed: every n-th voxel could lie in one column of the image.
+    """
+    if count <= most:
+        return np.arange(count)
+    edges = np.arange(most + 1) * count // most
+    return np.random.default_rng(0).integers(edges[:-1], edges[1:])
+
+
 def fill_outside(
     values: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:

@@ -19,6 +19,7 @@ from PIL import (
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, canonical_order
+from itk_nephi.spatial.intensities import spread_numbers
 from itk_nephi.spatial.transforms import jacobians, transform_points
 from itk_nephi.visualization.palette import BLACK, DISTANCE, VOLUME, YELLOW, ColorMap
 from itk_nephi.visualization.planes import Plane
@@ -38,7 +39,7 @@ LINES = 24
 SHADES = 6
 
 SOME = 500_000
-"""How many voxels, about, are looked at to find a range."""
+"""How many voxels are looked at to find a range, at most."""
 
 FOLD = np.array([ImageColor.getrgb(color) for color in (BLACK, YELLOW)], np.uint8)
 
@@ -307,7 +308,7 @@ def shades() -> list[str]:
 
 
 def _some(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return values.reshape(-1)[:: max(1, values.size // SOME)]
+    return values.reshape(-1)[spread_numbers(values.size, SOME)]
 
 
 def _stripes(shape: Sequence[int], width: int) -> npt.NDArray[np.int_]:

@@ -60,6 +60,16 @@ def test_a_window_leaves_out_the_most_extreme_intensities_and_what_is_not_finite
         assert 0 <= slices.window(degenerate)(np.array(3.0)) <= 1
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_no_slice_of_an_image_decides_its_window(axis: int) -> None:
+    """Every fiftieth voxel, of which there are as many as are looked at, lies in one column."""
+    values = np.indices((50, 1000, 50))[axis] * 4.0
+    shown = slices.window(values)(np.array([0.0, values.max() / 2, values.max()]))
+    np.testing.assert_allclose(shown, [0, 0.5, 1], atol=0.01)
+    determinants = np.exp(values / values.max() - 0.5)
+    assert slices.volume_limit(determinants) == pytest.approx(0.5, rel=0.02)
+
+
 @pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-30), (-5.0, 1e30)])
 def test_a_picture_is_the_same_in_any_unit_of_intensity(offset: float, scale: float) -> None:
     plane = Plane.all_of(DOMAIN)[0]
