@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Array, ImageDomain, image_from_array
+from itk_nephi.spatial.intensities import IntensityRange
 from itk_nephi.spatial.maps import coarser, sampled_transform
 from itk_nephi.spatial.preparation import check_labels
 from itk_nephi.spatial.resampling import resample
@@ -340,7 +341,9 @@ def dice(fixed_labels: Any, moving_labels: Any, fixed_to_moving: Any) -> dict[in
 def normalized_cross_correlation(
     fixed: npt.ArrayLike, warped: npt.ArrayLike, mask: npt.ArrayLike | None = None
 ) -> float:
-    """Return the correlation of two images' intensities, in [-1, 1]; NaN where one is constant.
+    """Return the correlation of two images' intensities, in [-1, 1].
+
+    NaN where one is constant but for rounding.
 
     Parameters
     ----------
@@ -359,10 +362,13 @@ def normalized_cross_correlation(
         raise ValueError(
             f"expected warped on the grid of fixed, {np.shape(fixed)}, got {np.shape(warped)}"
         )
+    ranges = [IntensityRange(float(each.min()), float(each.max())) for each in (first, second)]
+    if any(each.is_rounding(first.dtype) for each in ranges):
+        return math.nan
     first, second = first - first.mean(), second - second.mean()
     # not as products of matrices, whose last digits change with the number of threads
     norm = np.sqrt((first * first).sum() * (second * second).sum())
-    return float((first * second).sum() / norm) if norm > 0 else float("nan")
+    return float((first * second).sum() / norm) if norm > 0 else math.nan
 
 
 def _masked(name: str, values: npt.ArrayLike, mask: npt.ArrayLike | None) -> Array:

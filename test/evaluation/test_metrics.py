@@ -224,6 +224,18 @@ def test_correlation_agrees_with_numpy_and_ignores_scale() -> None:
     assert np.isnan(normalized_cross_correlation(fixed, np.ones_like(fixed)))
 
 
+@pytest.mark.parametrize("constant", [0.1, 1e-300, 3e200, -7.0, 0.0])
+def test_what_is_constant_correlates_with_nothing(constant: float) -> None:
+    """The mean of so many doubles is not any of them."""
+    flat, noisy = np.full(49_999, 0.3), np.random.default_rng(0).normal(size=49_999)
+    rounded = np.full(49_999, constant)
+    rounded[::3] = np.nextafter(constant, np.inf)
+    for values in (np.full(49_999, constant), rounded):
+        for other in (flat, noisy):
+            assert np.isnan(normalized_cross_correlation(values, other))
+            assert np.isnan(normalized_cross_correlation(other, values))
+
+
 def test_correlation_of_other_grids_is_refused() -> None:
     with pytest.raises(ValueError, match=r"warped on the grid of fixed, \(2, 3\), got \(3, 3\)"):
         normalized_cross_correlation(np.ones((2, 3)), np.ones((3, 3)))
