@@ -14,6 +14,7 @@ import typer
 from itk_nephi.cli import options
 from itk_nephi.cli.messages import report
 from itk_nephi.evaluation import metrics
+from itk_nephi.evaluation.statistics import percentage
 from itk_nephi.io.image_writing import require_format, small_image, write_image
 from itk_nephi.io.images import read_grid, read_voxels
 from itk_nephi.io.markups import Markups
@@ -329,7 +330,7 @@ def jacobian(
     folding = metrics.folding_fraction(values)
     report(
         f"Jacobian determinant from {values.min():.3g} to {values.max():.3g}, folding "
-        f"{f'{folding:.4%} of the voxels' if folding else 'none'}: {output}"
+        f"{f'{percentage(folding)} of the voxels' if folding else 'none'}: {output}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Summaries of many numbers."""
+"""Summaries of many numbers, and numbers as text."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ class Statistics:
             p95=float(np.percentile(array, 95)),
             max=float(array.max()),
         )
+
+
+def rounded(value: float | None, decimals: int = 2) -> str:
+    """Return a number as text, two digits where its decimals would be zeros; a dash for none."""
+    if value is None or value != value:
+        return "-"
+    is_small = 0 < abs(value) < 10 ** (1 - decimals)
+    return f"{value:.2g}" if is_small else f"{value:,.{decimals}f}"
+
+
+def percentage(fraction: float) -> str:
+    """Return a fraction in percent, rounded."""
+    return f"{rounded(100 * fraction)}%"
 
 
 def fewest_values(level: float = 0.95) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from itk_nephi.evaluation.statistics import percentage
 from itk_nephi.spatial.domain import Array, ImageDomain
 from itk_nephi.spatial.resampling import sample_image
 from itk_nephi.spatial.transforms import jacobians, transform_points
@@ -261,7 +262,7 @@ def _volume_panel(plane: Plane, determinants: Array, lines: Sequence[tuple[Array
         title="logarithm of the Jacobian determinant",
         pixels=slices.volume_picture(plane, determinants, limit),
         lines=lines,
-        note=f"folding (striped): {folded:.2%}" if folded else "no folding in this slice",
+        note=f"folding (striped): {percentage(folded)}" if folded else "no folding in this slice",
         color_bar=ColorBar(
             colors=slices.colored(np.linspace(0, 1, 256), VOLUME),
             ends=(-limit, limit),

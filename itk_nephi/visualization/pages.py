@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from itk_nephi.evaluation.statistics import rounded
 from itk_nephi.visualization import palette
 
 
@@ -38,13 +39,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["palette"] = palette
-    environment.filters["number"] = _number
+    environment.filters["number"] = rounded
     return environment
-
-
-def _number(value: float | None, decimals: int = 2) -> str:
-    """Return a number as text, two digits where its decimals would be zeros; a dash for none."""
-    if value is None or value != value:
-        return "-"
-    is_small = 0 < abs(value) < 10 ** (1 - decimals)
-    return f"{value:.2g}" if is_small else f"{value:,.{decimals}f}"

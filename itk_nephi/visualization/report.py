@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from itk_nephi.evaluation.evaluation import Evaluation
+from itk_nephi.evaluation.statistics import percentage
 from itk_nephi.spatial.domain import ImageDomain
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.transforms import transform_points
@@ -239,7 +240,8 @@ def _warnings(record: dict[str, Any], before: MethodResult, now: Evaluation) -> 
     if record.get("interrupted"):
         found.append(f"The registration was interrupted after step {record['steps']}.")
     if now.folding_fraction:
-        found.append(f"The transform folds in {now.folding_fraction:.3%} of the {now.region}.")
+        folding = percentage(now.folding_fraction)
+        found.append(f"The transform folds in {folding} of the {now.region}.")
     errors, earlier = now.landmark_error_mm, before.evaluation.landmark_error_mm
     if errors and earlier and errors.mean > earlier.mean:
         found.append(f"Landmarks are farther apart than before: {before.name}.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from itk_nephi.evaluation.statistics import bootstrap_interval, fewest_values
+from itk_nephi.evaluation.statistics import bootstrap_interval, fewest_values, rounded
 
 METRICS = {
     "landmark error, mean mm": ("landmark_error_mm", "mean"),
@@ -34,7 +34,7 @@ def describe_row(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"{row['name']}: failed: {row['error']}"
     error = metric(row, "landmark error, mean mm")
-    accuracy = "" if error is None else f", landmark error {error:.2f} mm"
+    accuracy = "" if error is None else f", landmark error {rounded(error)} mm"
     return f"{row['name']}: {row['seconds']:.1f} s{accuracy}"
 
 

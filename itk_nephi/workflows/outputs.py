@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from itk_nephi.evaluation import metrics
 from itk_nephi.evaluation.evaluation import Evaluation, evaluate
+from itk_nephi.evaluation.statistics import percentage, rounded
 from itk_nephi.io.image_writing import write_image
 from itk_nephi.io.transforms import write_transforms
 from itk_nephi.spatial import light_itk as itk
@@ -288,11 +289,11 @@ def _summarize_evaluations(result: dict[str, Any]) -> list[str]:
     if "landmark_error_mm" in after:
         start, earlier, now = (stage["landmark_error_mm"] for stage in (as_stored, before, after))
         lines += [
-            f"landmark error   mean {_length(start['mean'])} mm as stored, "
-            f"{_length(earlier['mean'])} mm after the initial transform, "
-            f"{_length(now['mean'])} mm now",
-            f"                 now: median {_length(now['median'])}, 95th percentile "
-            f"{_length(now['p95'])}, largest {_length(now['max'])} mm, of {now['count']}",
+            f"landmark error   mean {rounded(start['mean'])} mm as stored, "
+            f"{rounded(earlier['mean'])} mm after the initial transform, "
+            f"{rounded(now['mean'])} mm now",
+            f"                 now: median {rounded(now['median'])}, 95th percentile "
+            f"{rounded(now['p95'])}, largest {rounded(now['max'])} mm, of {now['count']}",
         ]
     if after.get("dice"):
         means = [fmean(stage["dice"].values()) for stage in (before, after)]
@@ -303,13 +304,8 @@ def _summarize_evaluations(result: dict[str, Any]) -> list[str]:
     folding, consistency = after["folding_fraction"], after["inverse_consistency_error_mm"]
     lines += [
         f"NCC              {correlations[0]} before, {correlations[1]} now (1 is best)",
-        f"folding          {f'{folding:.4%}' if folding else 'none'} in the {after['region']}",
-        f"consistency      inverse consistency error {_length(consistency['mean'])} mm on average, "
-        f"{_length(consistency['p95'])} mm at the 95th percentile",
+        f"folding          {percentage(folding) if folding else 'none'} in the {after['region']}",
+        f"consistency      inverse consistency error {rounded(consistency['mean'])} mm on average, "
+        f"{rounded(consistency['p95'])} mm at the 95th percentile",
     ]
     return lines
-
-
-def _length(millimeters: float) -> str:
-    """Return a length with two decimals, or two digits where these would be zeros."""
-    return f"{millimeters:.2f}" if millimeters >= 0.1 else f"{millimeters:.2g}"

@@ -4,7 +4,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from itk_nephi.evaluation.statistics import Statistics, bootstrap_interval, fewest_values
+from itk_nephi.evaluation.statistics import (
+    Statistics,
+    bootstrap_interval,
+    fewest_values,
+    percentage,
+    rounded,
+)
 
 
 def interval_of(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -48,3 +54,20 @@ def test_too_few_values_have_no_interval(level: float) -> None:
     assert bootstrap_interval(values[1:], level=level) is None
     # how often all values lie on one side of the median
     assert 2 * 0.5**few <= 1 - level < 2 * 0.5 ** (few - 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.00"),
+        (1234.5, "1,234.50"),
+        (0.25, "0.25"),
+        (0.0123, "0.012"),
+        (-3e-5, "-3e-05"),
+        (None, "-"),
+        (np.nan, "-"),
+    ],
+)
+def test_a_number_that_is_not_zero_is_not_shown_as_zero(value: float | None, text: str) -> None:
+    assert rounded(value) == text
+    assert value is None or percentage(value / 100) == f"{text}%"

@@ -240,7 +240,7 @@ def test_the_page_warns_of_what_should_not_be_overlooked() -> None:
     text = Elements(render_report(pair, [found], before, record)).text
     for warning in (
         "interrupted after step 17",
-        "folds in 1.230% of the fixed mask",
+        "folds in 1.23% of the fixed mask",
         "Landmarks are farther apart than before: start",
         "less alike than before: start",
     ):

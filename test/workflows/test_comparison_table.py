@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from itk_nephi.workflows.comparison_table import (
+    describe_row,
     differences_in_markdown,
     metric,
     paired_differences,
@@ -54,3 +55,9 @@ def test_a_metric_that_a_row_lacks_is_none() -> None:
         == 0.5
     )
     assert metric({"landmark_error_mm": {"mean": None}}, "landmark error, mean mm") is None
+
+
+@pytest.mark.parametrize(("error", "text"), [(1.25, "1.25 mm"), (0.00123, "0.0012 mm")])
+def test_the_landmark_error_has_digits_in_any_unit_of_length(error: float, text: str) -> None:
+    described = describe_row(row("a", error, seconds=2.0))
+    assert described == f"a: 2.0 s, landmark error {text}"

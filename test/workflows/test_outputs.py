@@ -142,4 +142,7 @@ def test_the_summary_is_silent_on_what_was_not_measured_and_tells_of_folds() -> 
     text = outputs.format_summary(result(evaluation(0.5), after), Path("out"))
     assert "landmark" not in text
     assert "Dice" not in text
-    assert "0.0123% in the fixed image" in text
+    assert "0.012% in the fixed image" in text
+    few = evaluation(0.9, folding_fraction=1.5e-7)
+    text = outputs.format_summary(result(evaluation(0.5), few), Path("out"))
+    assert "folding          1.5e-05% in the fixed mask" in text
