@@ -100,11 +100,21 @@ class TrainingExamples:
         The random changes. Without any, samples are kept in memory, as long as they fit.
     seed : int
         Shuffles the pairs, and draws the changes, together with the number of the sample.
+
+    Raises
+    ------
+    ValueError
+        If the augmentation mirrors along an axis that the model does not have.
     """
 
     def __init__(
         self, source: PairSource, model: ModelSettings, augmentation: Augmentation, seed: int
     ) -> None:
+        if max(augmentation.flips, default=0) >= model.dimension:
+            raise ValueError(
+                f"expected flips of axes below {model.dimension}, the model's dimension, got "
+                f"{augmentation.flips}"
+            )
         self._source, self._model = source, model
         self._augmentation, self._seed = augmentation, seed
         self._cache = Cache() if augmentation.changes_nothing else Cache(0)

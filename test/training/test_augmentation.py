@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import Any
 
 import itk
@@ -132,3 +133,12 @@ def test_numbers_out_of_range_are_refused() -> None:
         Augmentation(shift=float("nan"))
     with pytest.raises(ValueError, match=r"expected flips of 0 or more and at most 2, got \(3,\)"):
         Augmentation(flips=(3,))
+
+
+def test_an_axis_that_the_model_does_not_have_is_refused(
+    dimension: int, pairs: Pairs, model: ModelSettings
+) -> None:
+    message = r"flips of axes below 2, the model's dimension, got \(0, 2\)"
+    refused = pytest.raises(ValueError, match=message) if dimension == 2 else nullcontext()
+    with refused:
+        TrainingExamples(pairs, model, Augmentation(flips=(0, 2)), seed=0)
