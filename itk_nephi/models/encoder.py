@@ -55,6 +55,12 @@ class EncoderSettings:
         if self.published_size is not None and len(self.published_size) not in (2, 3):
             raise ValueError(f"expected published_size on 2 or 3 axes, got {self.published_size}")
 
+    def cells(self, dimension: int) -> int:
+        """Return how many cells of the last features the global head takes."""
+        if self.published_size is None:
+            return math.prod([self.pooled] * dimension)
+        return math.prod(-(-n // 2 ** len(self.filters)) for n in self.published_size)
+
     @classmethod
     def paper(cls, size: tuple[int, ...] = (175, 175, 175)) -> EncoderSettings:
         """Return the published encoder of images of a size: 2,986,136 weights at 175^3.
@@ -141,15 +147,11 @@ class Encoder(nn.Module):
                 for before, after in zip(inputs, settings.filters, strict=False)
             )
             if size is None:
-                features = settings.filters[-1] * settings.pooled**dimension
                 seen = sum(settings.filters[first - 1 :])
                 self.local_head = nn.Sequential(
                     convolution(seen, field.local_channels, 3, padding=1)
                 )
             else:
-                features = settings.filters[-1] * math.prod(
-                    -(-n // 2 ** len(settings.filters)) for n in size
-                )
                 self.local_head = nn.Sequential(
                     convolution(settings.filters[first - 1], field.local_channels, 3, padding=1),
                     batch_norm(field.local_channels),
@@ -157,7 +159,7 @@ class Encoder(nn.Module):
                 )
             self.global_head = nn.Sequential(
                 nn.Flatten(),
-                nn.Linear(features, settings.hidden),
+                nn.Linear(settings.filters[-1] * settings.cells(dimension), settings.hidden),
                 nn.LeakyReLU(SLOPE),
                 nn.Linear(settings.hidden, field.global_code),
             )

@@ -121,7 +121,7 @@ def _check_sizes(settings: ModelSettings, tensors: dict[str, Tensor]) -> None:
     asked = [value for value in asdict(field).values() if isinstance(value, int)]
     asked.append(field.width ** min(field.depth + 1, 2))
     if encoder is not None:
-        cells = encoder.pooled ** len(settings.size)
+        cells = encoder.cells(len(settings.size))
         asked.append(cells * encoder.filters[-1] * encoder.hidden)
         asked += [one * other for one, other in pairwise((1, *encoder.filters))]
     if field.depth > len(tensors) or max(asked) > held:

@@ -160,6 +160,19 @@ def test_settings_of_another_model_are_refused(path: Path, tmp_path: Path) -> No
             load_model(other)
 
 
+def test_a_published_encoder_larger_than_its_file_is_refused_before_it_is_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The global head of 1,024^2 voxels takes 256^2 cells of eight features."""
+    settings = json.loads(str(header_of(path)["settings"]))
+    settings["size"] = settings["encoder"]["published_size"] = [1024, 1024]
+    text = json.dumps(settings, sort_keys=True)
+    rewritten(path, settings=text, digest=_digest(text, load_file(path)))
+    monkeypatch.setattr(NePhi, "__init__", lambda *_: pytest.fail("made a model of the file"))
+    with pytest.raises(ValueError, match=r"sizes for more than the \d+ numbers it holds"):
+        load_model(path)
+
+
 def test_no_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="which does not exist"):
         load_model(tmp_path / "none")
