@@ -123,7 +123,7 @@ class ModelSettings:
         Warns
         -----
         UserWarning
-            If the box is smaller.
+            If the box is smaller, or the image has less than two of its voxels along an axis.
         """
         box, finding = self.fit_box(fixed, fixed_mask)
         if finding is not None:
@@ -146,14 +146,22 @@ class ModelSettings:
             domain.points_from_index((first + last) / 2), np.array(domain.canonical().direction)
         )
         order, _ = domain.canonical_axes()
-        needed = ((last - first + 1) * np.array(domain.spacing))[list(order)]
-        if (needed <= np.array(self.extent) * (1 + 1e-3)).all():
-            return box, None
-        what = "fixed" if fixed_mask is None else "fixed_mask"
-        return box, (
-            f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
-            f"{_edges(needed)} mm: what lies beyond moves as its border does"
+        whole, needed = (
+            (voxels * np.array(domain.spacing))[list(order)]
+            for voxels in (np.array(domain.size), last - first + 1)
         )
+        if (needed > np.array(self.extent) * (1 + 1e-3)).any():
+            what = "fixed" if fixed_mask is None else "fixed_mask"
+            return box, (
+                f"the model's box of {_edges(self.extent)} mm does not cover {what}, "
+                f"{_edges(needed)} mm: what lies beyond moves as its border does"
+            )
+        if (whole < 2 * np.array(self.spacing)).any():
+            return box, (
+                f"fixed, {_edges(whole)} mm, is smaller than two voxels of the model's box, of "
+                f"{_edges(self.spacing)} mm each: is its header in another unit?"
+            )
+        return box, None
 
     def _domain(self, center: Any, direction: Any) -> ImageDomain:
         half = (np.array(self.size) - 1) * np.array(self.spacing) / 2

@@ -120,8 +120,9 @@ def register(
     -----
     UserWarning
         If the images are of very different size in mm, the initial alignment is ambiguous, the
-        model's box does not cover the fixed image or its mask, or the images are less alike after
-        the registration than with the initial transform alone.
+        model's box does not cover the fixed image or its mask, the fixed image is smaller than two
+        voxels of that box, or the images are less alike after the registration than with the
+        initial transform alone.
 
     Raises
     ------

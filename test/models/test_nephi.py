@@ -112,6 +112,22 @@ def test_a_box_that_is_too_small_is_a_warning(dimension: int, settings: ModelSet
         settings.box(image, everywhere)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_image_smaller_than_two_voxels_of_the_box_is_a_warning(
+    dimension: int, settings: ModelSettings, axis: int
+) -> None:
+    domain = wide_domain(dimension)
+    for part, are_enough in ((1.01, True), (0.99, False)):
+        spacing = [0.5] * dimension
+        spacing[axis] = part * 2 * settings.spacing[axis] / domain.size[axis]
+        image = linear_image(replace(domain, spacing=tuple(spacing)), np.ones(dimension))
+        _, finding = settings.fit_box(image)
+        assert (finding is None) == are_enough
+    meters = replace(domain, spacing=tuple(s / 1000 for s in domain.spacing))
+    with pytest.warns(UserWarning, match=r"fixed, 0\.0297 x .* mm, is smaller than two voxels of"):
+        settings.box(linear_image(meters, np.ones(dimension)))
+
+
 def test_images_of_another_dimension_are_refused(settings: ModelSettings) -> None:
     other = 5 - settings.dimension
     image = linear_image(wide_domain(other), np.ones(other))
