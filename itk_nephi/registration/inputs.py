@@ -134,8 +134,13 @@ def array_from_tensor(given: Any, name: str) -> Any:
 def wrapped_array(given: Any, name: str) -> Any:
     """Return an array or tensor as an array of which ITK makes an image; all else as it is."""
     array = array_from_tensor(given, name)
-    kind = getattr(getattr(array, "dtype", None), "name", "")
-    return array.astype(np.float64) if kind in UNWRAPPED else array
+    if isinstance(array, itk.Object) or not is_arraylike(array):
+        return array
+    if not hasattr(array, "dims"):  # those of xarray have a grid
+        array = np.asarray(array)
+    # ITK would take the axes of an array in the order of Fortran the other way round
+    kind = np.float64 if array.dtype.name in UNWRAPPED else array.dtype
+    return array.astype(kind, order="C", copy=False)
 
 
 def _image_from_array(array: Any, name: str) -> Image:

@@ -47,6 +47,14 @@ def test_arrays_have_voxels_of_1_mm_from_the_origin(image: Any, kind: str) -> No
         assert ImageDomain.of(found) == ImageDomain.of(expected)
 
 
+def test_the_order_of_an_array_in_memory_does_not_matter(image: Any) -> None:
+    array = values_of(image)
+    orders = (np.asfortranarray(array), array.T.copy().T, np.repeat(array, 2, axis=0)[::2])
+    for given in (*orders, *(torch.from_numpy(each)[None] for each in orders)):
+        np.testing.assert_array_equal(image_from(given, "fixed"), array)
+        np.testing.assert_array_equal(mask_from(given, "fixed_mask", image), array)
+
+
 def test_an_xarray_has_its_own_grid(image: Any, domain: ImageDomain) -> None:
     pytest.importorskip("xarray")
     found = image_from(itk.xarray_from_image(image), "fixed")

@@ -789,6 +789,16 @@ def test_the_function_takes_arrays_of_numbers_of_which_itk_has_no_images(
     assert warped.shape == given[0].shape
 
 
+def test_the_function_takes_arrays_in_the_order_of_fortran(fixed: Any, moving: Any) -> None:
+    arrays = [itk.array_from_image(image) for image in (fixed, moving)]
+    warped, registration = itk.nephi_registration_method(
+        *map(np.asfortranarray, arrays), **options()
+    )
+    expected, same = itk.nephi_registration_method(*arrays, **options())
+    np.testing.assert_array_equal(warped, expected)
+    assert same_bits(registration, same)
+
+
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 def test_the_function_takes_arrays_and_returns_one(fixed: Any, moving: Any, kind: str) -> None:
     arrays = [itk.array_from_image(image) for image in (fixed, moving)]
