@@ -95,14 +95,15 @@ def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:
             f"{pair.dimension} dimensions, the name of a kind or None, got "
             f"{type(transform).__name__}"
         )
-    for part in filter(lambda each: each.IsLinear(), flatten(transform)):
-        matrix, offset = matrix_and_offset(part)
+    for part in flatten(transform):
         kind = part.GetNameOfClass()
-        if not (np.isfinite(matrix).all() and np.isfinite(offset).all()):
+        if not (part.GetParameters().is_finite() and part.GetFixedParameters().is_finite()):
             raise ValueError(
                 f"expected initial_transform to be finite, got a {kind} with NaN or infinity"
             )
-        lengths = np.linalg.svd(matrix, compute_uv=False)
+        if not part.IsLinear():
+            continue
+        lengths = np.linalg.svd(matrix_and_offset(part)[0], compute_uv=False)
         if lengths[-1] <= FLAT * lengths[0]:
             raise ValueError(
                 f"expected initial_transform to have an inverse, got one with a {kind} of "

@@ -12,6 +12,7 @@ from itk_nephi.registration.checks import (
     checked_initial_transform,
     landmark_pairs,
 )
+from itk_nephi.spatial.conversion import displacement_field_transform, vector_image
 from itk_nephi.spatial.domain import ImageDomain, image_from_array
 from itk_nephi.spatial.transforms import compose
 
@@ -77,7 +78,14 @@ def test_an_initial_transform_that_is_not_finite_is_refused() -> None:
     pair = deformed_shape(2, size=24, motion=2, seed=1).pair
     turned = itk.AffineTransform[itk.D, 2].New()
     turned.SetMatrix(itk.matrix_from_array(np.array([[1.0, np.nan], [0.0, 1.0]])))
-    for transform in (turned, shift([np.nan, 0])):
+    splines = itk.BSplineTransform[itk.D, 2, 3].New()
+    coefficients = splines.GetParameters()
+    coefficients[3] = np.nan
+    splines.SetParameters(coefficients)
+    values = np.zeros((24, 24, 2))
+    values[2, 3, 1] = np.inf
+    field = displacement_field_transform(vector_image(values, pair.fixed_image, itk.D))
+    for transform in (turned, shift([np.nan, 0]), splines, compose([shift([1, 0]), field])):
         with pytest.raises(ValueError, match=r"initial_transform to be finite, got a .* with NaN"):
             checked_initial_transform(replace(pair, initial_transform=transform))
 
