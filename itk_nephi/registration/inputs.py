@@ -25,8 +25,11 @@ SIZE_RATIO = 5.0
 MOVING = ("moving", "moving_mask")
 """What users call the moving image and its mask where there is one of each."""
 
-UNWRAPPED = ("bool", "float16", "int64")
-"""Of which numbers ITK's Python has no images."""
+UNWRAPPED = {
+    **dict.fromkeys(("bool", "float16", "int64", np.dtype("longdouble").name), "float64"),
+    "int8": "int16",
+}
+"""Of which numbers ITK's Python has no images, and what is taken instead."""
 
 
 def pair_from(
@@ -138,8 +141,10 @@ def wrapped_array(given: Any, name: str) -> Any:
         return array
     if not hasattr(array, "dims"):  # those of xarray have a grid
         array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected {name} of real numbers, got an array of {array.dtype}")
     # ITK would take the axes of an array in the order of Fortran the other way round
-    kind = np.float64 if array.dtype.name in UNWRAPPED else array.dtype
+    kind = np.dtype(UNWRAPPED.get(array.dtype.name, array.dtype)).newbyteorder("=")
     return array.astype(kind, order="C", copy=False)
 
 

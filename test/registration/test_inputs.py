@@ -36,15 +36,21 @@ def test_an_image_is_taken_as_it_is_from_a_filter_or_a_file(
         assert ImageDomain.of(found).matches(domain)
 
 
-@pytest.mark.parametrize("kind", ["float32", "uint8", "int64", "bool"])
+@pytest.mark.parametrize("kind", ["f4", "u1", "i8", "bool", "i1", "longdouble", ">f4", ">u2"])
 def test_arrays_have_voxels_of_1_mm_from_the_origin(image: Any, kind: str) -> None:
     array = (10 * np.abs(values_of(image))).astype(kind)
-    tensor = torch.from_numpy(array)[None]
     expected = itk.image_from_array(array.astype(np.float32))
-    for given in (array, tensor):
+    tensors = [torch.from_numpy(array)[None]] if kind in ("f4", "u1", "i8", "bool") else []
+    for given in (array, *tensors):
         found = image_from(given, "fixed")
         np.testing.assert_array_equal(found, values_of(expected))
         assert ImageDomain.of(found) == ImageDomain.of(expected)
+
+
+@pytest.mark.parametrize("kind", ["complex64", "object", "U3"])
+def test_arrays_of_other_than_real_numbers_are_refused(kind: str) -> None:
+    with pytest.raises(TypeError, match="expected fixed of real numbers, got an array of "):
+        image_from(np.ones((5, 6)).astype(kind), "fixed")
 
 
 def test_the_order_of_an_array_in_memory_does_not_matter(image: Any) -> None:

@@ -776,8 +776,10 @@ def test_the_function_takes_images_of_different_types_and_filters(
     np.testing.assert_array_equal(warped, warped_by_itk(expected, fixed, short))
 
 
-@pytest.mark.parametrize("kind", UNWRAPPED)
-@pytest.mark.parametrize("tensor", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "tensor"),
+    [*((kind, False) for kind in UNWRAPPED), ("bool", True), ("float16", True), ("int64", True)],
+)
 def test_the_function_takes_arrays_of_numbers_of_which_itk_has_no_images(
     kind: str, tensor: bool
 ) -> None:
