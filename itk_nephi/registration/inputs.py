@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 
+from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image
 from itk_nephi.registration.result import Registration
 from itk_nephi.spatial import light_itk as itk
@@ -152,7 +153,8 @@ def _image_from_array(array: Any, name: str) -> Image:
     if array.ndim not in (2, 3):
         raise ValueError(f"expected {name} of shape (k, j, i) or (j, i), got {array.shape}")
     images: list[Image] = []
-    accept_array_like_xarray_torch(images.append)(array)
+    with plain_errors(f"expected {name} as an array whose grid ITK can read"):
+        accept_array_like_xarray_torch(images.append)(array)
     return images[0]
 
 
@@ -162,7 +164,8 @@ def mask_from(given: Any, name: str, image: Image) -> Image | None:
     Parameters
     ----------
     given : itk.Image, filter, path, itk.SpatialObject, array or None
-        A spatial object is drawn on the grid of the image, an array lies on it.
+        A spatial object is drawn on the grid of the image, an array lies on it; one from xarray
+        has its own grid.
     name : str
         The user's word for it.
     image : itk.Image
@@ -177,7 +180,7 @@ def mask_from(given: Any, name: str, image: Image) -> Image | None:
         return None
     if hasattr(given, "IsInsideInWorldSpace"):
         return _drawn(given, name, image)
-    if isinstance(given, itk.Object) or not is_arraylike(given):
+    if isinstance(given, itk.Object) or not is_arraylike(given) or hasattr(given, "dims"):
         return image_from(given, name)
     values = np.asarray(array_from_tensor(given, name))
     expected = itk.array_view_from_image(image).shape

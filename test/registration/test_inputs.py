@@ -68,6 +68,21 @@ def test_an_xarray_has_its_own_grid(image: Any, domain: ImageDomain) -> None:
     assert ImageDomain.of(found).matches(domain)
 
 
+def test_a_mask_from_xarray_has_its_own_grid(image: Any, domain: ImageDomain) -> None:
+    pytest.importorskip("xarray")
+    for values in (values_of(image) > 0, (values_of(image) > 0).astype(np.uint8)):
+        array = itk.xarray_from_image(image).copy(data=values)
+        for given in (array, array.transpose(*reversed(array.dims))):
+            mask = mask_from(given, "fixed_mask", image)
+            np.testing.assert_array_equal(mask, values)
+            assert ImageDomain.of(mask).matches(domain)
+    moved = array.assign_coords(x=array.x + 1)
+    assert not ImageDomain.of(mask_from(moved, "fixed_mask", image)).matches(domain)
+    for wrong, reason in ((array.rename(x="row"), "Unsupported dims"), (array[..., ::-1], "Neg")):
+        with pytest.raises(ValueError, match=f"fixed_mask as .* whose grid ITK can read: {reason}"):
+            mask_from(wrong, "fixed_mask", image)
+
+
 def test_several_images_are_a_list(image: Any) -> None:
     array = values_of(image)
     assert images_from(image, "fixed") == (image,)
