@@ -67,7 +67,7 @@ def register(
         The weight of each of several images; all the same when left out.
     guide_landmarks : (fixed_points, moving_points) or with weights as a third, optional
         Corresponding points to bring together, shape (N, D), mm, and the weight of each pair,
-        shape (N,).
+        shape (N,). They steer an optimization, or the refinement of a prediction.
     initial_transform : itk.Transform, Registration, None or a kind
         From fixed to moving space: where to start. Or how it is computed: ``"affine"``,
         ``"similarity"``, ``"rigid"`` or ``"translation"``, an alignment from anywhere, which the
