@@ -121,6 +121,11 @@ def compare(
         if any(value is not None for value in single):
             raise ValueError("expected the images of all pairs in --table, got some beside it")
         pairs = read_pair_table(table, "--table", initial_transform)
+        if guided := [pair.name for pair in pairs if pair.guide_landmarks]:
+            raise ValueError(
+                f"expected no guide_landmarks, which no method of a comparison sees, in --table "
+                f"{table}, got those of {', '.join(guided)}: leave the column out"
+            )
         files = comparison.files(names, [pair.name for pair in pairs])
         inputs = [table, *(path for pair in pairs for path in pair.files.values())]
         inputs += elastix_parameters or []

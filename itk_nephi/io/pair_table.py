@@ -141,10 +141,11 @@ def _name_problems(pairs: list[PairPaths]) -> list[str]:
     first: dict[str, PairPaths] = {}
     problems = []
     for pair in pairs:
-        if not re.fullmatch(r"[^./\\:][^/\\:]*", pair.name) or pair.name.startswith("summary."):
+        # beside the folders lie the files of a batch or a comparison
+        if not re.fullmatch(r"(?!summary\.|comparison\.)[^./\\:][^/\\:]*", pair.name):
             problems.append(
                 f"row {pair.row}: expected name to be fit for a folder, without / \\ : and not "
-                f"starting with a dot or summary., got {pair.name!r}"
+                f"starting with a dot, summary. or comparison., got {pair.name!r}"
             )
         if len(pair.name.encode()) > LONGEST_NAME or not pair.name.isprintable():
             problems.append(

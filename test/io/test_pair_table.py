@@ -194,7 +194,7 @@ def test_empty_cells_and_ragged_rows_are_refused(folder: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "c:", "a\\b", "summary.csv"])
+@pytest.mark.parametrize("name", ["a/b", "..", ".x", "c:", "a\\b", "summary.csv", "comparison.md"])
 def test_names_that_are_no_folders_are_refused(folder: Path, name: str) -> None:
     (fault,) = faults(written(folder, FILES | {"name": name}))
     assert fault.startswith("row 1: expected name to be fit for a folder")

@@ -246,15 +246,18 @@ def test_that_all_methods_fail_is_an_error(paths: dict[str, Path], tmp_path: Pat
         ("{fixed} {moving} --labels {others} {moving_labels}", "share a value"),
         ("--table {evaluation_landmarks}", "unknown column"),
         ("--table {unreadable}", "row 1"),
+        ("--table {guided}", "expected no guide_landmarks, which no method of a comparison sees"),
     ],
 )
 def test_bad_input_is_named_before_anything_starts(
     paths: dict[str, Path], tmp_path: Path, arguments: str, fragment: str
 ) -> None:
-    for name in ("outside", "unreadable", "others"):
+    for name in ("outside", "unreadable", "guided"):
         paths[name] = tmp_path / f"{name}.csv"
     paths["outside"].write_text(",".join(landmark_columns(2)) + "\n900,0,900,0\n")
     paths["unreadable"].write_text("fixed,moving\nfixed.nrrd,nothing.nrrd\n")
+    files = [str(paths[name]) for name in ("fixed", "moving", "evaluation_landmarks")]
+    paths["guided"].write_text("fixed,moving,guide_landmarks\n" + ",".join(files))
     paths["others"] = tmp_path / "others.nrrd"
     labels = itk.imread(paths["fixed_labels"])
     itk.imwrite(image_like(labels, np.asarray(labels) + np.uint8(7)), paths["others"])
