@@ -374,7 +374,7 @@ def importance_sample(
     count : int
         How many points to choose, less than M.
     share : float
-        Which part of them is chosen by importance, below 1.
+        Which part of them is chosen by importance, below 1; at least one point is not.
     generator : torch.Generator
         On the CPU.
 
@@ -389,11 +389,11 @@ def importance_sample(
     ----------
     Veach and Guibas, Optimally combining sampling techniques for Monte Carlo rendering, 1995.
     """
-    by_importance = round(share * count)
+    by_importance = min(round(share * count), count - 1)
     relative = importance / importance.mean().clamp(min=1e-12)
     # where nothing is of importance, any candidate will do
     probabilities = (relative + 1e-6).cpu()
-    found = torch.multinomial(probabilities, by_importance, replacement=True, generator=generator)
-    chosen = torch.cat([torch.arange(count - by_importance), found]).to(candidates.device)
+    found = torch.multinomial(probabilities, by_importance or 1, True, generator=generator)
+    chosen = torch.cat([torch.arange(count - by_importance), found])[:count].to(candidates.device)
     share = by_importance / count
     return candidates[chosen], 1 / (1 + share / (1 - share) * relative[chosen])

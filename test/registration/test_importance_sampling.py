@@ -33,3 +33,13 @@ def test_without_content_any_candidate_will_do() -> None:
     assert torch.equal(coords[:5], candidates[:5])
     assert len(coords.unique(dim=0)) > 7
     assert torch.equal(weights, torch.ones(10))
+
+
+@pytest.mark.parametrize(("count", "share"), [(100, 0.999), (1, 0.7), (3, 0.1)])
+def test_one_point_at_least_comes_as_it_is(count: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    candidates, importance = torch.rand(400, 2, generator=generator), torch.rand(400)
+    coords, weights = importance_sample(candidates, importance, count, share, generator)
+    assert torch.equal(coords[0], candidates[0])
+    assert len(coords) == len(weights) == count
+    assert ((weights > 0) & (weights <= 1)).all()
