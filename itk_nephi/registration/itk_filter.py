@@ -94,7 +94,9 @@ def registered(
         options["fixed_mask"] = mask_from(fixed_mask, "fixed_mask", fixed)
         options["moving_mask"] = mask_from(moving_mask, "moving_mask", moving)
         if type(fixed) is not type(moving):
-            images = [image_like(image, np.asarray(image, dtype=np.float32)) for image in images]
+            arrays = [itk.array_view_from_image(image) for image in images]
+            kind = np.result_type(np.float32, *arrays)
+            images = [image_like(image, np.asarray(image, dtype=kind)) for image in images]
         method = itk.NePhiRegistrationMethod.New(*images, **options)
         method.Update()
         registration = method.GetRegistration()

@@ -23,7 +23,7 @@ from itk_nephi.registration.inputs import UNWRAPPED
 from itk_nephi.registration.pairwise import register
 from itk_nephi.registration.result import Progress, Registration
 from itk_nephi.registration.settings import RegistrationSettings
-from itk_nephi.spatial.domain import ImageDomain, image_from_array
+from itk_nephi.spatial.domain import ImageDomain, image_from_array, image_like
 from itk_nephi.spatial.transforms import transform_points
 
 # moves points by a little, in a moment
@@ -774,6 +774,12 @@ def test_the_function_takes_images_of_different_types_and_filters(
     assert bits(registration.fixed_to_moving) == bits(expected.fixed_to_moving)
     assert type(warped) is type(short)
     np.testing.assert_array_equal(warped, warped_by_itk(expected, fixed, short))
+
+
+def test_images_of_different_types_lose_no_digits(fixed: Any, moving: Any) -> None:
+    large = image_like(fixed, np.asarray(fixed).astype(np.float64) + 1e10)
+    _, registration = itk.nephi_registration_method(large, moving, **options())
+    assert same_bits(registration, registered(large, moving))
 
 
 @pytest.mark.parametrize(
