@@ -190,6 +190,9 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
     given = (how.get("warm_start"), how.get("model"), *paths.files.values())
     files = [path for path in given if path is not None]
     names = outputs.files(how.get("results", outputs.RESULTS))
+    checkpoint = how.get("checkpoint")
+    if checkpoint and checkpoint.resolve() in {(output / name).resolve() for name in names}:
+        raise ValueError(f"expected --checkpoint to be none of the results, got {checkpoint}")
     with staged(output, "--output", names, files) as stage, Pulse("starting") as pulse:
         from itk_nephi.workflows.file_registration import register_files
 
@@ -202,8 +205,8 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
             interrupted=_report_interruption,
             **how,
         )
-    if how.get("checkpoint") and not metrics["interrupted"]:
-        how["checkpoint"].unlink(missing_ok=True)
+    if checkpoint and not metrics["interrupted"]:
+        checkpoint.unlink(missing_ok=True)
     typer.echo(outputs.format_summary(metrics, output))
     if metrics["interrupted"]:
         raise typer.Exit(130)

@@ -521,6 +521,14 @@ def test_wrong_model_options_fail_in_plain_words(
         assert_fails(result, fragment)
 
 
+def test_a_checkpoint_is_none_of_the_results(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / "link"):
+        state = folder / "fixed_to_moving.h5"
+        result = register(inputs, tmp_path, "--results", "transforms", "--checkpoint", state)
+        assert_fails(result, f"expected --checkpoint to be none of the results, got {state}")
+
+
 @pytest.mark.parametrize("name", ["warped.nii.gz", "fixed_to_moving.h5"])
 def test_results_replace_no_input(inputs: Path, tmp_path: Path, name: str) -> None:
     source = "fixed.nrrd" if name.startswith("warped") else "affine.tfm"
