@@ -43,6 +43,15 @@ def kept_if_interrupted(words: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def report_interruption(steps: int) -> None:
+    """Report that what was reached after some steps is written."""
+    typer.echo(
+        f"itk-nephi: interrupted after step {steps}: writing what was reached so far (Ctrl-C again "
+        "writes nothing)",
+        err=True,
+    )
+
+
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGHUP:
         _leave_terminal()

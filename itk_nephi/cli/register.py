@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.interrupts import report_interruption
 from itk_nephi.cli.progress import Pulse, shown_progress
 from itk_nephi.io.pair_files import PairPaths
 from itk_nephi.io.staging import staged
@@ -202,7 +203,7 @@ def register_paths(paths: PairPaths, output: Path, **how: Any) -> None:
             argument=_argument,
             stage=pulse.begin,
             progress=partial(shown_progress, pulse),
-            interrupted=_report_interruption,
+            interrupted=report_interruption,
             **how,
         )
     if checkpoint and not metrics["interrupted"]:
@@ -220,11 +221,3 @@ def _argument(name: str) -> str:
         return f"--labels {name.removesuffix('_labels').upper()}"
     space, channel, number = name.partition("_channel_")
     return f"--{space}-channel {number}" if channel else f"--{name.replace('_', '-')}"
-
-
-def _report_interruption(steps: int) -> None:
-    typer.echo(
-        f"itk-nephi: interrupted after step {steps}: writing what was reached so far (Ctrl-C again "
-        "writes nothing)",
-        err=True,
-    )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from itk_nephi.cli import options
+from itk_nephi.cli.interrupts import report_interruption
 from itk_nephi.cli.messages import report
 from itk_nephi.cli.progress import Pulse, shown_progress
 from itk_nephi.io.staging import staged
@@ -101,6 +102,7 @@ def register_series(
             seed=seed,
             callback=callback,
             stage=pulse.begin,
+            interrupted=report_interruption,
         )
     report(f"registered {len(moving)} images, {len(found.history)} steps: {output}")
     if found.interrupted:

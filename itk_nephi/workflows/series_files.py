@@ -47,6 +47,7 @@ def register_series_files(
     initial_transform: str = "identity",
     device: str = "cpu",
     stage: Callable[[str], None] = lambda _: None,
+    interrupted: Callable[[int], None] = lambda _: None,
     **options: Any,
 ) -> Series:
     """Read images over time, register them, and write the results into a folder.
@@ -73,6 +74,8 @@ def register_series_files(
         What torch calls it.
     stage : callable
         Called with what is done next, in words.
+    interrupted : callable
+        As for :func:`itk_nephi.workflows.register_files`.
     **options
         Further arguments of :func:`itk_nephi.register_series`.
 
@@ -113,6 +116,8 @@ def register_series_files(
         device=device,
         **options,
     )
+    if found.interrupted:
+        interrupted(len(found.history))
     stage("writing the results")
     for time in sorted({*times, *at}):
         registration = found.at(time)

@@ -17,6 +17,7 @@ from itk_nephi import RegistrationSettings, register_series
 from itk_nephi.io.images import read_image
 from itk_nephi.io.pair_files import write_pair
 from itk_nephi.phantoms.pairs import deformed_shape
+from itk_nephi.registration import series
 from itk_nephi.workflows.series_files import files
 
 POINT = [3.0, -2.0]
@@ -96,6 +97,24 @@ def test_faulty_options_are_named(
     result = run("register-series", *images, "-o", tmp_path / "out", *options, *quick)
     assert_fails(result, fragment)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_series_keeps_what_was_reached(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        def callback(progress: Any) -> None:
+            if progress.done == 3:
+                raise KeyboardInterrupt
+
+        return register_series(*arguments, **{**options, "callback": callback})
+
+    monkeypatch.setattr(series, "register_series", interrupted)
+    output = tmp_path / "out"
+    result = run("register-series", *images, "-o", output, *QUICK[:-1], "identity")
+    assert result.exit_code == 130
+    assert "interrupted after step 3: writing what was reached" in result.stderr
+    assert {path.name for path in output.iterdir()} == set(files((0.0, 1.0)))
 
 
 def test_no_input_is_replaced(images: list[Path], tmp_path: Path) -> None:
