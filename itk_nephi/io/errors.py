@@ -40,6 +40,7 @@ def plain_words(error: BaseException) -> str:
     message = re.sub(r"WARNING: In \S+, line \d+\s+\w+ \(0x[0-9a-f]+\): ", "", message)
     message = re.sub(r"ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", message)
     message = re.sub(r"\s*Tried to create one of the following:.*", "", message, flags=re.DOTALL)
+    message = re.sub(r"\s*The usual cause of this error is not.*", "", message, flags=re.DOTALL)
     message = re.sub(r"\s*To limit the size of the package,.*", "", message, flags=re.DOTALL)
     for known, words in _HELP.items():
         if known in message:

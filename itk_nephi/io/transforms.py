@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,8 @@ from itk_nephi.spatial.initialization import KINDS
 from itk_nephi.spatial.transforms import flatten
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat", ".xfm")
+
+TEXT_SUFFIXES = (".tfm", ".txt")
 
 WRITTEN_SUFFIXES = (".h5", ".hdf5", ".hdf", ".tfm", ".txt", ".mat")
 """Those of them that ITK writes and reads again; it knows them in lower case alone."""
@@ -122,9 +127,26 @@ def _write_and_check(transforms: Mapping[str, Transform], folder: Path) -> None:
 
 
 def _read_transforms(path: Path, argument: str) -> list[Any]:
-    with plain_errors(f"expected {argument} to be a transform that ITK can read, got {path}"):
-        _check_file(path)
-        return list(itk.transformread(str(path)))
+    expectation = f"expected {argument} to be a transform that ITK can read, got {path}"
+    with plain_errors(expectation), _of_known_class(path) as known:
+        _check_file(known)
+        return list(itk.transformread(str(known)))
+
+
+@contextmanager
+def _of_known_class(path: Path) -> Iterator[Path]:
+    """Give the file, or a copy of it where the affine transforms of ITK-SNAP have ITK's name."""
+    text = path.read_bytes() if path.suffix.lower() in TEXT_SUFFIXES else b""
+    known = re.sub(
+        rb"^(Transform: *)MatrixOffsetTransformBase_", rb"\1AffineTransform_", text, flags=re.M
+    )
+    if known == text:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / f"affine{path.suffix}"
+        copy.write_bytes(known)
+        yield copy
 
 
 def _check_file(path: Path) -> None:
@@ -137,7 +159,7 @@ def _check_file(path: Path) -> None:
 
 def _read_and_drop(path: Path) -> None:
     transforms = itk.transformread(str(path))
-    if path.suffix.lower() in (".tfm", ".txt"):
+    if path.suffix.lower() in TEXT_SUFFIXES:
         _check_text(path, [part for transform in transforms for part in flatten(transform)])
     for transform in transforms:
         parts = flatten(transform)

@@ -30,6 +30,23 @@ def test_an_affine_transform_survives_the_way_to_a_file_and_back(
     np.testing.assert_allclose(transform_points(found, points), transform_points(affine, points))
 
 
+@pytest.mark.parametrize("suffix", [".tfm", ".txt"])
+def test_an_affine_transform_of_itk_snap_is_one(
+    affine: Any, domain: ImageDomain, tmp_path: Path, suffix: str
+) -> None:
+    points = domain.grid_points().reshape(-1, domain.dimension)
+    write_transform(affine, tmp_path / "a.tfm")
+    text = (tmp_path / "a.tfm").read_text()
+    path = tmp_path / f"b{suffix}"
+    path.write_text(text.replace(" AffineTransform", " MatrixOffsetTransformBase"))
+    found = read_transform(path, "TRANSFORM", domain.dimension)
+    assert found.GetNameOfClass() == "AffineTransform"
+    np.testing.assert_allclose(transform_points(found, points), transform_points(affine, points))
+    path.write_text(text.replace(" AffineTransform", " PolyaffineTransform"))
+    with pytest.raises(ValueError, match=r'instance of "PolyaffineTransform_double_\d_\d"$'):
+        read_transform(path, "TRANSFORM")
+
+
 def test_a_composite_is_one_transform(diffeomorphism: Any, tmp_path: Path) -> None:
     write_transform(diffeomorphism, tmp_path / "a.h5")
     parts = [part.GetNameOfClass() for part in flatten(read_transform(tmp_path / "a.h5", "T"))]
