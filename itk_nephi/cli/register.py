@@ -140,6 +140,8 @@ def register(
     options.refuse_two_origins(ctx)
     if model is not None and "steps" in changes:
         raise ValueError("expected --refine-steps with --model, got --steps")
+    if refine is not None and model is not None and not refine_steps:
+        raise ValueError("expected --refine with --refine-steps of 1 or more, got none")
     written = options.chosen_results(results)
     refined: RefinedName | None = refine.value if refine else None
     chosen = options.registration_settings(preset, settings, elastix_parameters, changes, refined)

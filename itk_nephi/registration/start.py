@@ -72,8 +72,6 @@ class Start:
             raise ValueError("expected a model whose prediction refine_steps can refine, got none")
         if model is None and refine is not None:
             raise ValueError(f"expected a model whose prediction to refine, got none, {refine=}")
-        if refine is not None and not refine_steps:
-            raise ValueError(f"expected refine_steps of 1 or more with {refine=}, got none")
         if model is not None and warm_start is not None:
             raise ValueError("expected a model or warm_start to start from, got both")
         if isinstance(model, (str, os.PathLike)):

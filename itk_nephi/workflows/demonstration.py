@@ -50,16 +50,16 @@ def show_prediction(path: Path, seed: int) -> str:
         )
 
     show("moving", itk.IdentityTransform[itk.D, 2].New())
-    refined: dict[str, Any] = {"refine_steps": REFINE_STEPS, "refine": "code_and_weights"}
-    for name, how in (("predicted", {}), (f"refined by {REFINE_STEPS} steps", refined)):
+    for name, steps in (("predicted", 0), (f"refined by {REFINE_STEPS} steps", REFINE_STEPS)):
         start = time.perf_counter()
         found = register(
             pair.fixed_image,
             pair.moving_image,
             initial_transform="identity",
             model=model,
+            refine_steps=steps,
+            refine="code_and_weights",
             preset="fast",
-            **how,
         )
         seconds = time.perf_counter() - start
         show(name, found.fixed_to_moving)

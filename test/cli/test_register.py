@@ -511,6 +511,7 @@ def test_wrong_model_options_fail_in_plain_words(
     for options, fragment in (
         (["--model", model_file, "--steps", 3], "expected --refine-steps with --model"),
         (["--refine-steps", 3], "refine_steps can refine, got none"),
+        (["--model", model_file, "--refine", "code"], "expected --refine with --refine-steps"),
         (
             ["--model", inputs / "fixed.nrrd"],
             "expected the model to be a file that itk-nephi wrote",

@@ -393,7 +393,6 @@ def test_a_prediction_that_makes_things_worse_is_a_warning(pair: ImagePair) -> N
         ({"model": "/nowhere/at all"}, ValueError, "which does not exist"),
         ({"model": None, "refine": "code"}, ValueError, "to refine, got none, refine='code'"),
         ({"model": None, "refine_steps": 1}, ValueError, "refine_steps can refine, got none"),
-        ({"refine": "code"}, ValueError, "refine_steps of 1 or more with refine='code', got none"),
         ({"guide_landmarks": [np.ones((1, 2))] * 2}, ValueError, "1 or more with a model and gui"),
     ],
 )
