@@ -95,7 +95,10 @@ def checked_initial_transform(pair: ImagePair) -> tuple[Transform, str]:
             f"{pair.dimension} dimensions, the name of a kind or None, got "
             f"{type(transform).__name__}"
         )
-    for part in flatten(transform):
+    parts = flatten(transform)
+    if not parts:
+        raise ValueError("expected initial_transform to be a transform, got a composite of none")
+    for part in parts:
         kind = part.GetNameOfClass()
         if not (part.GetParameters().is_finite() and part.GetFixedParameters().is_finite()):
             raise ValueError(

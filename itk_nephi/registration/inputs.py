@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,10 @@ from itk.support.helpers import accept_array_like_xarray_torch, is_arraylike
 
 from itk_nephi.io.errors import plain_errors
 from itk_nephi.io.images import read_image
-from itk_nephi.registration.result import Registration
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.domain import Image, ImageDomain, Transform, image_like
 from itk_nephi.spatial.image_pair import ImagePair
 from itk_nephi.spatial.preparation import checked_domain
-from itk_nephi.spatial.transforms import cloned, flatten
 
 SIZE_RATIO = 5.0
 """How many times as long as the other's an image's longest edge is without a finding."""
@@ -62,6 +61,8 @@ def pair_from(
     TypeError, ValueError
         If something is not what it should be.
     """
+    if channel_weights is not None and not hasattr(channel_weights, "__iter__"):
+        raise TypeError(f"expected channel_weights as a list of numbers, got {channel_weights!r}")
     fixed, moving = images_from(fixed, "fixed"), images_from(moving, names[0])
     dimensions = [images[0].GetImageDimension() for images in (fixed, moving)]
     if dimensions[1] != dimensions[0]:
@@ -224,11 +225,11 @@ def checked_device(device: str) -> torch.device:
     return found
 
 
-def initial_transforms_from(given: Any) -> tuple[Any, list[Transform] | None]:
-    """Return an initial transform and, where it is an earlier result, its own inverse in parts."""
-    if isinstance(given, Registration):
-        return given.fixed_to_moving, flatten(cloned(given.moving_to_fixed))
-    return given, None
+def checked_seed(seed: int) -> int:
+    """Check and return a seed of which torch makes random numbers."""
+    if not -(2**63) <= index(seed) < 2**64:
+        raise ValueError(f"expected a seed from -2^63 to 2^64 - 1, got {seed}")
+    return index(seed)
 
 
 def size_findings(pair: ImagePair, name: str = MOVING[0]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from itk_nephi.models.nephi import NePhi
 from itk_nephi.registration.inputs import (
     checked_device,
-    initial_transforms_from,
+    checked_seed,
     pair_from,
     size_findings,
 )
@@ -24,7 +24,7 @@ from itk_nephi.registration.settings import (
     RegistrationSettings,
     chosen_settings,
 )
-from itk_nephi.registration.start import Start
+from itk_nephi.registration.start import Start, initial_transforms_from
 from itk_nephi.spatial.domain import Transform
 from itk_nephi.spatial.initialization import InitialTransformKind
 
@@ -140,7 +140,7 @@ def register(
     """
     started = time.perf_counter()
     settings = chosen_settings(settings, preset, refine)
-    seed, refine_steps = index(seed), index(refine_steps)
+    seed, refine_steps = checked_seed(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
     torch_device = checked_device(device)
     initial_transform, inverse_initial = initial_transforms_from(initial_transform)

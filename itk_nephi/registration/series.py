@@ -14,8 +14,8 @@ import numpy as np
 from itk_nephi.models.nephi import NePhi
 from itk_nephi.registration.inputs import (
     checked_device,
+    checked_seed,
     images_from,
-    initial_transforms_from,
     mask_from,
     pair_from,
     size_findings,
@@ -28,7 +28,8 @@ from itk_nephi.registration.settings import (
     RegistrationSettings,
     chosen_settings,
 )
-from itk_nephi.registration.start import Start
+from itk_nephi.registration.start import Start, initial_transforms_from
+from itk_nephi.spatial import light_itk as itk
 
 
 def register_series(
@@ -115,10 +116,10 @@ def register_series(
     """
     started = time.perf_counter()
     settings = chosen_settings(settings, preset, refine)
-    seed, refine_steps = index(seed), index(refine_steps)
+    seed, refine_steps = checked_seed(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
-    images = list(images)
-    masks = [None] * len(images) if masks is None else list(masks)
+    images = _listed(images, "images")
+    masks = [None] * len(images) if masks is None else _listed(masks, "masks")
     if len(masks) != len(images):
         raise ValueError(
             f"expected a mask or None for each of {len(images)} images, got {len(masks)}"
@@ -161,6 +162,15 @@ def register_series(
     for finding in findings:
         warnings.warn(finding, stacklevel=2)
     return series
+
+
+def _listed(given: Any, name: str) -> list[Any]:
+    """Return a sequence as a list; a single image or path is none."""
+    if isinstance(given, (str, os.PathLike, itk.Object)) or not hasattr(given, "__iter__"):
+        raise TypeError(
+            f"expected {name} as a list, one for each time, got a single {type(given).__name__}"
+        )
+    return list(given)
 
 
 def _checked_times(

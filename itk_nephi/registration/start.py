@@ -18,8 +18,8 @@ from itk_nephi.registration.problem import RegistrationProblem
 from itk_nephi.registration.result import Registration
 from itk_nephi.registration.settings import RefinedName, RegistrationSettings
 from itk_nephi.spatial import light_itk as itk
-from itk_nephi.spatial.domain import Array
-from itk_nephi.spatial.transforms import flatten
+from itk_nephi.spatial.domain import Array, Transform
+from itk_nephi.spatial.transforms import cloned, flatten
 
 REFINED: dict[RefinedName, tuple[float, float]] = {
     "splines": (0.0, 0.0),
@@ -189,6 +189,13 @@ class Start:
                 f"and {cells} cells"
             )
         return deformation
+
+
+def initial_transforms_from(given: Any) -> tuple[Any, list[Transform] | None]:
+    """Return an initial transform and, where it is an earlier result, its own inverse in parts."""
+    if isinstance(given, Registration):
+        return given.fixed_to_moving, flatten(cloned(given.moving_to_fixed))
+    return given, None
 
 
 def _copied_code(

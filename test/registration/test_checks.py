@@ -90,6 +90,14 @@ def test_an_initial_transform_that_is_not_finite_is_refused() -> None:
             checked_initial_transform(replace(pair, initial_transform=transform))
 
 
+def test_an_initial_transform_without_parts_is_refused() -> None:
+    pair = deformed_shape(2, size=24, motion=2, seed=1).pair
+    empty = itk.CompositeTransform[itk.D, 2].New()
+    for transform in (empty, compose([empty])):
+        with pytest.raises(ValueError, match="be a transform, got a composite of none"):
+            checked_initial_transform(replace(pair, initial_transform=transform))
+
+
 def test_a_small_initial_transform_is_not_a_singular_one() -> None:
     pair = deformed_shape(2, size=24, motion=2, seed=1).pair
     small = itk.AffineTransform[itk.D, 2].New()

@@ -601,6 +601,21 @@ def test_images_that_do_not_overlap_are_refused(shape: ImagePair) -> None:
         register(shape.fixed_image, moving, initial_transform=None)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"seed": 2**64}, ValueError, r"a seed from -2\^63 to 2\^64 - 1, got 18446744073709551616"),
+        ({"seed": -(2**63) - 1}, ValueError, "expected a seed from"),
+        ({"channel_weights": 2.0}, TypeError, "channel_weights as a list of numbers, got 2.0"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    shape: ImagePair, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        register(shape.fixed, shape.moving, **options)
+
+
 def test_an_initial_transform_of_another_kind_is_refused(shape: ImagePair) -> None:
     with pytest.raises(ValueError, match=r"expected initial_transform to be one of .* got 'afine'"):
         register(shape.fixed, shape.moving, initial_transform="afine")

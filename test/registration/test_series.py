@@ -270,6 +270,15 @@ def test_images_and_times_outside_are_named(series: Series) -> None:
         series.at(2.5)
 
 
+@pytest.mark.parametrize("name", ["images", "masks"])
+def test_a_single_image_is_no_series(name: str) -> None:
+    fixed, moving = breath(1.0).fixed_image, breath(1.0).moving_image
+    for single in ("moving.nii.gz", Path("moving.nii.gz"), moving, 3):
+        given = {"images": [moving], name: single}
+        with pytest.raises(TypeError, match=f"expected {name} as a list, one for each time, got"):
+            register_series(fixed, **given)
+
+
 def test_a_seed_may_be_a_whole_number_of_any_type() -> None:
     chest = breath(1.0)
     given = chest.fixed_image, [chest.moving_image]
