@@ -21,6 +21,7 @@ from itk_nephi.alignment.pyramid import Pyramid
 from itk_nephi.alignment.slabs import FEW
 from itk_nephi.spatial import light_itk as itk
 from itk_nephi.spatial.initialization import ALIGNMENTS
+from itk_nephi.spatial.preparation import check_scalar
 
 logger = logging.getLogger(__name__)
 
@@ -218,6 +219,9 @@ def _pyramids(
         raise ValueError(
             f"expected as many fixed as moving channels, got {len(images[0])} and {len(images[1])}"
         )
+    for name, channels in zip(("fixed", "moving"), images, strict=True):
+        for image in channels:
+            check_scalar(image, name)
     pyramids = (
         Pyramid(images[0], fixed_mask, "fixed"),
         Pyramid(images[1], moving_mask, "moving"),

@@ -505,6 +505,9 @@ def test_what_does_not_fit_together_is_refused(image: Any, domain: ImageDomain) 
     with pytest.raises(ValueError, match="as many fixed as moving channels"):
         align([image, image], image)
     other = drawn(blobs(5 - dimension), grid(5 - dimension))
+    colors = itk.image_from_array(np.ones((4, 5, 3), np.uint8), is_vector=True)
+    with pytest.raises(TypeError, match="moving to have scalar pixels, got 3 components a pixel"):
+        align(image, colors)
     with pytest.raises(ValueError, match="of the same dimension"):
         align(image, other)
     elsewhere = replace(domain, origin=tuple(x + 1 for x in domain.origin))
