@@ -51,10 +51,14 @@ class Registration:
     def plot(self, fixed: Any, moving: Any, fixed_mask: Any = None) -> Image:
         """Draw it as a picture, which notebooks show; ``save`` writes it.
 
-        See :func:`itk_nephi.visualization.draw_overview`.
+        Takes what :func:`register` does, the first of several images. See
+        :func:`itk_nephi.visualization.draw_overview`.
         """
+        from itk_nephi.registration.inputs import images_from, mask_from
         from itk_nephi.visualization.overview import draw_overview
 
+        fixed, moving = images_from(fixed, "fixed")[0], images_from(moving, "moving")[0]
+        fixed_mask = mask_from(fixed_mask, "fixed_mask", fixed)
         transforms = self.fixed_to_moving, self.initial_transform
         return draw_overview(fixed, moving, *transforms, self.history, fixed_mask=fixed_mask)
 

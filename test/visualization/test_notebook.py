@@ -64,6 +64,19 @@ def test_it_is_short_in_words(registration: itk_nephi.Registration) -> None:
     assert repr(interrupted).endswith(", interrupted>")
 
 
+def test_it_draws_what_was_registered_as_it_was_given(
+    registration: itk_nephi.Registration,
+) -> None:
+    images = PHANTOM.fixed_image, PHANTOM.moving_image
+    drawn = registration.plot(*images)
+    np.testing.assert_array_equal(registration.plot(*([each, each] for each in images)), drawn)
+    arrays = [itk.array_from_image(image) for image in images]
+    inside = arrays[0] > arrays[0].mean()
+    mask = itk.image_from_array(inside.astype(np.uint8))
+    drawn = registration.plot(*map(itk.image_from_array, arrays), mask)
+    np.testing.assert_array_equal(registration.plot(*arrays, inside), drawn)
+
+
 def test_it_draws_itself(registration: itk_nephi.Registration) -> None:
     images = PHANTOM.fixed_image, PHANTOM.moving_image
     transforms = registration.fixed_to_moving, registration.initial_transform
