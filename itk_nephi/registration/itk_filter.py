@@ -93,6 +93,9 @@ def registered(
         images = [fixed, moving]
         options["fixed_mask"] = mask_from(fixed_mask, "fixed_mask", fixed)
         options["moving_mask"] = mask_from(moving_mask, "moving_mask", moving)
+        for name in ("fixed_channels", "moving_channels"):
+            channels = enumerate(options.pop(name, None) or ())
+            options[name] = [image_from(image, f"{name}[{n}]") for n, image in channels]
         if type(fixed) is not type(moving):
             arrays = [itk.array_view_from_image(image) for image in images]
             kind = np.result_type(np.float32, *arrays)

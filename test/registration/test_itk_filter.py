@@ -834,6 +834,20 @@ def test_the_function_takes_arrays_and_returns_one(fixed: Any, moving: Any, kind
     np.testing.assert_array_equal(np.asarray(by_name).reshape(warped.shape), np.asarray(warped))
 
 
+def test_the_function_takes_arrays_as_channels(fixed: Any, moving: Any) -> None:
+    images = [
+        [itk.array_from_image(image), np.sqrt(np.asarray(image))] for image in (fixed, moving)
+    ]
+    _, registration = itk.nephi_registration_method(
+        images[0][0],
+        images[1][0],
+        fixed_channels=images[0][1:],
+        moving_channels=[torch.from_numpy(images[1][1])[None]],
+        **options(),
+    )
+    assert same_bits(registration, registered(*images))
+
+
 def test_the_function_refuses_what_is_no_image(fixed: Any, moving: Any, dimension: int) -> None:
     run = itk.nephi_registration_method
     with pytest.raises(TypeError, match=r"expected fixed_image to be an itk.Image, .* got int"):
