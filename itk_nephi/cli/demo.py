@@ -22,7 +22,7 @@ from itk_nephi.workflows import outputs
 def demo(
     output: options.Folder,
     device: options.Device = "cpu",
-    seed: options.Seed = 0,
+    seed: Annotated[int, typer.Option(help="Draws the images.", min=0)] = 0,
     *,
     changes: dict[str, Any],
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the fixed image.")] = (

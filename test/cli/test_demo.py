@@ -29,6 +29,13 @@ def test_an_interrupted_demo_reports_its_images(
     )
 
 
+def test_a_seed_that_draws_nothing_is_refused(tmp_path: Path) -> None:
+    result = run("demo", "-o", tmp_path / "out", "--seed", -5)
+    assert result.exit_code == 2
+    assert "equal to 0" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_demo_leaves_its_inputs_too(tmp_path: Path) -> None:
     result = run("demo", "-o", tmp_path, "--steps", 10, "--size", 20, 18, 16)
     assert result.exit_code == 0, result.output
