@@ -76,11 +76,6 @@ def register_jointly(
     MemoryError
         If the memory of a GPU does not suffice.
     """
-    if start.is_final and any(pair.guide_landmarks for pair in pairs):
-        raise ValueError(
-            "expected refine_steps of 1 or more with a model and guide_landmarks, which steer no "
-            "prediction, got none"
-        )
     settings = start.settings(settings)
     keeper = None
     if checkpoint is not None:

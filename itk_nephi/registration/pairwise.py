@@ -142,6 +142,11 @@ def register(
     settings = chosen_settings(settings, preset, refine)
     seed, refine_steps = checked_seed(seed), index(refine_steps)
     start = Start.of(model, refine_steps, refine, warm_start)
+    if start.is_final and guide_landmarks is not None:
+        raise ValueError(
+            "expected refine_steps of 1 or more with a model and guide_landmarks, which steer no "
+            "prediction, got none"
+        )
     torch_device = checked_device(device)
     initial_transform, inverse_initial = initial_transforms_from(initial_transform)
     pair = pair_from(
