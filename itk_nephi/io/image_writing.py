@@ -118,8 +118,9 @@ def _write(image: Image, path: Path) -> None:
 def _lost(image: Image, header: ImageHeader) -> str:
     size = tuple(int(n) for n in image.GetLargestPossibleRegion().GetSize())
     if header.size != size:
-        found, expected = (" x ".join(map(str, each)) for each in (header.size, size))
-        raise ValueError(f"this format does not hold all voxels: {found} of {expected} are read")
+        raise ValueError(
+            f"this format does not hold all voxels of {len(size)} axes; take .nii.gz, .nrrd or .mha"
+        )
     if min(size[:3]) < 2:  # no domain of a field
         return ""
     axes = slice(min(len(size), 3))
