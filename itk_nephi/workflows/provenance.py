@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,8 @@ def find_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that registered."""
     packages = ["itk-nephi", "itk", "torch", "numpy"]
     packages += sorted({package for _, package in METHODS.values() if package})
-    installed = {
-        name.lower().replace("_", "-"): distribution.version
-        for distribution in importlib.metadata.distributions()
-        if (name := distribution.metadata["Name"])  # a damaged one has none
-    }
-    found = {name: installed.get(name.lower().replace("_", "-")) for name in packages}
+    found = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError, KeyError):  # or damaged
+            found[name] = importlib.metadata.version(name)
     return {"python": platform.python_version()} | {n: v for n, v in found.items() if v}
