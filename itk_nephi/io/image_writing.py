@@ -116,7 +116,8 @@ def _write(image: Image, path: Path) -> None:
 
 
 def _lost(image: Image, header: ImageHeader) -> str:
-    size = tuple(int(n) for n in image.GetLargestPossibleRegion().GetSize())
+    region = image.GetLargestPossibleRegion()
+    size = tuple(int(n) for n in region.GetSize())
     if header.size != size:
         raise ValueError(
             f"this format does not hold all voxels of {len(size)} axes; take .nii.gz, .nrrd or .mha"
@@ -127,7 +128,7 @@ def _lost(image: Image, header: ImageHeader) -> str:
     domain = ImageDomain(
         size=size[axes],
         spacing=tuple(image.GetSpacing())[axes],
-        origin=tuple(image.GetOrigin())[axes],
+        origin=tuple(image.TransformIndexToPhysicalPoint(region.GetIndex()))[axes],
         direction=tuple(map(tuple, itk.array_from_matrix(image.GetDirection())[axes, axes])),
     )
     return "" if header.domain.matches(domain) else difference(header.domain, domain)

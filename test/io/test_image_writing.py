@@ -47,3 +47,13 @@ def test_medical_formats_hold_every_grid(
             ImageDomain.of(each)
         )
     assert not caplog.text
+
+
+def test_a_grid_may_begin_at_any_index(tmp_path: Path) -> None:
+    image = itk.Image[itk.F, 3].New()
+    region = itk.ImageRegion[3]([4, 5, 6], [3, 4, 5])
+    image.SetRegions(region)
+    image.Allocate(True)
+    image.SetSpacing([0.5, 1, 2])
+    write_image(image, tmp_path / "a.nrrd", keeps_grid=True)
+    assert ImageDomain.of(read_image(tmp_path / "a.nrrd", "FIXED")).origin == (2, 5, 12)
